@@ -1,0 +1,195 @@
+//! The whole porting surface.
+//!
+//! The core decides; a port does. Everything that differs between ARM at EL2, AMD-V, VT-x and the in-memory machine of
+//! the tests is behind [`Arch`], and nothing else is. A port is a value, so that many machines can live in one test
+//! process; on hardware the value has no size.
+//!
+//! # What the core promises a port
+//!
+//! - The hypervisor runs with interrupts masked on every CPU; it takes an interrupt only inside [`Arch::run`] and
+//!   [`Arch::idle`].
+//! - A [`Arch::Vcpu`] is handed out by exclusive reference to one CPU at a time: between [`Arch::load`] and
+//!   [`Arch::save`] to the CPU that runs it, and to any CPU while its vCPU is offline.
+//! - [`Arch::Domain`] is shared; what changes in it is behind the port's own locks.
+
+use core::sync::atomic::AtomicU64;
+
+use crate::domain::DomainId;
+use crate::report::Report;
+use crate::stats::ExitCounts;
+use crate::time::Nanos;
+
+/// Number of a physical CPU, counted from 0 in the order in which they came up.
+pub type CpuId = u8;
+
+/// A page of memory that a guest and the hypervisor both access, as 512 words. Only atomic accesses can be sound here.
+pub type Page = [AtomicU64; 512];
+
+/// A set of vCPUs of one domain: bit n is vCPU n.
+pub type VcpuMask = u32;
+
+/// A guest's address led nowhere that the guest may touch in this way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadAddress;
+
+/// Why the hypervisor got control although no guest asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// The one-shot timer of [`Arch::set_timer`] ran out.
+    Timer,
+    /// Another CPU put something into this CPU's inbox and called [`Arch::kick`].
+    Kick,
+    /// Something that the port has already dealt with, or nothing.
+    Other,
+}
+
+/// How a domain ended, as it or its hypervisor said. The numbers are `SHUTDOWN_*` of `public/sched.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ShutdownReason {
+    /// The guest switched itself off.
+    PowerOff = 0,
+    /// The guest asked to be started again.
+    Reboot = 1,
+    /// The guest asked to be suspended.
+    Suspend = 2,
+    /// The guest crashed, or was stopped for what it did.
+    Crash = 3,
+    /// The guest's watchdog ran out.
+    Watchdog = 4,
+}
+
+/// What a guest did that it will not survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestFault {
+    /// What happened, in a few words: "undefined instruction", "read of unmapped memory", "jump to unmapped memory".
+    pub what: &'static str,
+    /// Address of the guilty instruction, as the guest sees it.
+    pub pc: u64,
+    /// The address it touched, guest-virtual where known, else 0.
+    pub address: u64,
+    /// The same, guest-physical, where known, else 0.
+    pub guest_physical: u64,
+    /// The processor's own word on it: ESR_EL2 on ARM.
+    pub syndrome: u64,
+}
+
+/// Why [`Arch::run`] came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// A physical interrupt for the hypervisor, already acknowledged.
+    Interrupt(Interrupt),
+    /// Xen's hypercall: number and arguments as the guest passed them. Result through [`Arch::set_result`].
+    Hypercall {
+        /// `__HYPERVISOR_*` of `public/xen.h`.
+        number: u64,
+        /// Arguments, unused ones undefined.
+        args: [u64; 5],
+    },
+    /// The vCPU waits for an interrupt (WFI, HLT); the instruction is already skipped.
+    Idle,
+    /// The vCPU spins and would let others go first (WFE, PAUSE).
+    Yield,
+    /// Interrupts became pending for these vCPUs of the same domain; the caller may be among them.
+    Notify(VcpuMask),
+    /// Start another vCPU of the same domain (PSCI CPU_ON, INIT/SIPI). The core answers through [`Arch::set_result`]
+    /// with a [`CpuOnResult`] as the port's own firmware interface codes it: see [`Arch::cpu_on_result`].
+    CpuOn {
+        /// Index of the vCPU in its domain; may be out of range.
+        target: u32,
+        /// Where it starts, guest-physical.
+        entry: u64,
+        /// What it finds in its first argument register.
+        argument: u64,
+    },
+    /// The calling vCPU switches itself off.
+    CpuOff,
+    /// Is that vCPU on? Answered like [`Exit::CpuOn`]: `Done` is on, `AlreadyOff` is off, `NoSuchVcpu` neither.
+    AffinityInfo {
+        /// Index of the vCPU in its domain; may be out of range.
+        target: u32,
+    },
+    /// The whole domain ends.
+    Shutdown(ShutdownReason),
+    /// The vCPU cannot go on, and its domain with it.
+    Fault(GuestFault),
+}
+
+/// The answer to [`Exit::CpuOn`] and [`Exit::AffinityInfo`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuOnResult {
+    /// Done; for a question: it is on.
+    Done,
+    /// It was on already.
+    AlreadyOn,
+    /// It is off.
+    AlreadyOff,
+    /// The domain has no such vCPU.
+    NoSuchVcpu,
+}
+
+/// A machine that runs vCPUs.
+pub trait Arch: Sized + Sync + 'static {
+    /// How a CPU waits for a lock. Must let other CPUs proceed: emulators need a real yield here.
+    type Relax: spin::RelaxStrategy;
+    /// What one vCPU owns: registers, saved float state, list registers.
+    type Vcpu: Send + 'static;
+    /// What one domain owns: its second-stage tables, interrupt controller, memory map, kernel image to start from.
+    type Domain: Send + Sync + 'static;
+
+    /// Nanoseconds since the machine was switched on; the same clock on every CPU.
+    fn now(&self) -> Nanos;
+    /// Arm this CPU's one-shot timer, or disarm it. A time in the past fires at once.
+    fn set_timer(&self, at: Option<Nanos>);
+    /// Make another CPU leave its guest or its idle state and look into its inbox.
+    fn kick(&self, cpu: CpuId);
+    /// Wait on this CPU for an interrupt. Returns at once where one is pending.
+    fn idle(&self) -> Interrupt;
+    /// Switch the machine off (or restart it). On hardware this does not return.
+    fn machine_off(&self, restart: bool);
+
+    /// Put a vCPU's state into the CPU: system registers, second stage, virtual timer and interrupt controller.
+    /// `index` is the vCPU's number in its domain.
+    fn load(&self, domain: &Self::Domain, vcpu: &mut Self::Vcpu, index: u8);
+    /// Take it out again.
+    fn save(&self, domain: &Self::Domain, vcpu: &mut Self::Vcpu, index: u8);
+    /// Run the loaded vCPU until something needs the core. Traps that are the port's own business (virtual interrupt
+    /// controller, system registers, float) are handled inside and only counted.
+    fn run(&self, domain: &Self::Domain, vcpu: &mut Self::Vcpu, index: u8, counts: &mut ExitCounts) -> Exit;
+    /// Put a hypercall's result into the loaded vCPU.
+    fn set_result(&self, vcpu: &mut Self::Vcpu, value: u64);
+    /// Put an answer to [`Exit::CpuOn`] or [`Exit::AffinityInfo`] into the loaded vCPU; `question` says which.
+    fn cpu_on_result(&self, vcpu: &mut Self::Vcpu, question: &Exit, result: CpuOnResult);
+    /// Make the vCPU repeat the hypercall it has just made when it runs next.
+    fn repeat_hypercall(&self, vcpu: &mut Self::Vcpu);
+    /// Give a vCPU the state in which the architecture starts one: at `entry`, with `argument`.
+    fn reset_vcpu(&self, domain: &Self::Domain, vcpu: &mut Self::Vcpu, index: u8, entry: u64, argument: u64);
+    /// When the vCPU's own timer will want to interrupt it; `None` when it is off or masked. Valid from [`Arch::save`]
+    /// on, and for the loaded vCPU.
+    fn timer_deadline(&self, vcpu: &Self::Vcpu) -> Option<Nanos>;
+    /// Set the level of the event-channel interrupt of a vCPU that is loaded on this CPU.
+    fn set_event_line(&self, domain: &Self::Domain, vcpu: &mut Self::Vcpu, index: u8, level: bool);
+    /// Has this vCPU, loaded on this CPU, an interrupt that it could take if it had none masked at the core? Decides
+    /// whether [`Exit::Idle`] blocks.
+    fn has_interrupt(&self, domain: &Self::Domain, vcpu: &Self::Vcpu, index: u8) -> bool;
+
+    /// Copy out of the loaded vCPU's virtual address space, at its own privilege. All or nothing.
+    fn read_guest(&self, domain: &Self::Domain, vcpu: &Self::Vcpu, from: u64, to: &mut [u8]) -> Result<(), BadAddress>;
+    /// Copy into the loaded vCPU's virtual address space, at its own privilege. All or nothing.
+    fn write_guest(&self, domain: &Self::Domain, vcpu: &Self::Vcpu, to: u64, from: &[u8]) -> Result<(), BadAddress>;
+    /// The domain's shared-info page, which the hypervisor owns.
+    fn shared_info<'d>(&self, domain: &'d Self::Domain) -> &'d Page;
+    /// Map the shared-info page at a guest frame (4 KiB units), replacing what was there.
+    fn map_shared_info(&self, domain: &Self::Domain, frame: u64) -> Result<(), BadAddress>;
+    /// A page of the guest's own RAM by its guest frame.
+    fn guest_page<'d>(&self, domain: &'d Self::Domain, frame: u64) -> Result<&'d Page, BadAddress>;
+
+    /// Bring a stopped domain's memory and devices back to the state of its first start, a bounded step at a time.
+    /// Returns the entry point and argument of vCPU 0 when done. `step` counts from 0.
+    fn reset_domain(&self, domain: &Self::Domain, step: u32) -> Option<(u64, u64)>;
+
+    /// Append a guest's console output. Returns how many bytes fitted; the core makes the guest retry the rest.
+    fn console_write(&self, domain: DomainId, bytes: &[u8]) -> usize;
+    /// Say something to whoever reads the log.
+    fn report(&self, report: Report<'_>);
+}
