@@ -1,0 +1,328 @@
+//! What the machine is, read from the loader's device tree.
+//!
+//! The hypervisor drives few devices; everything it needs to know of them is in the tree, so that a board needs no table
+//! of addresses. Bindings: Devicetree Specification 3.4 (memory), 3.5 (reserved memory), 3.8 (cpus), and Linux's
+//! `arm,gic`, `arm,gic-v3`, `arm,arch_timer` and `arm,psci`.
+
+use dtoolkit::Node;
+use heapless::Vec;
+
+use crate::limits::{MAX_CPUS, MAX_RAM, MAX_RESERVED};
+use crate::tree::{self, Device, Spot, StringList, each_device, number};
+use crate::{BootError, Region};
+
+/// How to call the firmware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conduit {
+    /// By `hvc #0`.
+    Hvc,
+    /// By `smc #0`.
+    Smc,
+}
+
+/// The interrupt controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gic {
+    /// GICv3 or v4.
+    V3(GicV3),
+    /// GICv2 with virtualization extensions.
+    V2(GicV2),
+}
+
+/// A GICv3. INTIDs as in the GIC architecture: PPI n is 16 + n, SPI n is 32 + n.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GicV3 {
+    /// GICD, 64 KiB.
+    pub distributor: Region,
+    /// Regions of redistributors, each holding one frame after another.
+    pub redistributors: Vec<Region, 4>,
+    /// Bytes from one redistributor to the next, where the tree says; else as GICR_TYPER.VLPIS tells.
+    pub stride: Option<u64>,
+    /// INTID of the maintenance interrupt.
+    pub maintenance: u32,
+}
+
+/// A GICv2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GicV2 {
+    /// GICD.
+    pub distributor: Region,
+    /// GICC.
+    pub cpu: Region,
+    /// GICH.
+    pub hypervisor: Region,
+    /// GICV, which guests see as their GICC.
+    pub virtual_cpu: Region,
+    /// INTID of the maintenance interrupt.
+    pub maintenance: u32,
+}
+
+/// INTIDs of the architected timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timer {
+    /// EL2's own (CNTHP).
+    pub hypervisor: u32,
+    /// The virtual one (CNTV).
+    pub virtual_: u32,
+    /// The non-secure physical one (CNTP).
+    pub physical: u32,
+}
+
+/// The serial port that `/chosen/stdout-path` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uart<'a> {
+    /// Its node's name.
+    pub node: &'a str,
+    /// What it is.
+    pub compatible: StringList<'a>,
+    /// Its registers.
+    pub registers: Region,
+    /// Registers lie `1 << register_shift` bytes apart (`reg-shift`; 16550 only).
+    pub register_shift: u32,
+    /// Its INTID.
+    pub interrupt: Option<u32>,
+}
+
+/// The machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine<'a> {
+    /// RAM, sorted, without overlaps, neighbours joined.
+    pub ram: Vec<Region, MAX_RAM>,
+    /// Ranges of RAM that belong to somebody else: `/reserved-memory` and the blob's reservation block.
+    pub reserved: Vec<Region, MAX_RESERVED>,
+    /// MPIDR affinity of the CPUs in the tree's order. The CPU that boots need not be the first.
+    pub cpus: Vec<u64, MAX_CPUS>,
+    /// CPUs in the tree beyond those that the hypervisor has room for.
+    pub cpus_left_out: u32,
+    /// How to call PSCI; `None` without PSCI.
+    pub psci: Option<Conduit>,
+    /// The interrupt controller.
+    pub gic: Gic,
+    /// The timers.
+    pub timer: Timer,
+    /// The console, where the tree names one.
+    pub uart: Option<Uart<'a>>,
+    /// `/chosen/xen,xen-bootargs`.
+    pub options: &'a str,
+}
+
+impl<'a> Machine<'a> {
+    /// Reads the machine from a tree. `blob` may be longer than the tree.
+    ///
+    /// # Errors
+    ///
+    /// The first thing found without which the hypervisor cannot run.
+    pub fn parse(blob: &'a [u8]) -> Result<Self, BootError<'a>> {
+        let (root, reservations) = tree::open(blob)?;
+        let (mut ram, mut reserved) = (Vec::new(), Vec::new());
+        for reservation in reservations {
+            note_reserved(&mut reserved, reservation, root)?;
+        }
+        let (mut cpus, mut cpus_left_out) = (Vec::new(), 0);
+        let (mut options, mut chosen) = ("", None);
+        for node in root.children()? {
+            match node.stem() {
+                "memory" => read_memory(&node, &mut ram)?,
+                "reserved-memory" => read_reserved(&node, &mut reserved)?,
+                "cpus" => cpus_left_out = read_cpus(&node, &mut cpus)?,
+                "chosen" => {
+                    options = node.text("xen,xen-bootargs")?.unwrap_or_default();
+                    chosen = Some(node);
+                }
+                _ => {}
+            }
+        }
+        join(&mut ram);
+        if ram.is_empty() {
+            return Err(BootError::NoMemory);
+        }
+        if cpus.is_empty() {
+            return Err(BootError::NoCpu);
+        }
+        let found = Found::search(root)?;
+        Ok(Self {
+            ram,
+            reserved,
+            cpus,
+            cpus_left_out,
+            psci: found.psci()?,
+            gic: found.gic()?,
+            timer: found.timer()?,
+            uart: read_uart(root, chosen)?,
+            options,
+        })
+    }
+}
+
+fn read_memory<'a>(node: &Spot<'a>, ram: &mut Vec<Region, MAX_RAM>) -> Result<(), BootError<'a>> {
+    if !node.enabled() {
+        return Ok(());
+    }
+    for region in node.reg()?.filter(|region| region.size != 0) {
+        let full = BootError::TooMany { path: node.path, what: "ranges of RAM", limit: MAX_RAM };
+        ram.push(region).map_err(|_| full)?;
+    }
+    Ok(())
+}
+
+/// Sorts ranges and joins those that touch or overlap.
+fn join(ram: &mut Vec<Region, MAX_RAM>) {
+    ram.sort_unstable_by_key(|region| region.start);
+    let mut joined: Vec<Region, MAX_RAM> = Vec::new();
+    for region in ram.iter() {
+        match joined.last_mut() {
+            Some(last) if region.start <= last.end() => {
+                *last = Region::between(last.start, last.end().max(region.end()));
+            }
+            // Cannot fail: there are no more than before.
+            _ => drop(joined.push(*region)),
+        }
+    }
+    *ram = joined;
+}
+
+fn read_reserved<'a>(node: &Spot<'a>, reserved: &mut Vec<Region, MAX_RESERVED>) -> Result<(), BootError<'a>> {
+    // A child without reg asks the operating system to choose a place: no memory is taken yet.
+    for child in node.children()?.filter(Spot::enabled) {
+        for region in child.reg()? {
+            note_reserved(reserved, region, child)?;
+        }
+    }
+    Ok(())
+}
+
+fn note_reserved<'a>(
+    reserved: &mut Vec<Region, MAX_RESERVED>,
+    region: Region,
+    node: Spot<'a>,
+) -> Result<(), BootError<'a>> {
+    let full = BootError::TooMany { path: node.path, what: "reserved ranges", limit: MAX_RESERVED };
+    reserved.push(region).map_err(|_| full)
+}
+
+/// Reads `/cpus`. Returns how many CPUs found no room.
+fn read_cpus<'a>(node: &Spot<'a>, cpus: &mut Vec<u64, MAX_CPUS>) -> Result<u32, BootError<'a>> {
+    let mut left_out = 0u32;
+    for cpu in node.children()?.filter(|child| child.stem() == "cpu") {
+        // "disabled" means parked until PSCI starts it; "fail" means broken (Devicetree Specification, 3.8.1).
+        if cpu.strings("status").iter().any(|status| status.starts_with("fail")) {
+            continue;
+        }
+        if let Some(method) = cpu.text("enable-method")?
+            && method != "psci"
+        {
+            return Err(BootError::BadWord {
+                path: cpu.path,
+                property: "enable-method",
+                word: method,
+                want: "\"psci\": use firmware that has PSCI",
+            });
+        }
+        let affinity = cpu.reg()?.next().ok_or(BootError::Missing { path: cpu.path, property: "reg = <MPIDR>" })?;
+        if cpus.push(affinity.start).is_err() {
+            left_out = left_out.saturating_add(1);
+        }
+    }
+    Ok(left_out)
+}
+
+/// The devices that one pass over the tree found.
+struct Found<'a> {
+    gic: Option<Device<'a>>,
+    timer: Option<Device<'a>>,
+    psci: Option<Device<'a>>,
+}
+
+impl<'a> Found<'a> {
+    fn search(root: Spot<'a>) -> Result<Self, BootError<'a>> {
+        let mut found = Self { gic: None, timer: None, psci: None };
+        each_device(root, &mut Vec::new(), &mut |spot, buses| {
+            let compatible = spot.strings("compatible");
+            let slot = if ["arm,gic-v3", "arm,gic-400", "arm,cortex-a15-gic"].iter().any(|gic| compatible.has(gic)) {
+                &mut found.gic
+            } else if compatible.has("arm,armv8-timer") {
+                &mut found.timer
+            } else if ["arm,psci-1.0", "arm,psci-0.2"].iter().any(|psci| compatible.has(psci)) {
+                &mut found.psci
+            } else {
+                return;
+            };
+            slot.get_or_insert_with(|| Device { spot, buses: buses.clone() });
+        })?;
+        Ok(found)
+    }
+
+    fn psci(&self) -> Result<Option<Conduit>, BootError<'a>> {
+        let Some(Device { spot, .. }) = &self.psci else { return Ok(None) };
+        match spot.text("method")?.ok_or(BootError::Missing { path: spot.path, property: "method = \"smc\"" })? {
+            "hvc" => Ok(Some(Conduit::Hvc)),
+            "smc" => Ok(Some(Conduit::Smc)),
+            word => Err(BootError::BadWord { path: spot.path, property: "method", word, want: "\"smc\" or \"hvc\"" }),
+        }
+    }
+
+    fn gic(&self) -> Result<Gic, BootError<'a>> {
+        let device = self.gic.as_ref().ok_or(BootError::NoGic)?;
+        let maintenance = device.interrupt(0).ok_or(BootError::NoGic)?;
+        if device.spot.is("arm,gic-v3") { gic_v3(device, maintenance) } else { gic_v2(device, maintenance) }
+    }
+
+    fn timer(&self) -> Result<Timer, BootError<'a>> {
+        let device = self.timer.as_ref().ok_or(BootError::NoTimer)?;
+        let names = device.spot.strings("interrupt-names");
+        // Without names the order is: secure, non-secure, virtual, hypervisor.
+        let find = |name: &str, usual: usize| {
+            device.interrupt(names.iter().position(|known| known == name).unwrap_or(usual)).ok_or(BootError::NoTimer)
+        };
+        Ok(Timer { physical: find("phys", 1)?, virtual_: find("virt", 2)?, hypervisor: find("hyp-phys", 3)? })
+    }
+}
+
+fn gic_v3<'a>(device: &Device<'a>, maintenance: u32) -> Result<Gic, BootError<'a>> {
+    let spot = &device.spot;
+    let count = spot.cell("#redistributor-regions")?.unwrap_or(1);
+    let registers: Vec<Region, 5> = device.registers()?;
+    let mut registers = registers.into_iter();
+    let distributor = registers.next().ok_or(BootError::NoGic)?;
+    let redistributors: Vec<Region, 4> = registers.take(count as usize).collect();
+    if count == 0 || redistributors.len() != count as usize {
+        return Err(spot.bad("#redistributor-regions", "1 to 4, with a range in reg for each"));
+    }
+    let stride = spot.value("redistributor-stride").and_then(number);
+    Ok(Gic::V3(GicV3 { distributor, redistributors, stride, maintenance }))
+}
+
+fn gic_v2<'a>(device: &Device<'a>, maintenance: u32) -> Result<Gic, BootError<'a>> {
+    let registers: Vec<Region, 4> = device.registers()?;
+    let &[distributor, cpu, hypervisor, virtual_cpu] = registers.as_slice() else {
+        return Err(device.spot.bad("reg", "four ranges: distributor, CPU interface, and both virtual interfaces"));
+    };
+    Ok(Gic::V2(GicV2 { distributor, cpu, hypervisor, virtual_cpu, maintenance }))
+}
+
+/// Finds the console: a path or an alias, with options behind a colon.
+fn read_uart<'a>(root: Spot<'a>, chosen: Option<Spot<'a>>) -> Result<Option<Uart<'a>>, BootError<'a>> {
+    let Some(chosen) = chosen else { return Ok(None) };
+    let Some(stdout) = chosen.text("stdout-path")? else { return Ok(None) };
+    let name = stdout.split_once(':').map_or(stdout, |(name, _)| name);
+    let path = if name.starts_with('/') {
+        Some(name)
+    } else {
+        root.child("aliases")?.and_then(|aliases| aliases.value(name)).and_then(tree::text)
+    };
+    let missing = BootError::BadWord {
+        path: chosen.path,
+        property: "stdout-path",
+        word: stdout,
+        want: "the path or the alias of a serial port in this tree",
+    };
+    let device = Device::at_path(root, path.ok_or(missing)?)?.ok_or(missing)?;
+    let registers: Vec<Region, 1> = device.registers()?;
+    Ok(Some(Uart {
+        node: device.spot.node.name(),
+        compatible: device.spot.strings("compatible"),
+        registers: *registers.first().ok_or(missing)?,
+        register_shift: device.spot.cell("reg-shift")?.unwrap_or(0),
+        interrupt: device.interrupt(0),
+    }))
+}
