@@ -1,0 +1,241 @@
+//! The virtual interrupt controller of a domain, as pure state and functions.
+//!
+//! The processor's virtual CPU interface acknowledges and completes interrupts for a guest without any help, but it
+//! knows only the few that sit in its *list registers*. Everything else a guest sees of a GIC is this module: which
+//! interrupts exist, which are enabled, pending and active, where they go, and which of them deserve a list register
+//! now. Nothing here touches hardware, so the whole of it is tested on the host against a naive model.
+//!
+//! # How a port uses it
+//!
+//! A [`Vgic`] belongs to one domain and sits behind a lock; a [`ListRegisters`] belongs to one vCPU and is the image of
+//! its `ICH_LR<n>_EL2`. Every function that can change what a vCPU should be shown returns a [`VcpuMask`]: the vCPUs
+//! whose list registers are out of date. The port keeps these bits in an atomic word *outside* the lock (`fetch_or`)
+//! and kicks the vCPUs that run elsewhere. On the way into a guest it looks at its own bit and, where it is clear, does
+//! nothing at all: list registers stay in the hardware over exits that do not concern interrupts. Where the bit is set:
+//!
+//! 1. clear the bit; if `lists.used() != 0`, read that many list registers and `ICH_HCR_EL2.EOIcount` into `lists`;
+//! 2. lock, [`Vgic::sync`], [`Vgic::flush`], unlock;
+//! 3. write [`ListRegisters::to_write`] and [`ListRegisters::control`]; deactivate what [`ListRegisters::deactivate`]
+//!    names at the physical redistributor.
+//!
+//! When a vCPU comes onto a CPU, [`ListRegisters::invalidate`] and a `flush` are due. What [`Vgic::sync`] returns is as
+//! above. The same three steps are due on a maintenance interrupt, and steps 1 and [`Vgic::sync`] alone before a vCPU leaves its CPU, before
+//! [`Vgic::has_deliverable`] decides about WFI, and before a guest's register access is emulated (else it reads the state
+//! as of the last flush; writes are right in any case). After a `sync`, a `flush` must come before the guest runs.
+//!
+//! # Sources
+//!
+//! | kind | told by | pending until |
+//! |---|---|---|
+//! | level (a device's line) | [`Vgic::set_line`] both ways | the line falls; its completion costs one exit that looks again |
+//! | edge | [`Vgic::pulse`], or [`Vgic::set_line`] rising | acknowledged |
+//! | quiet, [`Vgic::set_quiet`] | the same, also for interrupts the guest calls level-sensitive | acknowledged, or the line falls |
+//! | hardware, [`Vgic::map_hardware`] | `set_line(true)` when the physical interrupt was taken | acknowledged; the guest's completion completes the physical one |
+//!
+//! *Quiet* is for a source whose line the guest lowers by writing its own memory (the event channel): no exit follows
+//! the completion. *Hardware* is for a physical private interrupt of the same number that stays active, and so silent,
+//! until the guest is done with it (the virtual timer).
+
+mod bank;
+mod lists;
+mod registers;
+pub mod v3;
+
+#[cfg(test)]
+mod tests;
+
+use bank::Bank;
+pub use hyp_core::arch::VcpuMask;
+pub use lists::ListRegisters;
+pub use registers::Width;
+
+/// vCPUs that one controller can serve.
+pub const MAX_VCPUS: usize = 8;
+/// Shared peripheral interrupts: INTIDs 32 to 95.
+pub const SPIS: u32 = 64;
+/// INTIDs below this are private to a vCPU: SGIs 0 to 15, PPIs 16 to 31.
+const PRIVATE: u32 = 32;
+/// Words of SPI state, 32 interrupts each.
+const SPI_BANKS: usize = (SPIS / 32) as usize;
+/// The priority bits that exist: 5, as in the virtual CPU interface of every core we know (ICH_VTR_EL2.PRIbits).
+const PRIORITY_MASK: u8 = 0xf8;
+
+/// What one vCPU has for itself.
+#[derive(Clone, Debug)]
+struct Cpu {
+    /// SGIs and PPIs.
+    private: Bank,
+    /// SPIs routed to this vCPU, by bank.
+    routed: [u32; SPI_BANKS],
+    /// SPIs that are active here or sit in a list register here, wherever they are routed by now.
+    held: [u32; SPI_BANKS],
+    /// `GICR_WAKER.ProcessorSleep`: kept for the guest to read, never acted on.
+    asleep: bool,
+}
+
+/// The virtual interrupt controller of one domain.
+#[derive(Clone, Debug)]
+pub struct Vgic {
+    vcpus: u8,
+    /// All ones when group 0 (`GICD_CTLR.EnableGrp0`) is enabled.
+    group0: u32,
+    /// All ones when group 1 (`GICD_CTLR.EnableGrp1`) is enabled.
+    group1: u32,
+    cpus: [Cpu; MAX_VCPUS],
+    spis: [Bank; SPI_BANKS],
+    /// Affinity as the guest wrote it into `GICD_IROUTER<n>`: Aff3 in bits 24 to 31, down to Aff0 in bits 0 to 7.
+    routes: [u32; SPIS as usize],
+}
+
+impl Vgic {
+    /// A controller after reset, for vCPUs 0 to `vcpus` - 1 with affinity 0.0.0.n. More than [`MAX_VCPUS`] count as
+    /// that many.
+    pub const fn new(vcpus: u8) -> Self {
+        const CPU: Cpu =
+            Cpu { private: Bank::new(0xffff), routed: [0; SPI_BANKS], held: [0; SPI_BANKS], asleep: false };
+        const FIRST: Cpu =
+            Cpu { private: Bank::new(0xffff), routed: [!0; SPI_BANKS], held: [0; SPI_BANKS], asleep: false };
+        const SPI: Bank = Bank::new(0);
+        let vcpus = if vcpus as usize > MAX_VCPUS { MAX_VCPUS as u8 } else { vcpus };
+        Self {
+            vcpus,
+            group0: 0,
+            group1: 0,
+            cpus: [FIRST, CPU, CPU, CPU, CPU, CPU, CPU, CPU],
+            spis: [SPI; SPI_BANKS],
+            routes: [0; SPIS as usize],
+        }
+    }
+
+    /// Back to the state of [`Vgic::new`]; quiet and hardware interrupts stay so, lines fall. No vCPU may be in its
+    /// guest, and list registers must be cleared with [`ListRegisters::clear`]. The caller deactivates
+    /// [`Vgic::physical`] of every vCPU first.
+    pub fn reset(&mut self) {
+        let old = core::mem::replace(self, Self::new(self.vcpus));
+        for (new, old) in self.cpus.iter_mut().zip(&old.cpus) {
+            new.private.quiet = old.private.quiet;
+            new.private.hardware = old.private.hardware;
+        }
+        for (new, old) in self.spis.iter_mut().zip(&old.spis) {
+            new.quiet = old.quiet;
+        }
+    }
+
+    /// vCPUs that this controller serves.
+    pub const fn vcpus(&self) -> u8 {
+        self.vcpus
+    }
+
+    /// Make an interrupt quiet (see the table above), on every vCPU if it is private.
+    pub fn set_quiet(&mut self, intid: u32) {
+        let bit = 1 << (intid % 32);
+        if intid < PRIVATE {
+            self.cpus.iter_mut().for_each(|cpu| cpu.private.quiet |= bit);
+        } else if let Some(bank) = self.spis.get_mut(intid as usize / 32 - 1) {
+            bank.quiet |= bit;
+        }
+    }
+
+    /// Tie a PPI to the physical PPI of the same number, on every vCPU. Other INTIDs are left alone.
+    pub fn map_hardware(&mut self, intid: u32) {
+        if (16..PRIVATE).contains(&intid) {
+            self.set_quiet(intid);
+            self.cpus.iter_mut().for_each(|cpu| cpu.private.hardware |= 1 << intid);
+        }
+    }
+
+    /// The physical PPIs (bit n: INTID n) that have to be active while this vCPU is on a CPU, so that they stay silent
+    /// until the guest completes them. A CPU that loads a vCPU sets the active state of the mapped PPIs to this.
+    pub fn physical(&self, vcpu: u8) -> u32 {
+        self.cpu(vcpu).map_or(0, |cpu| cpu.private.physical)
+    }
+
+    /// Set the level of an interrupt's line. `vcpu` matters for private interrupts alone. For a hardware interrupt,
+    /// `true` means that the physical one has just been taken, and every call counts; `false` withdraws it.
+    pub fn set_line(&mut self, vcpu: u8, intid: u32, level: bool) -> VcpuMask {
+        let bit = 1 << (intid % 32);
+        let Some(bank) = self.bank_mut(vcpu, intid / 32) else { return 0 };
+        let (latch, loaded, by_line) = (bank.latch, bank.loaded, bank.by_line());
+        bank.set_line(bit, level);
+        let changed = latch ^ bank.latch | loaded ^ bank.loaded | by_line ^ bank.by_line();
+        // A hardware interrupt that is withdrawn while its physical one is active needs a flush to complete that.
+        let touched = (changed | bank.physical & !bank.needs_physical()) & bit;
+        self.affected(vcpu, intid / 32, touched)
+    }
+
+    /// Make an interrupt pending until it is acknowledged, whatever its line does.
+    pub fn pulse(&mut self, vcpu: u8, intid: u32) -> VcpuMask {
+        let bit = 1 << (intid % 32);
+        let Some(bank) = self.bank_mut(vcpu, intid / 32) else { return 0 };
+        let new = bit & !bank.latch;
+        bank.latch |= bit;
+        self.affected(vcpu, intid / 32, new)
+    }
+
+    /// Is there an interrupt that this vCPU would take if it masked none, at whatever priority? What sits in its list
+    /// registers is not looked at: [`Vgic::sync`] first.
+    pub fn has_deliverable(&self, vcpu: u8) -> bool {
+        let Some(cpu) = self.cpu(vcpu) else { return false };
+        let enabled = |bank: &Bank| bank.ready(self.group0, self.group1) & !bank.active;
+        enabled(&cpu.private) != 0
+            || self.spis.iter().zip(&cpu.routed).any(|(bank, routed)| enabled(bank) & routed != 0)
+    }
+
+    fn cpu(&self, vcpu: u8) -> Option<&Cpu> {
+        self.cpus.get(..usize::from(self.vcpus))?.get(usize::from(vcpu))
+    }
+
+    fn cpu_mut(&mut self, vcpu: u8) -> Option<&mut Cpu> {
+        self.cpus.get_mut(..usize::from(self.vcpus))?.get_mut(usize::from(vcpu))
+    }
+
+    /// The state of INTIDs 32 * `number` to 32 * `number` + 31 as `vcpu` sees them.
+    fn bank(&self, vcpu: u8, number: u32) -> Option<&Bank> {
+        match (number as usize).checked_sub(1) {
+            None => self.cpu(vcpu).map(|cpu| &cpu.private),
+            Some(spi) => self.spis.get(spi),
+        }
+    }
+
+    fn bank_mut(&mut self, vcpu: u8, number: u32) -> Option<&mut Bank> {
+        match (number as usize).checked_sub(1) {
+            None => self.cpu_mut(vcpu).map(|cpu| &mut cpu.private),
+            Some(spi) => self.spis.get_mut(spi),
+        }
+    }
+
+    /// Route an SPI, counted from INTID 32, to the vCPU that `here` says, or to none.
+    fn move_spi(&mut self, spi: u32, here: impl Fn(u8) -> bool) -> VcpuMask {
+        let (number, bit) = (spi / 32 + 1, 1 << (spi % 32));
+        let alive = self.bank(0, number).map_or(0, Bank::alive) & bit;
+        let mut mask = self.affected(0, number, alive);
+        for (vcpu, cpu) in (0..self.vcpus).zip(&mut self.cpus) {
+            if let Some(word) = cpu.routed.get_mut(spi as usize / 32) {
+                *word = if here(vcpu) { *word | bit } else { *word & !bit };
+            }
+        }
+        mask |= self.affected(0, number, alive);
+        mask
+    }
+
+    /// The vCPUs that are shown, or should be shown, one of these interrupts of a bank.
+    fn affected(&self, vcpu: u8, number: u32, touched: u32) -> VcpuMask {
+        if touched == 0 {
+            return 0;
+        }
+        let Some(spi) = (number as usize).checked_sub(1) else { return 1 << (vcpu % 32) };
+        let mut mask = 0;
+        for (index, cpu) in self.cpus.iter().take(usize::from(self.vcpus)).enumerate() {
+            let here = cpu.routed.get(spi).copied().unwrap_or(0) | cpu.held.get(spi).copied().unwrap_or(0);
+            if here & touched != 0 {
+                mask |= 1 << index;
+            }
+        }
+        mask
+    }
+
+    /// Every vCPU of the domain.
+    const fn everyone(&self) -> VcpuMask {
+        (1 << self.vcpus) - 1
+    }
+}

@@ -1,0 +1,322 @@
+//! Between the controller's state and a vCPU's list registers.
+//!
+//! [`Vgic::flush`] moves what a vCPU could take, and what it has active, into list registers; [`Vgic::sync`] brings back
+//! what became of it. Between the two the hardware owns these interrupts: their bits are `listed`, nothing else
+//! presents them, and what other vCPUs do to them meanwhile is kept apart (`latch` against `loaded`, `forced`) and wins
+//! when they come back.
+//!
+//! When there is more to present than list registers, the most urgent get them, at least one of them pending if
+//! any is, and the rest is made to ask for itself: completing anything listed, completing what is not listed, and having
+//! nothing pending left each raise a maintenance interrupt.
+
+use super::bank::Bank;
+use super::{SPI_BANKS, VcpuMask, Vgic};
+
+/// Most list registers a processor can have.
+const MAX: usize = 16;
+
+/// ICH_LR<n>_EL2 (Arm IHI 0069, 12.4.8): the virtual interrupt is pending.
+const PENDING: u64 = 1 << 62;
+/// The virtual interrupt is active.
+const ACTIVE: u64 = 1 << 63;
+/// Completing the virtual interrupt completes the physical one of bits 44:32.
+const HARDWARE: u64 = 1 << 61;
+const GROUP1: u64 = 1 << 60;
+const PRIORITY_SHIFT: u32 = 48;
+const PHYSICAL_SHIFT: u32 = 32;
+/// With `HARDWARE` clear: completing the virtual interrupt raises a maintenance interrupt.
+const EOI: u64 = 1 << 41;
+
+/// ICH_HCR_EL2.LRENPIE: completing an interrupt that is in no list register raises a maintenance interrupt.
+const UNLISTED_COMPLETED: u64 = 1 << 2;
+/// ICH_HCR_EL2.NPIE: having no pending interrupt in the list registers does.
+const NONE_PENDING: u64 = 1 << 3;
+
+/// The list registers of one vCPU, as they are to be written or have been read.
+#[derive(Clone, Debug)]
+pub struct ListRegisters {
+    registers: [u64; MAX],
+    /// How many the processor has.
+    count: u8,
+    /// The first so many hold interrupts.
+    used: u8,
+    /// The first so many may be other than zero in hardware.
+    dirty: u8,
+    /// The first so many have to be written after a flush.
+    write: u8,
+    /// `ICH_HCR_EL2.EOIcount` as last read.
+    eoi_count: u8,
+    control: u64,
+    deactivate: u32,
+}
+
+impl ListRegisters {
+    /// Empty ones. `count` is ICH_VTR_EL2.ListRegs + 1, 1 to 16.
+    pub const fn new(count: u8) -> Self {
+        let count = if count as usize > MAX { MAX as u8 } else { count };
+        Self { registers: [0; MAX], count, used: 0, dirty: count, write: 0, eoi_count: 0, control: 0, deactivate: 0 }
+    }
+
+    /// The first so many hold interrupts; their values are in the hardware while the vCPU is on a CPU.
+    pub const fn used(&self) -> u8 {
+        self.used
+    }
+
+    /// Take over what the hardware holds in list register `index`.
+    pub fn set(&mut self, index: u8, value: u64) {
+        if let Some(register) = self.registers.get_mut(usize::from(index)) {
+            *register = value;
+        }
+    }
+
+    /// Take over ICH_HCR_EL2.EOIcount (bits 31:27), which counts completions of interrupts that were not listed. Zero
+    /// whenever [`ListRegisters::control`] is zero; the write of ICH_HCR_EL2 after the flush clears it.
+    pub const fn set_eoi_count(&mut self, count: u8) {
+        self.eoi_count = count;
+    }
+
+    /// What to write to list registers 0, 1, ... after a flush. Those beyond stay as they are.
+    pub fn to_write(&self) -> &[u64] {
+        self.registers.get(..usize::from(self.write)).unwrap_or(&[])
+    }
+
+    /// Bits to set in ICH_HCR_EL2 beside `En` and the port's own.
+    pub const fn control(&self) -> u64 {
+        self.control
+    }
+
+    /// Physical PPIs (bit n: INTID n) that the last flush found active without need: deactivate them.
+    pub const fn deactivate(&self) -> u32 {
+        self.deactivate
+    }
+
+    /// The hardware's list registers hold something else by now, because another vCPU was on this CPU, or this one comes
+    /// to another CPU: the next flush has all of them written.
+    pub const fn invalidate(&mut self) {
+        self.dirty = self.count;
+    }
+
+    /// Forget everything, as for a reset.
+    pub const fn clear(&mut self) {
+        *self = Self::new(self.count);
+    }
+
+    /// Add one. The caller has counted.
+    fn push(&mut self, value: u64) {
+        self.set(self.used, value);
+        self.used += 1;
+    }
+}
+
+/// What a vCPU could be shown, as words by bank.
+#[derive(Clone, Copy, Default)]
+struct Candidates {
+    /// Pending and enabled, active or not.
+    pending: [u32; 1 + SPI_BANKS],
+    /// Active at this vCPU.
+    active: [u32; 1 + SPI_BANKS],
+}
+
+impl Candidates {
+    fn any(&self) -> [u32; 1 + SPI_BANKS] {
+        let mut any = self.active;
+        any.iter_mut().zip(&self.pending).for_each(|(any, pending)| *any |= pending);
+        any
+    }
+
+    fn count(&self) -> u32 {
+        self.any().iter().map(|word| word.count_ones()).sum()
+    }
+}
+
+/// The bits of a word, lowest first.
+fn ones(mut word: u32) -> impl Iterator<Item = u32> {
+    core::iter::from_fn(move || {
+        let index = word.trailing_zeros();
+        word &= word.wrapping_sub(1);
+        (index < 32).then_some(index)
+    })
+}
+
+impl Bank {
+    /// Move the interrupt at `index` into a list register, whose value is returned. `watch`: its completion must cause
+    /// an exit whatever it is.
+    fn list(&mut self, number: u32, index: u32, pending: u32, active: u32, watch: bool) -> u64 {
+        let bit = 1 << index;
+        let (pending, active) = (pending & bit != 0, active & bit != 0);
+        self.listed |= bit;
+        self.forced &= !bit;
+        let mut value = u64::from(number * 32 + index) | u64::from(self.priority(index)) << PRIORITY_SHIFT;
+        if self.group & bit != 0 {
+            value |= GROUP1;
+        }
+        if active {
+            value |= ACTIVE;
+        }
+        if pending {
+            value |= PENDING;
+            self.loaded |= self.latch & bit;
+            self.latch &= !bit;
+        }
+        if self.physical & bit != 0 && !(pending && active) && !watch {
+            return value | HARDWARE | u64::from(index) << PHYSICAL_SHIFT;
+        }
+        // A level has to be looked at again after its completion; so has an interrupt that became pending again elsewhere.
+        if watch || (self.by_line() | self.physical) & bit != 0 || active && !pending && self.pending() & bit != 0 {
+            value |= EOI;
+        }
+        value
+    }
+
+    /// Take the interrupt at `bit` back from a list register that holds `value` now.
+    fn unlist(&mut self, bit: u32, value: u64) {
+        if self.forced & bit == 0 {
+            self.active = if value & ACTIVE != 0 { self.active | bit } else { self.active & !bit };
+        }
+        if value & PENDING != 0 {
+            self.latch |= self.loaded & bit;
+        }
+        if value & (PENDING | ACTIVE) == 0 && value & HARDWARE != 0 {
+            self.physical &= !bit;
+        }
+        self.loaded &= !bit;
+        self.listed &= !bit;
+        self.forced &= !bit;
+    }
+}
+
+impl Vgic {
+    /// Fill the list registers of a vCPU that is about to run. They must be empty, as [`Vgic::sync`] leaves them; else
+    /// nothing happens.
+    pub fn flush(&mut self, vcpu: u8, lists: &mut ListRegisters) {
+        if lists.used != 0 {
+            return;
+        }
+        let candidates = self.candidates(vcpu);
+        let count = candidates.count();
+        lists.control = 0;
+        if count > u32::from(lists.count) {
+            self.flush_urgent(vcpu, lists, &candidates);
+        } else if count != 0 {
+            for (number, any) in (0..).zip(candidates.any()) {
+                ones(any).for_each(|index| self.list(vcpu, lists, &candidates, number * 32 + index, false));
+            }
+        }
+        if let Some(bank) = self.bank_mut(vcpu, 0) {
+            lists.deactivate = bank.physical & !bank.needs_physical();
+            bank.physical &= !lists.deactivate;
+        }
+        lists.write = lists.dirty.max(lists.used);
+        lists.dirty = lists.used;
+    }
+
+    /// Bring back what became of the interrupts in a vCPU's list registers, and leave these empty. Costs nothing to speak
+    /// of when they are. Returns the *other* vCPUs that may have to be shown an interrupt in consequence.
+    pub fn sync(&mut self, vcpu: u8, lists: &mut ListRegisters) -> VcpuMask {
+        for _ in 0..core::mem::take(&mut lists.eoi_count) {
+            self.complete_unlisted(vcpu);
+        }
+        let mut others = 0;
+        for index in 0..core::mem::take(&mut lists.used) {
+            let Some(register) = lists.registers.get_mut(usize::from(index)) else { break };
+            let value = core::mem::take(register);
+            others |= self.unlist(vcpu, value);
+        }
+        others & !(1 << (vcpu % 32))
+    }
+
+    fn candidates(&self, vcpu: u8) -> Candidates {
+        let mut candidates = Candidates::default();
+        let Some(cpu) = self.cpu(vcpu) else { return candidates };
+        let (group0, group1) = (self.group0, self.group1);
+        candidates.pending[0] = cpu.private.ready(group0, group1);
+        candidates.active[0] = cpu.private.active & !cpu.private.listed;
+        let spis = self.spis.iter().zip(&cpu.routed).zip(&cpu.held);
+        let words = candidates.pending.iter_mut().skip(1).zip(candidates.active.iter_mut().skip(1));
+        for (((bank, routed), held), (pending, active)) in spis.zip(words) {
+            *active = bank.active & held & !bank.listed;
+            *pending = bank.ready(group0, group1) & routed & (!bank.active | held);
+        }
+        candidates
+    }
+
+    /// Put one interrupt into the next free list register.
+    fn list(&mut self, vcpu: u8, lists: &mut ListRegisters, candidates: &Candidates, intid: u32, watch: bool) {
+        let number = intid / 32;
+        let pending = candidates.pending.get(number as usize).copied().unwrap_or(0);
+        let active = candidates.active.get(number as usize).copied().unwrap_or(0);
+        if let Some(spi) = (number as usize).checked_sub(1)
+            && let Some(held) = self.cpu_mut(vcpu).and_then(|cpu| cpu.held.get_mut(spi))
+        {
+            *held |= 1 << (intid % 32);
+        }
+        if let Some(bank) = self.bank_mut(vcpu, number) {
+            lists.push(bank.list(number, intid % 32, pending, active, watch));
+        }
+    }
+
+    /// Take back what one list register holds. Returns the vCPUs that it concerns now.
+    fn unlist(&mut self, vcpu: u8, value: u64) -> VcpuMask {
+        let intid = value as u32;
+        let (number, bit) = (intid / 32, 1 << (intid % 32));
+        let Some(bank) = self.bank_mut(vcpu, number) else { return 0 };
+        bank.unlist(bit, value);
+        let (active, waiting) = (bank.active & bit, bank.pending() & bank.enabled & bit);
+        let Some(spi) = (number as usize).checked_sub(1) else { return 0 };
+        if let Some(held) = self.cpu_mut(vcpu).and_then(|cpu| cpu.held.get_mut(spi)) {
+            *held = *held & !bit | active;
+        }
+        self.affected(vcpu, number, waiting & !active)
+    }
+
+    /// The guest has completed an active interrupt that was in no list register: the most urgent one, as completions come
+    /// in the reverse order of acknowledgements. (With `EOImode` 1 a guest may choose another order; this is not known.)
+    fn complete_unlisted(&mut self, vcpu: u8) {
+        let active = self.candidates(vcpu).active;
+        let urgent = (0..).zip(active).flat_map(|(number, word)| ones(word).map(move |index| number * 32 + index));
+        let priority = |intid: &u32| self.bank(vcpu, intid / 32).map(|bank| bank.priority(intid % 32));
+        let Some(intid) = urgent.min_by_key(priority) else { return };
+        let bit = 1 << (intid % 32);
+        if let Some(bank) = self.bank_mut(vcpu, intid / 32) {
+            bank.active &= !bit;
+        }
+        if let Some(spi) = (intid as usize / 32).checked_sub(1)
+            && let Some(held) = self.cpu_mut(vcpu).and_then(|cpu| cpu.held.get_mut(spi))
+        {
+            *held &= !bit;
+        }
+    }
+
+    /// Fill the list registers when there are too few: see the module's text.
+    fn flush_urgent(&mut self, vcpu: u8, lists: &mut ListRegisters, candidates: &Candidates) {
+        // Sorted, most urgent first: priority, then active before pending, then number.
+        let mut chosen = [u32::MAX; MAX];
+        let room = chosen.get_mut(..usize::from(lists.count)).unwrap_or_default();
+        let mut first_pending = u32::MAX;
+        for ((number, any), active) in (0..).zip(candidates.any()).zip(candidates.active) {
+            for index in ones(any) {
+                let waits = active >> index & 1 ^ 1;
+                let priority = self.bank(vcpu, number).map_or(0, |bank| bank.priority(index));
+                let mut key = u32::from(priority) << 16 | waits << 15 | (number * 32 + index);
+                if waits != 0 {
+                    first_pending = first_pending.min(key);
+                }
+                for slot in room.iter_mut() {
+                    if key < *slot {
+                        core::mem::swap(&mut key, slot);
+                    }
+                }
+            }
+        }
+        if first_pending != u32::MAX
+            && !room.contains(&first_pending)
+            && let Some(last) = room.last_mut()
+        {
+            *last = first_pending;
+        }
+        lists.control = UNLISTED_COMPLETED | if first_pending == u32::MAX { 0 } else { NONE_PENDING };
+        for key in chosen.into_iter().filter(|key| *key != u32::MAX) {
+            self.list(vcpu, lists, candidates, key & 0x7fff, true);
+        }
+    }
+}
