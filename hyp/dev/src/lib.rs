@@ -5,6 +5,7 @@
 //! nothing here knows where a board keeps them. System registers exist on AArch64 only; what can be computed or faked
 //! without them builds and is tested on any host.
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
 pub mod affinity;
 #[cfg(target_arch = "aarch64")]

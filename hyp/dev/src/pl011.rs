@@ -35,33 +35,33 @@ register_structs! {
 /// Polls of the busy flag that [`Pl011::init`] allows the loader's last bytes: some milliseconds on real hardware.
 const DRAIN_POLLS: u32 = 1_000_000;
 
-/// One PL011.
+/// One PL011. Holds an address rather than a reference, so that a `static` can name a fixed mapping.
 pub struct Pl011 {
-    registers: &'static Registers,
+    base: usize,
 }
-
-// SAFETY: every access is a single load or store of a device register. Two CPUs at once can at worst overfill the FIFO
-// by a byte, which the device drops; no memory is at stake.
-unsafe impl Sync for Pl011 {}
-// SAFETY: as above: the device does not care which CPU drives it.
-unsafe impl Send for Pl011 {}
 
 impl Pl011 {
     /// The UART whose registers are mapped at virtual address `base`.
     ///
     /// # Safety
     ///
-    /// `base` must be 4-byte aligned and stay mapped, readable and writable, as device memory over 4 KiB of a PL011.
+    /// `base` must be 4-byte aligned and stay mapped, readable and writable, as device memory over 4 KiB of a PL011,
+    /// from the first use of the result on.
     pub const unsafe fn new(base: usize) -> Self {
-        // SAFETY: the caller promises a PL011 at `base` for ever; `Registers` holds only integers in volatile cells,
-        // for which every bit pattern is valid.
-        Self { registers: unsafe { &*(base as *const Registers) } }
+        Self { base }
+    }
+
+    fn registers(&self) -> &'static Registers {
+        // SAFETY: the caller of `new` promised aligned, mapped registers for ever. `Registers` holds only integers in
+        // volatile cells, for which every bit pattern is valid. Two CPUs at once can at worst overfill the FIFO by a
+        // byte, which the device drops.
+        unsafe { &*(self.base as *const Registers) }
     }
 
     /// 8 data bits, no parity, one stop bit, FIFOs on, interrupts off, both directions on. Waits, bounded, until what
     /// the loader had to say is sent.
     pub fn init(&self) {
-        let registers = self.registers;
+        let registers = self.registers();
         for _ in 0..DRAIN_POLLS {
             if !registers.flags.is_set(Flags::BUSY) {
                 break;
@@ -76,10 +76,10 @@ impl Pl011 {
 
     /// Hand one byte to the transmit FIFO. `false`: it is full, and the byte was not taken.
     pub fn write(&self, byte: u8) -> bool {
-        if self.registers.flags.is_set(Flags::TXFF) {
+        if self.registers().flags.is_set(Flags::TXFF) {
             return false;
         }
-        self.registers.data.set(u32::from(byte));
+        self.registers().data.set(u32::from(byte));
         true
     }
 }

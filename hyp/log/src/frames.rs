@@ -18,7 +18,8 @@ struct Frame {
     /// Acquisitions that are not released. Above 1 a formatter has logged in the middle of a message: what it says is
     /// dropped, as there is one buffer.
     depth: u32,
-    whole: bool,
+    /// A part did not fit.
+    cut: bool,
 }
 
 /// By CPU. The locks are there for the compiler: each is taken by its own CPU only, for the time of one call.
@@ -26,7 +27,7 @@ static FRAMES: [Lock<Frame>; CPUS] = [const { Lock::new(Frame::new()) }; CPUS];
 
 impl Frame {
     const fn new() -> Self {
-        Self { encoder: defmt::Encoder::new(), bytes: Vec::new(), depth: 0, whole: true }
+        Self { encoder: defmt::Encoder::new(), bytes: Vec::new(), depth: 0, cut: false }
     }
 
     fn acquire(&mut self) {
@@ -35,26 +36,26 @@ impl Frame {
             return;
         }
         self.bytes.clear();
-        self.whole = true;
+        self.cut = false;
         // A new encoder starts with a zero byte and ends with one: exactly the delimiters that readers expect.
         self.encoder = defmt::Encoder::new();
-        let (bytes, whole) = (&mut self.bytes, &mut self.whole);
-        self.encoder.start_frame(|part| *whole &= bytes.extend_from_slice(part).is_ok());
+        let (bytes, cut) = (&mut self.bytes, &mut self.cut);
+        self.encoder.start_frame(|part| *cut |= bytes.extend_from_slice(part).is_err());
     }
 
     fn write(&mut self, data: &[u8]) {
         if self.depth == 1 {
-            let (bytes, whole) = (&mut self.bytes, &mut self.whole);
-            self.encoder.write(data, |part| *whole &= bytes.extend_from_slice(part).is_ok());
+            let (bytes, cut) = (&mut self.bytes, &mut self.cut);
+            self.encoder.write(data, |part| *cut |= bytes.extend_from_slice(part).is_err());
         }
     }
 
     /// Commits the outermost frame.
     fn release(&mut self) {
         if self.depth == 1 {
-            let (bytes, whole) = (&mut self.bytes, &mut self.whole);
-            self.encoder.end_frame(|part| *whole &= bytes.extend_from_slice(part).is_ok());
-            commit(self.whole.then_some(self.bytes.as_slice()));
+            let (bytes, cut) = (&mut self.bytes, &mut self.cut);
+            self.encoder.end_frame(|part| *cut |= bytes.extend_from_slice(part).is_err());
+            commit((!self.cut).then_some(self.bytes.as_slice()));
         }
         self.depth = self.depth.saturating_sub(1);
     }

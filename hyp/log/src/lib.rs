@@ -12,6 +12,7 @@
 //! Use: [`init`] once; the macros [`error!`], [`warn!`], [`info!`], [`debug!`] and [`event!`]; [`pump`] wherever the
 //! hypervisor has a moment; [`flush`] at the end; [`emergency!`] when all else has failed.
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod console;
 mod lock;
@@ -21,6 +22,8 @@ mod uart;
 
 #[cfg(target_os = "none")]
 mod frames;
+#[cfg(test)]
+mod tests;
 
 use core::fmt::{Arguments, Display};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -41,8 +44,9 @@ pub const DOMAINS: usize = 8;
 pub const CPUS: usize = 8;
 /// Bytes of output that can wait for the UART.
 const RING: usize = 16 * 1024;
-/// Bytes that one call hands to the UART at most: bounds how long the caller is away.
-const PUMP_BYTES: usize = 256;
+/// Bytes that one call hands to the UART at most: bounds how long the caller is away. A whole message, so that the ring
+/// stays short as long as the UART keeps up.
+const PUMP_BYTES: usize = message::MESSAGE;
 
 /// What this crate needs from its surroundings.
 #[derive(Clone, Copy)]
@@ -112,7 +116,7 @@ pub fn finish_line(domain: usize) {
     drain(&mut console);
 }
 
-/// Hand waiting output to the UART as far as it takes it, at most 256 bytes. `true`: something is left. Returns at once
+/// Hand waiting output to the UART as far as it takes it, at most one message's worth. `true`: something is left. Returns at once
 /// when another CPU is at it.
 pub fn pump() -> bool {
     match CONSOLE.try_lock() {

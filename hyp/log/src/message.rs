@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn a_message_is_one_line() {
         let mut text = Text::new("[hyp] ");
-        write!(text, "a{}b\0c\r\n", '\n').unwrap();
+        text.write_str("a\nb\0c\r\n").unwrap();
         assert_eq!(text.finish(), b"[hyp] a bc \n");
     }
 

@@ -49,31 +49,3 @@ pub(crate) fn close_open(hooks: &Hooks) {
         put_waiting(hooks, b'\n');
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::{close_open, put};
-    use crate::Hooks;
-    use std::sync::Mutex;
-
-    static SENT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-
-    fn keep(byte: u8) -> bool {
-        SENT.lock().unwrap().push(byte);
-        true
-    }
-
-    #[test]
-    fn an_emergency_closes_what_is_open() {
-        let hooks = Hooks { put: keep, cpu: || 0, now_ns: || 0, halt: || std::process::abort() };
-        close_open(&hooks);
-        for byte in [0, 5, b'x'] {
-            put(&hooks, byte);
-        }
-        close_open(&hooks);
-        put(&hooks, b'y');
-        close_open(&hooks);
-        close_open(&hooks);
-        assert_eq!(*SENT.lock().unwrap(), [0, 5, b'x', 0, b'y', b'\n']);
-    }
-}
