@@ -1,0 +1,115 @@
+//! Console: `print!` and `println!` through a line buffer.
+//!
+//! A hypercall a character would be slow and would mix with other guests' lines; a whole line goes out at once. Under a
+//! hypervisor it goes through `console_io` (public/xen.h), bare through the PL011 that the tree's stdout-path names.
+
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use spin::mutex::SpinMutex;
+
+use crate::cpu::Relax;
+use crate::{Machine, hypercall, memory};
+
+/// Longest line that goes out in one piece.
+const LINE: usize = 512;
+
+/// Where lines go: 0 nowhere yet, 1 hypercall, else the PL011 at this address.
+static OUTPUT: AtomicUsize = AtomicUsize::new(NOWHERE);
+const NOWHERE: usize = 0;
+const HYPERCALL: usize = 1;
+
+struct Line {
+    bytes: [u8; LINE],
+    used: usize,
+}
+
+static BUFFER: SpinMutex<Line, Relax> = SpinMutex::new(Line { bytes: [0; LINE], used: 0 });
+
+/// Decide where the output goes.
+pub(crate) fn choose(machine: &Machine) {
+    let output = if machine.hypervisor { HYPERCALL } else { machine.uart.unwrap_or(NOWHERE) };
+    OUTPUT.store(output, Relaxed);
+}
+
+/// For a message about a tree that cannot be read: only a hypervisor could have passed it on.
+pub(crate) fn assume_hypervisor() {
+    OUTPUT.store(HYPERCALL, Relaxed);
+}
+
+/// Does a hypervisor carry the console (and so offer hypercalls)?
+pub fn is_virtual() -> bool {
+    OUTPUT.load(Relaxed) == HYPERCALL
+}
+
+/// Send out what is in the buffer, a full line or not.
+pub fn flush() {
+    BUFFER.lock().flush();
+}
+
+/// Break the console's lock: for a panic, whose victim may hold it.
+pub(crate) fn steal() {
+    // SAFETY: only the panic and exception paths call this, with interrupts masked and the interrupted code never to
+    // continue; a half-written line is the worst that another vCPU can leave.
+    unsafe { BUFFER.force_unlock() };
+}
+
+impl Line {
+    fn flush(&mut self) {
+        let text = self.bytes.get(..self.used).unwrap_or_default();
+        match OUTPUT.load(Relaxed) {
+            NOWHERE => {}
+            HYPERCALL => hypercall::console_write(text),
+            uart => text.iter().for_each(|&byte| pl011_put(uart, byte)),
+        }
+        self.used = 0;
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for &byte in text.as_bytes() {
+            if let Some(slot) = self.bytes.get_mut(self.used) {
+                *slot = byte;
+                self.used += 1;
+            }
+            if byte == b'\n' || self.used == LINE {
+                self.flush();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// PL011 (Arm DDI 0183): data register at 0, flags at 0x18 with bit 5 "transmit FIFO full".
+fn pl011_put(uart: usize, byte: u8) {
+    while memory::read_device(uart + 0x18) & (1 << 5) != 0 {
+        crate::cpu::relax();
+    }
+    memory::write_device(uart, u32::from(byte));
+}
+
+/// Print without a line end; use [`print!`](crate::print).
+pub fn write(arguments: fmt::Arguments<'_>) {
+    // A Line never fails to take text.
+    let _ = BUFFER.lock().write_fmt(arguments);
+}
+
+/// Print a line; use [`println!`](crate::println).
+pub fn write_line(arguments: fmt::Arguments<'_>) {
+    let mut line = BUFFER.lock();
+    // As above.
+    let _ = line.write_fmt(arguments).and_then(|()| line.write_str("\n"));
+}
+
+/// Print text; it appears with the end of its line.
+#[macro_export]
+macro_rules! print {
+    ($($argument:tt)*) => { $crate::console::write(format_args!($($argument)*)) };
+}
+
+/// Print a line.
+#[macro_export]
+macro_rules! println {
+    ($($argument:tt)*) => { $crate::console::write_line(format_args!($($argument)*)) };
+}

@@ -1,0 +1,97 @@
+//! The processor: the few system registers and instructions that guests use, each wrapped once.
+
+use core::arch::asm;
+
+/// vCPUs a guest can have here; sizes the per-vCPU tables and the stacks of `guest.ld`.
+pub const MAX: usize = 8;
+
+/// Read a system register by its assembler name.
+#[macro_export]
+macro_rules! read_register {
+    ($name:literal) => {{
+        let value: u64;
+        // SAFETY: reading a register that EL1 may read changes nothing and touches no memory.
+        unsafe { core::arch::asm!(concat!("mrs {}, ", $name), out(reg) value, options(nomem, nostack)) };
+        value
+    }};
+}
+
+/// Write a system register by its assembler name; private, since a write can break what Rust relies on.
+macro_rules! write_register {
+    ($name:literal, $value:expr) => {{
+        let value: u64 = $value;
+        // SAFETY: used in this crate only, with registers of the interrupt controller, the timer and the vCPU number,
+        // none of which changes how Rust code or memory behaves. Not `nomem`: it must stay in order with memory.
+        unsafe { core::arch::asm!(concat!("msr ", $name, ", {}"), in(reg) value, options(nostack)) };
+    }};
+}
+pub(crate) use write_register;
+
+/// Number of the vCPU that runs this: 0 is the boot vCPU.
+pub fn index() -> usize {
+    (read_register!("tpidr_el1") as usize).min(MAX - 1)
+}
+
+/// Wait for an interrupt; returns also when one is pending and masked.
+pub fn wait_for_interrupt() {
+    // SAFETY: WFI changes no state. Not `nomem`: an interrupt handler's writes must be seen after it.
+    unsafe { asm!("dsb sy", "wfi", options(nostack)) };
+}
+
+/// Wait for an event (WFE).
+pub fn wait_for_event() {
+    // SAFETY: as for WFI.
+    unsafe { asm!("wfe", options(nostack)) };
+}
+
+/// Make the event register of every vCPU say "go on" (SEV).
+pub fn send_event() {
+    // SAFETY: SEV changes no state that Rust knows of.
+    unsafe { asm!("dsb ish", "sev", options(nostack)) };
+}
+
+/// Tell the processor (and an emulator) that this loop spins.
+pub fn relax() {
+    // SAFETY: YIELD is a hint.
+    unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
+}
+
+/// Let interrupts in.
+pub fn unmask_interrupts() {
+    // SAFETY: the handler of entry.s keeps every register, and what it touches is atomic.
+    unsafe { asm!("isb", "msr daifclr, #2", options(nostack)) };
+}
+
+/// Keep interrupts out.
+pub fn mask_interrupts() {
+    // SAFETY: only delays handlers.
+    unsafe { asm!("msr daifset, #2", options(nostack)) };
+}
+
+/// Order what comes before against what comes after, for system registers too.
+pub fn synchronize() {
+    // SAFETY: barriers.
+    unsafe { asm!("dsb sy", "isb", options(nostack)) };
+}
+
+/// How a lock waits here.
+#[derive(Debug)]
+pub struct Relax;
+
+impl spin::RelaxStrategy for Relax {
+    fn relax() {
+        relax();
+    }
+}
+
+unsafe extern "C" {
+    /// `entry.s`: fills the vector registers with values made from `seed`, burns `rounds` of float work, compares.
+    /// Touches only registers that the calling convention lets a function change, or restores them.
+    safe fn rt_float_check(seed: u64, rounds: u64) -> u64;
+}
+
+/// Hold known values in 24 vector registers during `rounds` (at least 1) of float work; were they still there at the end?
+/// Each round is 5 instructions. A false answer means that somebody's context switch lost a register.
+pub fn float_survives(seed: u64, rounds: u64) -> bool {
+    rt_float_check(seed, rounds.max(1)) != 0
+}

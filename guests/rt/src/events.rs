@@ -1,0 +1,105 @@
+//! Event channels, the 2-level kind (public/event_channel.h).
+//!
+//! The hypervisor sets bits in a page that it and the guest share, and interrupts. The handler here clears them and
+//! counts: enough to test with, and to wait on. Ports from 0 to 63 are counted, which is more than a bare guest opens.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+
+use xen_abi::errno::Errno;
+use xen_abi::shared_info::{EVTCHN_MASK, EVTCHN_PENDING, EVTCHN_PENDING_SEL, EVTCHN_UPCALL_PENDING};
+
+use crate::{Machine, gic, hypercall};
+
+/// A page of its own, which the hypervisor replaces by the shared one.
+#[repr(C, align(4096))]
+struct Page([AtomicU64; 512]);
+
+static SHARED: Page = Page([const { AtomicU64::new(0) }; 512]);
+static INTID: AtomicU32 = AtomicU32::new(31);
+static COUNTS: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+static LAST: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+
+pub(crate) fn init(machine: &Machine) {
+    INTID.store(machine.event_intid, Relaxed);
+}
+
+/// INTID of the event-channel interrupt.
+pub fn intid() -> u32 {
+    INTID.load(Relaxed)
+}
+
+/// Have the shared page mapped and the interrupt enabled.
+pub fn connect() -> Result<(), Errno> {
+    hypercall::map_shared_info(&raw const SHARED as u64 >> 12)?;
+    gic::enable(intid());
+    Ok(())
+}
+
+fn word(offset: usize) -> &'static AtomicU64 {
+    // A constant offset inside the page in every call; the mask keeps the index in range for all others.
+    &SHARED.0[(offset / 8) & 511]
+}
+
+/// Word `offset / 8` of the shared page, for checks of its layout.
+pub fn shared_word(offset: usize) -> u64 {
+    word(offset).load(SeqCst)
+}
+
+fn bit(base: usize, port: u32) -> (&'static AtomicU64, u64) {
+    (word(base + 8 * (port as usize / 64)), 1 << (port % 64))
+}
+
+/// Keep a port from interrupting.
+pub fn mask(port: u32) {
+    let (word, bit) = bit(EVTCHN_MASK, port);
+    word.fetch_or(bit, SeqCst);
+}
+
+/// Is the port's pending bit set?
+pub fn is_pending(port: u32) -> bool {
+    let (word, bit) = bit(EVTCHN_PENDING, port);
+    word.load(SeqCst) & bit != 0
+}
+
+/// Clear the port's pending bit; was it set?
+pub fn take(port: u32) -> bool {
+    let (word, bit) = bit(EVTCHN_PENDING, port);
+    word.fetch_and(!bit, SeqCst) & bit != 0
+}
+
+/// How often the handler has seen this port (0 to 63).
+pub fn count(port: u32) -> u64 {
+    COUNTS.get(port as usize).map_or(0, |count| count.load(SeqCst))
+}
+
+/// Counter value at which the handler last began for this port (0 to 63).
+pub fn last(port: u32) -> u64 {
+    LAST.get(port as usize).map_or(0, |last| last.load(SeqCst))
+}
+
+/// The interrupt's handler: take every port that is pending and not masked.
+pub(crate) fn upcall(counter: u64) {
+    // The flag is one byte of a word whose other bytes nobody uses.
+    word(EVTCHN_UPCALL_PENDING).fetch_and(!0xff, SeqCst);
+    let mut groups = word(EVTCHN_PENDING_SEL).swap(0, SeqCst);
+    while groups != 0 {
+        let group = groups.trailing_zeros();
+        groups &= groups - 1;
+        let offset = 8 * group as usize;
+        let mut ports = word(EVTCHN_PENDING + offset).load(SeqCst) & !word(EVTCHN_MASK + offset).load(SeqCst);
+        while ports != 0 {
+            let port = 64 * group + ports.trailing_zeros();
+            ports &= ports - 1;
+            if take(port) {
+                note(port, counter);
+            }
+        }
+    }
+}
+
+fn note(port: u32, counter: u64) {
+    if let (Some(count), Some(last)) = (COUNTS.get(port as usize), LAST.get(port as usize)) {
+        last.store(counter, SeqCst);
+        count.fetch_add(1, SeqCst);
+    }
+}

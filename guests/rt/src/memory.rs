@@ -1,0 +1,83 @@
+//! The guest's own memory map.
+//!
+//! Atomic and unaligned accesses need the MMU and caches on, so every guest runs on an identity map. It is a constant: 1 GiB
+//! of devices, then 3 GiB of normal memory, which is where Xen's memory map and QEMU's virt machine have theirs. Addresses
+//! that lie there but lead nowhere pass the guest's own map and fail in the hypervisor's: this is what the probe needs.
+//! RAM is writable and executable: these guests protect nothing from themselves.
+
+use core::sync::atomic::AtomicU64;
+
+/// A level-1 table: 512 entries of 1 GiB (Arm ARM D8.3, 4 KiB granule).
+#[repr(C, align(4096))]
+pub(crate) struct Table([u64; 512]);
+
+const BLOCK: u64 = 1;
+const NORMAL: u64 = 1 << 2;
+const INNER_SHAREABLE: u64 = 3 << 8;
+const ACCESSED: u64 = 1 << 10;
+const NOT_EXECUTABLE: u64 = 3 << 53;
+const GIB: u64 = 1 << 30;
+
+/// End of what the map covers.
+pub const MAPPED_END: u64 = 4 * GIB;
+
+/// The table that `entry.s` puts into TTBR0_EL1.
+#[unsafe(no_mangle)]
+pub(crate) static IDENTITY_MAP: Table = Table(identity_map());
+
+const fn identity_map() -> [u64; 512] {
+    let mut entries = [0; 512];
+    entries[0] = BLOCK | ACCESSED | NOT_EXECUTABLE;
+    let mut gib = 1;
+    while gib < MAPPED_END / GIB {
+        entries[gib as usize] = gib * GIB | BLOCK | NORMAL | INNER_SHAREABLE | ACCESSED;
+        gib += 1;
+    }
+    entries
+}
+
+/// Read a device register of 32 bits. `address` must be one that the machine's tree names.
+pub(crate) fn read_device(address: usize) -> u32 {
+    let value: u32;
+    // SAFETY: the first GiB is mapped as device memory and holds nothing that Rust owns; a bad address faults and is
+    // reported. Plain LDR, so that a hypervisor gets a syndrome it can emulate from.
+    unsafe { core::arch::asm!("ldr {0:w}, [{1}]", out(reg) value, in(reg) address, options(nostack)) };
+    value
+}
+
+/// Write a device register of 32 bits.
+pub(crate) fn write_device(address: usize, value: u32) {
+    // SAFETY: as for read_device; no Rust object lies in device memory.
+    unsafe { core::arch::asm!("str {0:w}, [{1}]", in(reg) value, in(reg) address, options(nostack)) };
+}
+
+/// Clean a range of memory to the point of coherency, for a vCPU that starts with its caches off.
+pub(crate) fn clean(start: usize, bytes: usize) {
+    for line in (start & !63..start + bytes).step_by(64) {
+        // SAFETY: DC CVAC of a mapped address writes cached data back and changes no contents.
+        unsafe { core::arch::asm!("dc cvac, {}", in(reg) line, options(nostack)) };
+    }
+    crate::cpu::synchronize();
+}
+
+unsafe extern "C" {
+    static image_start: u8;
+    static image_end: u8;
+}
+
+/// First address of the image and the first behind its bss and stacks.
+pub fn image() -> (usize, usize) {
+    (&raw const image_start as usize, &raw const image_end as usize)
+}
+
+/// The last 8 bytes of RAM, which the heap leaves alone and no loader writes: what is here survives a restart of the
+/// domain, where the hypervisor does not clear memory.
+pub fn mailbox(machine: &crate::Machine) -> Option<&'static AtomicU64> {
+    let address = machine.memory.1.min(MAPPED_END as usize).checked_sub(8)?;
+    if address < image().1 {
+        return None;
+    }
+    // SAFETY: aligned (RAM ends on a page), inside RAM, mapped, never part of the heap (`heap::init` stops a page
+    // before), and only ever seen as an atomic.
+    Some(unsafe { &*(address as *const AtomicU64) })
+}

@@ -1,0 +1,109 @@
+//! Time: the virtual counter and its one-shot timer (Arm ARM D12).
+//!
+//! Guests live by deadlines. [`wait_until`] sleeps to one with WFI and says how late the handler ran: the wake-up latency
+//! that the reports show.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::cpu::write_register;
+use crate::{Machine, cpu, gic, read_register};
+
+const ENABLE: u64 = 1;
+const MASKED: u64 = 2;
+
+/// 2^32 × nanoseconds per tick, and its inverse; set once at start.
+static NS_PER_TICK: AtomicU64 = AtomicU64::new(0);
+static TICKS_PER_NS: AtomicU64 = AtomicU64::new(0);
+static INTID: AtomicU32 = AtomicU32::new(27);
+
+pub(crate) fn init(machine: &Machine) {
+    let frequency = u128::from(read_register!("cntfrq_el0").max(1));
+    NS_PER_TICK.store(((1_000_000_000u128 << 32) / frequency) as u64, Relaxed);
+    TICKS_PER_NS.store(((frequency << 32) / 1_000_000_000) as u64, Relaxed);
+    INTID.store(machine.timer_intid, Relaxed);
+    enable_here();
+}
+
+/// Let this vCPU take its timer's interrupt.
+pub(crate) fn enable_here() {
+    cancel();
+    gic::enable(INTID.load(Relaxed));
+}
+
+/// INTID of the virtual timer: 27 on every machine with the usual tree.
+pub fn intid() -> u32 {
+    INTID.load(Relaxed)
+}
+
+/// The virtual counter in its own ticks.
+pub fn counter() -> u64 {
+    cpu_isb();
+    read_register!("cntvct_el0")
+}
+
+fn cpu_isb() {
+    // SAFETY: ISB; without it the counter may be read early.
+    unsafe { core::arch::asm!("isb", options(nomem, nostack)) };
+}
+
+/// Ticks to nanoseconds, rounded down.
+pub fn to_ns(ticks: u64) -> u64 {
+    ((u128::from(ticks) * u128::from(NS_PER_TICK.load(Relaxed))) >> 32) as u64
+}
+
+/// Nanoseconds to ticks, rounded up: a timer set to the result never fires early.
+pub fn to_ticks(ns: u64) -> u64 {
+    ((u128::from(ns) * u128::from(TICKS_PER_NS.load(Relaxed)) + u128::from(u32::MAX)) >> 32) as u64
+}
+
+/// Nanoseconds on the virtual counter.
+pub fn now() -> u64 {
+    to_ns(counter())
+}
+
+/// Arm the one-shot timer of this vCPU for a counter value.
+pub fn set(at: u64) {
+    write_register!("cntv_cval_el0", at);
+    write_register!("cntv_ctl_el0", ENABLE);
+    cpu_isb();
+}
+
+/// Switch the timer of this vCPU off.
+pub fn cancel() {
+    write_register!("cntv_ctl_el0", 0);
+    cpu_isb();
+}
+
+/// The handler's part: keep the timer from firing again. Level-triggered, so before the end of interrupt.
+pub(crate) fn quiet() {
+    write_register!("cntv_ctl_el0", ENABLE | MASKED);
+    cpu_isb();
+}
+
+/// Sleep until `deadline` (nanoseconds on the virtual counter). Returns how many nanoseconds after it the interrupt's
+/// handler began, or `None` where the deadline had passed already and nobody slept.
+pub fn wait_until(deadline: u64) -> Option<u64> {
+    let at = to_ticks(deadline);
+    if counter() >= at {
+        return None;
+    }
+    let before = gic::count(intid());
+    set(at);
+    cpu::mask_interrupts();
+    while gic::count(intid()) == before {
+        // A masked pending interrupt ends WFI too: nothing is lost between the look and the sleep.
+        cpu::wait_for_interrupt();
+        cpu::unmask_interrupts();
+        cpu::mask_interrupts();
+    }
+    cpu::unmask_interrupts();
+    Some(to_ns(gic::last(intid())).saturating_sub(deadline))
+}
+
+/// Spin until `deadline`, without giving the CPU away.
+pub fn spin_until(deadline: u64) {
+    let at = to_ticks(deadline);
+    while counter() < at {
+        cpu::relax();
+    }
+}

@@ -1,0 +1,181 @@
+//! The device tree: what the machine is made of, read once into a [`Machine`].
+
+use core::str;
+
+use dtoolkit::fdt::{Fdt, FdtNode};
+use dtoolkit::standard::NodeStandard;
+use dtoolkit::{Node, Property};
+use spin::Once;
+
+use crate::console;
+use crate::cpu::MAX;
+
+/// A GICv3 as the tree places it, guest-physical.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gic {
+    /// Distributor.
+    pub distributor: usize,
+    /// First redistributor.
+    pub redistributors: usize,
+    /// Bytes of the redistributors' region.
+    pub redistributor_bytes: usize,
+}
+
+/// What the tree says of this machine.
+#[derive(Debug)]
+pub struct Machine {
+    /// RAM: first address, first address behind.
+    pub memory: (usize, usize),
+    /// The tree itself: first address, first address behind.
+    pub device_tree: (usize, usize),
+    /// `/chosen/bootargs`, empty where absent.
+    pub bootargs: &'static str,
+    /// The RAM disk.
+    pub initrd: Option<&'static [u8]>,
+    /// Interrupt controller.
+    pub gic: Option<Gic>,
+    /// Is there a `hypervisor` node compatible with `xen,xen`?
+    pub hypervisor: bool,
+    /// The PL011 of `/chosen/stdout-path`.
+    pub uart: Option<usize>,
+    /// INTID of the virtual timer.
+    pub timer_intid: u32,
+    /// INTID of the event-channel interrupt.
+    pub event_intid: u32,
+    mpidrs: [u64; MAX],
+    cpu_count: usize,
+}
+
+static MACHINE: Once<Machine> = Once::new();
+
+impl Machine {
+    /// MPIDR affinities of the vCPUs, in the tree's order.
+    pub fn cpus(&self) -> &[u64] {
+        self.mpidrs.get(..self.cpu_count).unwrap_or_default()
+    }
+
+    /// The value of `name=value` among the boot arguments.
+    pub fn argument(&self, name: &str) -> Option<&'static str> {
+        self.bootargs.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// The RAM disk's addresses; (0, 0) where there is none.
+    pub(crate) fn initrd_range(&self) -> (usize, usize) {
+        self.initrd.map_or((0, 0), |bytes| (bytes.as_ptr() as usize, bytes.as_ptr() as usize + bytes.len()))
+    }
+}
+
+/// Read the tree at `address`. Without a readable tree there is nobody to tell but a hypervisor.
+pub(crate) fn read(address: usize) -> &'static Machine {
+    // SAFETY: the boot protocol puts the tree's address into x0; the loader wrote it into RAM that is mapped and that
+    // nothing here writes. The header's size field is checked by from_raw before the rest is read.
+    let tree = match unsafe { Fdt::from_raw(address as *const u8) } {
+        Ok(tree) => tree,
+        Err(error) => {
+            console::assume_hypervisor();
+            panic!("device tree at {address:#x} (x0 at entry): {error}");
+        }
+    };
+    MACHINE.call_once(|| machine(tree, address))
+}
+
+fn machine(tree: Fdt<'static>, address: usize) -> Machine {
+    let root = tree.root();
+    let chosen = tree.find_node("/chosen");
+    let hypervisor = root.child("hypervisor").filter(|node| node.is_compatible("xen,xen"));
+    let (mpidrs, cpu_count) = cpus(&tree);
+    let mut machine = Machine {
+        memory: memory(root),
+        device_tree: (address, address + tree.data().len()),
+        bootargs: chosen.and_then(|node| text(node, "bootargs")).unwrap_or_default(),
+        initrd: None,
+        gic: root.find_compatible("arm,gic-v3").next().and_then(gic),
+        hypervisor: hypervisor.is_some(),
+        uart: chosen.and_then(|node| text(node, "stdout-path")).and_then(|path| uart(&tree, path)),
+        // The timer's interrupts: secure, non-secure, virtual, hypervisor.
+        timer_intid: root.find_compatible("arm,armv8-timer").next().and_then(|node| intid(node, 2)).unwrap_or(27),
+        event_intid: hypervisor.and_then(|node| intid(node, 0)).unwrap_or(31),
+        mpidrs,
+        cpu_count,
+    };
+    machine.initrd = chosen.and_then(|node| initrd(node, machine.memory));
+    machine
+}
+
+fn bytes(node: FdtNode<'static>, name: &str) -> Option<&'static [u8]> {
+    node.property(name)?.value_as().ok()
+}
+
+fn text(node: FdtNode<'static>, name: &str) -> Option<&'static str> {
+    str::from_utf8(bytes(node, name)?.strip_suffix(&[0])?).ok()
+}
+
+/// A property of 4 or 8 bytes.
+fn number(node: FdtNode<'static>, name: &str) -> Option<u64> {
+    let value = bytes(node, name)?;
+    match value.len() {
+        4 => Some(u64::from(u32::from_be_bytes(value.try_into().ok()?))),
+        8 => Some(u64::from_be_bytes(value.try_into().ok()?)),
+        _ => None,
+    }
+}
+
+/// Entry `index` of a node's `reg`: address and size.
+fn reg(node: FdtNode<'static>, index: usize) -> Option<(usize, usize)> {
+    let entry = node.reg().ok()??.nth(index)?;
+    Some((entry.address::<u64>().ok()? as usize, entry.size::<u64>().unwrap_or(0) as usize))
+}
+
+/// The first bank of RAM.
+fn memory(root: FdtNode<'static>) -> (usize, usize) {
+    let node = root.children().find(|node| node.name_without_address() == "memory");
+    node.and_then(|node| reg(node, 0)).map_or((0, 0), |(start, size)| (start, start + size))
+}
+
+fn gic(node: FdtNode<'static>) -> Option<Gic> {
+    let (distributor, _) = reg(node, 0)?;
+    let (redistributors, redistributor_bytes) = reg(node, 1)?;
+    Some(Gic { distributor, redistributors, redistributor_bytes })
+}
+
+/// INTID of entry `index` of `interrupts`, three cells each: 0 shared or 1 private, number, flags.
+fn intid(node: FdtNode<'static>, index: usize) -> Option<u32> {
+    let entry = bytes(node, "interrupts")?.chunks_exact(12).nth(index)?;
+    let cell = |at: usize| Some(u32::from_be_bytes(entry.get(at..at + 4)?.try_into().ok()?));
+    match cell(0)? {
+        0 => Some(32 + cell(4)?),
+        1 => Some(16 + cell(4)?),
+        _ => None,
+    }
+}
+
+fn uart(tree: &Fdt<'static>, path: &'static str) -> Option<usize> {
+    let path = path.split(':').next()?;
+    let path = if path.starts_with('/') { path } else { text(tree.find_node("/aliases")?, path)? };
+    let node = tree.find_node(path)?;
+    if node.is_compatible("arm,pl011") || node.is_compatible("arm,sbsa-uart") { reg(node, 0).map(|reg| reg.0) } else { None }
+}
+
+fn cpus(tree: &Fdt<'static>) -> ([u64; MAX], usize) {
+    let mut mpidrs = [0; MAX];
+    let mut count = 0;
+    let nodes = tree.find_node("/cpus").into_iter().flat_map(|node| node.children());
+    for node in nodes.filter(|node| node.name_without_address() == "cpu") {
+        if let (Some(slot), Some((mpidr, _))) = (mpidrs.get_mut(count), reg(node, 0)) {
+            *slot = mpidr as u64;
+            count += 1;
+        }
+    }
+    (mpidrs, count)
+}
+
+fn initrd(chosen: FdtNode<'static>, memory: (usize, usize)) -> Option<&'static [u8]> {
+    let start = number(chosen, "linux,initrd-start")? as usize;
+    let end = number(chosen, "linux,initrd-end")? as usize;
+    if start < memory.0 || end > memory.1 || start >= end {
+        return None;
+    }
+    // SAFETY: inside RAM as just checked, written by the loader before the start, and left alone by the heap; the image
+    // does not overlap it, or the loader would have destroyed one of them.
+    Some(unsafe { core::slice::from_raw_parts(start as *const u8, end - start) })
+}
