@@ -1,0 +1,224 @@
+//! What is read of guests, and every reason to refuse them, with the exact words.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use common::{PLAYER, parse, refusal, with_chosen};
+use hyp_boot::Region;
+use hyp_boot::manifest::{Allow, EndAction, Group, LogFormat};
+
+/// The player's node with these properties (or replacements) in it.
+fn player(change: &str) -> Vec<u8> {
+    with_chosen(&format!("{PLAYER} player {{ {change} }};"))
+}
+
+/// A guest of this name whose kernel is here.
+fn guest(name: &str, kernel: u32, more: &str) -> String {
+    PLAYER.replace("player {", &format!("{name} {{ {more}")).replace("49000000", &format!("{kernel:x}"))
+}
+
+#[test]
+fn reads_everything_a_node_says() {
+    let hog = guest(
+        "hog",
+        0x4a00_0000,
+        r#"makuhari,weight = <512>; makuhari,cpu-affinity = <1>; makuhari,on-poweroff = "machine-off";
+           makuhari,on-reboot = "destroy"; makuhari,on-crash = "restart"; makuhari,allow = "version", "console";
+           makuhari,peers = "player"; vpl011;"#,
+    );
+    let ramdisk = r#"hog { module@4b000000 { compatible = "multiboot,ramdisk", "multiboot,module";
+        reg = <0 0x4b000000 0 0x123>; }; };"#;
+    let blob = with_chosen(&format!("xen,xen-bootargs = \"log=plain\"; {PLAYER} {hog} {ramdisk} probe@7 {{ }};"));
+    let (_, manifest) = parse(&blob).unwrap();
+    assert!(manifest.warnings.is_empty());
+    assert_eq!(manifest.options.log, Some(LogFormat::Plain));
+    let [player, hog] = manifest.domains.as_slice() else { panic!("not two") };
+    assert_eq!((player.name, player.memory, player.cpus, player.weight), ("player", 32 << 20, 1, 256));
+    assert_eq!((player.affinity, player.allow, player.peers), (!0, Allow::ALL, 0b10));
+    assert_eq!((player.vpl011, player.enhanced, player.bootargs), (false, true, "mode=play"));
+    let ends = |domain: &hyp_boot::manifest::DomainSpec<'_>| (domain.on_poweroff, domain.on_reboot, domain.on_crash);
+    assert_eq!(ends(player), (EndAction::Destroy, EndAction::Restart, EndAction::Destroy));
+    assert_eq!((player.kernel.place, player.ramdisk), (Region::new(0x4900_0000, 0x10_0000), None));
+    assert_eq!(ends(hog), (EndAction::MachineOff, EndAction::Destroy, EndAction::Restart));
+    assert_eq!((hog.weight, hog.affinity, hog.peers, hog.vpl011), (512, 0b10, 0b01, true));
+    assert!(hog.allow.has(Group::Version) && hog.allow.has(Group::Console) && !hog.allow.has(Group::Memory));
+    assert_eq!(hog.ramdisk.unwrap().place, Region::new(0x4b00_0000, 0x123));
+    assert_eq!(hog.ramdisk.unwrap().path.to_string(), "/chosen/hog/module@4b000000");
+}
+
+#[test]
+fn names_end_at_the_unit_address() {
+    let blob = with_chosen(&guest("domU@1", 0x4900_0000, ""));
+    let (_, manifest) = parse(&blob).unwrap();
+    assert_eq!(manifest.domains[0].name, "domU");
+    assert_eq!(manifest.domains[0].path.to_string(), "/chosen/domU@1");
+}
+
+#[test]
+fn warns_of_what_has_no_effect() {
+    let blob = with_chosen(&format!(
+        "xen,xen-bootargs = \"console=dtuart log=defmt sched=credit2\"; {PLAYER} player {{ nr_spis = <0>; }};"
+    ));
+    let (_, manifest) = parse(&blob).unwrap();
+    assert_eq!(manifest.options.log, Some(LogFormat::Defmt));
+    let lines: Vec<_> = manifest.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "/chosen: xen,xen-bootargs has options that are unknown and ignored: console=dtuart sched=credit2",
+            "/chosen/player: nr_spis is unknown and ignored",
+        ]
+    );
+}
+
+#[test]
+fn two_guests_may_share_one_kernel_file() {
+    parse(&with_chosen(&format!("{PLAYER} {}", guest("other", 0x4900_0000, "")))).unwrap();
+}
+
+#[test]
+fn refuses_wrong_properties() {
+    let cases = [
+        (
+            "makuhari,wieght = <1>;",
+            "/chosen/player: makuhari,wieght is not a property of this hypervisor (did you mean makuhari,weight?)",
+        ),
+        ("makuhari,colour = <1>;", "/chosen/player: makuhari,colour is not a property of this hypervisor: remove it"),
+        (
+            "module@49000000 { makuhari,weight = <1>; };",
+            "/chosen/player/module@49000000: makuhari,weight is not a property of this hypervisor: remove it",
+        ),
+        ("/delete-property/ memory;", "/chosen/player lacks a property: add memory = <0 KiB>"),
+        ("/delete-property/ cpus;", "/chosen/player lacks a property: add cpus = <1>"),
+        ("memory = <64>;", "/chosen/player: memory must be two 32-bit cells, a number of KiB"),
+        (
+            "memory = <0 0>;",
+            "/chosen/player: memory is 0 and must be a number of KiB above 0, a multiple of 4, and below 2^40",
+        ),
+        (
+            "memory = <0 1026>;",
+            "/chosen/player: memory is 1026 and must be a number of KiB above 0, a multiple of 4, and below 2^40",
+        ),
+        ("cpus = <0>;", "/chosen/player: cpus is 0 and must be from 1 to 8"),
+        ("cpus = <9>;", "/chosen/player: cpus is 9 and must be from 1 to 8"),
+        ("cpus = \"three\";", "/chosen/player: cpus must be one 32-bit cell"),
+        ("makuhari,weight = <0>;", "/chosen/player: makuhari,weight is 0 and must be from 1 to 65535"),
+        ("makuhari,weight = <65536>;", "/chosen/player: makuhari,weight is 65536 and must be from 1 to 65535"),
+        (
+            "makuhari,cpu-affinity = <0 2>;",
+            "/chosen/player: makuhari,cpu-affinity is 2 and must be the number of a CPU of this machine, counted from 0",
+        ),
+        (
+            "makuhari,cpu-affinity;",
+            "/chosen/player: makuhari,cpu-affinity must be a list of CPU numbers, such as <0 1>",
+        ),
+        (
+            "makuhari,on-crash = \"restrat\";",
+            "/chosen/player: makuhari,on-crash is \"restrat\" and must be \"destroy\", \"restart\" or \"machine-off\"",
+        ),
+        (
+            "makuhari,allow = \"console\", \"everything\";",
+            "/chosen/player: makuhari,allow is \"everything\" and must be of \"version\", \"console\", \"sched\", \
+             \"events\", \"vcpu\", \"params\", \"memory\"",
+        ),
+        ("makuhari,peers = \"hog\";", "/chosen/player: makuhari,peers names hog, and no other guest is called so"),
+        (
+            "makuhari,peers = \"player\";",
+            "/chosen/player: makuhari,peers names player, and no other guest is called so",
+        ),
+        ("xen,enhanced = \"yes\";", "/chosen/player: xen,enhanced is \"yes\" and must be \"enabled\" or \"disabled\""),
+        (
+            "module@49000000 { bootargs = [61 07 00]; };",
+            "/chosen/player/module@49000000: bootargs must be one string of printable characters",
+        ),
+        (
+            "module@49000000 { bootargs = [61 62]; };",
+            "/chosen/player/module@49000000: bootargs must be one string of printable characters",
+        ),
+    ];
+    for (change, message) in cases {
+        assert_eq!(refusal(&player(change)), message, "{change}");
+    }
+}
+
+#[test]
+fn refuses_wrong_modules() {
+    let cases = [
+        (
+            "/delete-node/ module@49000000;",
+            "/chosen/player has no kernel: add a module with compatible = \"multiboot,kernel\", \"multiboot,module\"",
+        ),
+        (
+            "module@1 { compatible = \"multiboot,kernel\"; reg = <0 0x4a000000 0 1>; };",
+            "/chosen/player/module@1: the guest has another module of this kind: remove one",
+        ),
+        (
+            "module@49000000 { compatible = \"multiboot,module\"; };",
+            "/chosen/player/module@49000000: compatible must name multiboot,kernel or multiboot,ramdisk",
+        ),
+        (
+            "module@49000000 { reg = <0 0x49000000 0 0>; };",
+            "/chosen/player/module@49000000: reg must be the module's address and its size, which is not 0",
+        ),
+        (
+            "module@49000000 { reg = <0xffffffff 0xffffffff 0 2>; };",
+            "/chosen/player/module@49000000: reg must be the module's address and its size, which is not 0",
+        ),
+        (
+            "module@49000000 { reg = <0 0x7ff80000 0 0x100000>; };",
+            "/chosen/player/module@49000000 at 0x7ff80000..0x80080000 is not in RAM: load it into RAM",
+        ),
+        (
+            "module@49000000 { reg = <0 0x40200000 0 0x1000>; };",
+            "/chosen/player/module@49000000 at 0x40200000..0x40201000 overlaps the hypervisor at \
+             0x40200000..0x40240000: load it elsewhere",
+        ),
+        (
+            "module@49000000 { reg = <0 0x47fff000 0 0x2000>; };",
+            "/chosen/player/module@49000000 at 0x47fff000..0x48001000 overlaps the device tree at \
+             0x48000000..0x48010000: load it elsewhere",
+        ),
+        (
+            "rd { compatible = \"multiboot,ramdisk\"; reg = <0 0x490ff000 0 0x1000>; };",
+            "/chosen/player/module@49000000 at 0x49000000..0x49100000 overlaps /chosen/player/rd at \
+             0x490ff000..0x49100000: load it elsewhere",
+        ),
+    ];
+    for (change, message) in cases {
+        assert_eq!(refusal(&player(change)), message, "{change}");
+    }
+}
+
+#[test]
+fn refuses_bad_names() {
+    let why = "the device tree is damaged (the name of a node has a bad character or more than 31): make it again with dtc \
+               and load all of it";
+    let long = "a-name-of-thirty-two-characters-";
+    assert_eq!(refusal(&with_chosen(&guest(long, 0x4900_0000, ""))), why);
+    parse(&with_chosen(&guest(&long[1..], 0x4900_0000, ""))).unwrap();
+    let mut blob = with_chosen(&guest("visible", 0x4900_0000, ""));
+    let at = blob.windows(7).position(|bytes| bytes == b"visible").unwrap();
+    blob[at] = 0x07;
+    assert_eq!(refusal(&blob), why);
+}
+
+#[test]
+fn refuses_wrong_sets_of_guests() {
+    let no_guest = "/chosen names no guest: add a node with compatible = \"xen,domain\", memory, cpus and a module with \
+                    compatible = \"multiboot,kernel\"";
+    assert_eq!(refusal(&with_chosen("")), no_guest);
+    let twice = format!("{} {}", guest("a@1", 0x4900_0000, ""), guest("a@2", 0x4a00_0000, ""));
+    assert_eq!(refusal(&with_chosen(&twice)), "/chosen/a@2: another guest is called a already: rename one");
+    let many = |count: u32, more: &str| -> String {
+        (0..count).map(|index| guest(&format!("g{index}"), 0x4900_0000 + (index << 20), more)).collect()
+    };
+    assert_eq!(
+        refusal(&with_chosen(&many(9, ""))),
+        "/chosen/g8: this hypervisor has room for 8 guests, and this is one more: remove it"
+    );
+    let forty = many(5, "").replace("cpus = <1>", "cpus = <8>");
+    assert_eq!(
+        refusal(&with_chosen(&forty)),
+        "/chosen/g4: this hypervisor has room for 32 virtual CPUs, and this is one more: remove it"
+    );
+}
