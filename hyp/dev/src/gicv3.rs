@@ -6,7 +6,7 @@
 
 use core::ptr::NonNull;
 
-use arm_gic::gicv3::registers::{Gicd, GicrSgi};
+use arm_gic::gicv3::registers::{Gicd, GicdCtlr, GicrSgi};
 use arm_gic::gicv3::{GicDistributor, GicRedistributor, GicRedistributorIterator};
 use arm_gic::{IntId, UniqueMmioPointer};
 use spin::mutex::TicketMutex;
@@ -62,8 +62,10 @@ impl GicV3 {
     }
 
     /// See [`crate::gic::Gic::init`].
-    pub(crate) fn init(&self) {
+    pub fn init(&self) {
         let mut registers = self.registers.lock();
+        // Affinity routing must not change while a group is on (IHI 0069, 12.9.4), as a loader may have left it.
+        registers.distributor.modify_control(GicdCtlr::EnableGrp0 | GicdCtlr::EnableGrp1NS, false);
         registers.distributor.enable_all_interrupts(false);
         registers.distributor.wait_for_pending_write();
         // In the non-secure view, and where there is one security state only, bit 4 of GICD_CTLR is ARE_NS or ARE:
@@ -72,7 +74,7 @@ impl GicV3 {
     }
 
     /// See [`crate::gic::Gic::init_cpu`].
-    pub(crate) fn init_cpu(&self) -> Result<(), GicError> {
+    pub fn init_cpu(&self) -> Result<(), GicError> {
         self.with_redistributor(|redistributor| {
             redistributor.power_on();
             // An error only says that the redistributor was awake already.
@@ -97,7 +99,7 @@ impl GicV3 {
 
     /// See [`crate::gic::Gic::acknowledge`].
     #[inline]
-    pub(crate) fn acknowledge(&self) -> Option<Acknowledged> {
+    pub fn acknowledge(&self) -> Option<Acknowledged> {
         let intid = sysreg::read_icc_iar1_el1() as u32;
         // The acknowledgement must have reached the redistributor before interrupts open again (IHI 0069, 4.4.1).
         sysreg::dsb_sy();
@@ -106,35 +108,34 @@ impl GicV3 {
 
     /// See [`crate::gic::Gic::drop_priority`].
     #[inline]
-    pub(crate) fn drop_priority(&self, interrupt: Acknowledged) {
+    pub fn drop_priority(&self, interrupt: Acknowledged) {
         sysreg::write_icc_eoir1_el1(u64::from(interrupt.intid()));
         sysreg::isb();
     }
 
     /// See [`crate::gic::Gic::deactivate`].
     #[inline]
-    pub(crate) fn deactivate(&self, interrupt: Acknowledged) {
+    pub fn deactivate(&self, interrupt: Acknowledged) {
         sysreg::write_icc_dir_el1(u64::from(interrupt.intid()));
         sysreg::isb();
     }
 
     /// See [`crate::gic::Gic::send_sgi`].
     #[inline]
-    pub(crate) fn send_sgi(&self, mpidr: u64, sgi: u32) -> Result<(), GicError> {
+    pub fn send_sgi(&self, mpidr: u64, sgi: u32) -> Result<(), GicError> {
         let value = Affinity::from_mpidr(mpidr).sgi1r(sgi).ok_or(GicError::BadInterrupt(sgi))?;
-        sysreg::dsb_sy();
         sysreg::write_icc_sgi1r_el1(value);
         sysreg::isb();
         Ok(())
     }
 
     /// See [`crate::gic::Gic::enable`].
-    pub(crate) fn enable(&self, intid: u32, enable: bool) -> Result<(), GicError> {
+    pub fn enable(&self, intid: u32, enable: bool) -> Result<(), GicError> {
         self.configure(intid, |r, id| r.enable_interrupt(id, enable), |d, id| d.enable_interrupt(id, enable))
     }
 
     /// See [`crate::gic::Gic::set_priority`].
-    pub(crate) fn set_priority(&self, intid: u32, priority: u8) -> Result<(), GicError> {
+    pub fn set_priority(&self, intid: u32, priority: u8) -> Result<(), GicError> {
         self.configure(
             intid,
             |r, id| r.set_interrupt_priority(id, priority),
@@ -143,7 +144,7 @@ impl GicV3 {
     }
 
     /// See [`crate::gic::Gic::set_trigger`].
-    pub(crate) fn set_trigger(&self, intid: u32, trigger: Trigger) -> Result<(), GicError> {
+    pub fn set_trigger(&self, intid: u32, trigger: Trigger) -> Result<(), GicError> {
         let trigger = match trigger {
             Trigger::Level => arm_gic::Trigger::Level,
             Trigger::Edge => arm_gic::Trigger::Edge,
@@ -152,7 +153,7 @@ impl GicV3 {
     }
 
     /// See [`crate::gic::Gic::route`].
-    pub(crate) fn route(&self, intid: u32, mpidr: u64) -> Result<(), GicError> {
+    pub fn route(&self, intid: u32, mpidr: u64) -> Result<(), GicError> {
         let id = shared(intid)?;
         let mut registers = self.registers.lock();
         registers.distributor.set_routing(id, Some(mpidr)).map_err(|_| GicError::BadInterrupt(intid))

@@ -8,11 +8,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
 pub mod affinity;
-#[cfg(target_arch = "aarch64")]
 pub mod gic;
+pub mod gicv2;
 #[cfg(target_arch = "aarch64")]
 pub mod gicv3;
 pub mod pl011;
+#[cfg(target_arch = "aarch64")]
+pub mod private_interrupts;
 #[cfg(target_arch = "aarch64")]
 pub mod sysreg;
 pub mod timer;

@@ -125,7 +125,8 @@ pub fn pump() -> bool {
     }
 }
 
-/// Print everything, unfinished lines too, waiting for the UART: for the end of a run.
+/// Print everything, unfinished lines too, waiting for the UART: for the end of a run, and between the lines of a long
+/// dump, which would overrun the ring where the line is slow.
 pub fn flush() {
     let mut console = CONSOLE.lock();
     for domain in 0..DOMAINS {
