@@ -145,7 +145,8 @@ impl Vgic {
     }
 
     /// The physical PPIs (bit n: INTID n) that have to be active while this vCPU is on a CPU, so that they stay silent
-    /// until the guest completes them. A CPU that loads a vCPU sets the active state of the mapped PPIs to this.
+    /// until the guest completes them. A CPU that loads a vCPU sets the active state of the mapped PPIs to this. True
+    /// only while nothing is in the list registers: ask after [`Vgic::sync`], before [`Vgic::flush`].
     pub fn physical(&self, vcpu: u8) -> u32 {
         self.cpu(vcpu).map_or(0, |cpu| cpu.private.physical)
     }

@@ -30,7 +30,7 @@ pub(super) struct Bank {
     pub(super) quiet: u32,
     /// Tied to the physical interrupt of the same number. Private interrupts only; implies `quiet`.
     pub(super) hardware: u32,
-    /// The physical interrupt of a hardware one is active.
+    /// The physical interrupt of a hardware one is active, and no list register will complete it.
     pub(super) physical: u32,
     /// Lower is more urgent.
     pub(super) priority: [u8; 32],

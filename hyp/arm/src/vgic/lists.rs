@@ -159,6 +159,7 @@ impl Bank {
             self.latch &= !bit;
         }
         if self.physical & bit != 0 && !(pending && active) && !watch {
+            self.physical &= !bit;
             return value | HARDWARE | u64::from(index) << PHYSICAL_SHIFT;
         }
         // A level has to be looked at again after its completion; so has an interrupt that became pending again elsewhere.
@@ -176,8 +177,8 @@ impl Bank {
         if value & PENDING != 0 {
             self.latch |= self.loaded & bit;
         }
-        if value & (PENDING | ACTIVE) == 0 && value & HARDWARE != 0 {
-            self.physical &= !bit;
+        if value & (PENDING | ACTIVE) != 0 && value & HARDWARE != 0 {
+            self.physical |= bit;
         }
         self.loaded &= !bit;
         self.listed &= !bit;

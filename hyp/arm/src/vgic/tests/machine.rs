@@ -1,0 +1,202 @@
+//! The processor's side: list registers as Arm IHI 0069 (8.? "Virtual interrupt handling") has them, and a hypervisor
+//! that keeps the promises the module's text asks of it.
+
+use super::std::vec;
+use super::std::vec::Vec;
+
+use super::super::v3::{self, Region, SgiRegister};
+use super::super::{ListRegisters, VcpuMask, Vgic, Width};
+
+/// One virtual CPU interface.
+#[derive(Clone, Debug)]
+struct Interface {
+    lists: ListRegisters,
+    /// ICH_LR<n>_EL2.
+    registers: Vec<u64>,
+    /// ICH_HCR_EL2.EOIcount.
+    eoi_count: u8,
+    control: u64,
+    /// What the guest has acknowledged and not completed, with its priority: the active priorities.
+    running: Vec<(u32, u8)>,
+    /// Active physical interrupts.
+    physical: u32,
+}
+
+/// A domain's controller and its vCPUs, all of them on CPUs.
+pub(super) struct Machine {
+    pub(super) vgic: Vgic,
+    /// Times that a guest was left for the sake of its list registers.
+    pub(super) exits: u32,
+    interfaces: Vec<Interface>,
+}
+
+const STATE: u64 = 3 << 62;
+const PENDING: u64 = 1 << 62;
+const ACTIVE: u64 = 2 << 62;
+
+impl Machine {
+    pub(super) fn new(vcpus: u8, lists: u8) -> Self {
+        let interface = Interface {
+            lists: ListRegisters::new(lists),
+            registers: vec![0xdead; lists.into()],
+            eoi_count: 0,
+            control: 0,
+            running: Vec::new(),
+            physical: 0,
+        };
+        let mut machine = Self { vgic: Vgic::new(vcpus), exits: 0, interfaces: vec![interface; vcpus.into()] };
+        (0..vcpus).for_each(|vcpu| machine.refresh(vcpu));
+        machine
+    }
+
+    pub(super) fn lists(&self, vcpu: u8) -> &ListRegisters {
+        &self.interfaces[usize::from(vcpu)].lists
+    }
+
+    pub(super) fn physical(&self, vcpu: u8) -> u32 {
+        self.interfaces[usize::from(vcpu)].physical
+    }
+
+    /// What this vCPU has acknowledged and not completed, oldest first.
+    pub(super) fn running(&self, vcpu: u8) -> &[(u32, u8)] {
+        &self.interfaces[usize::from(vcpu)].running
+    }
+
+    /// Leave the guest: bring its list registers back.
+    pub(super) fn sync(&mut self, vcpu: u8) -> VcpuMask {
+        let interface = &mut self.interfaces[usize::from(vcpu)];
+        for index in 0..interface.lists.used() {
+            interface.lists.set(index, interface.registers[usize::from(index)]);
+        }
+        if interface.control != 0 {
+            interface.lists.set_eoi_count(interface.eoi_count);
+        }
+        let others = self.vgic.sync(vcpu, &mut interface.lists);
+        assert_eq!(interface.physical, self.vgic.physical(vcpu), "vCPU {vcpu}: physical active state");
+        others
+    }
+
+    /// Enter it again.
+    fn flush(&mut self, vcpu: u8) {
+        let interface = &mut self.interfaces[usize::from(vcpu)];
+        self.vgic.flush(vcpu, &mut interface.lists);
+        for (register, value) in interface.registers.iter_mut().zip(interface.lists.to_write()) {
+            *register = *value;
+        }
+        interface.control = interface.lists.control();
+        interface.eoi_count = 0;
+        interface.physical &= !interface.lists.deactivate();
+        assert!(!self.maintenance(vcpu), "vCPU {vcpu}: would leave at once for ever");
+    }
+
+    /// Both, and the same for every vCPU that this concerns.
+    pub(super) fn refresh(&mut self, vcpu: u8) {
+        self.exits += 1;
+        let others = self.sync(vcpu);
+        self.flush(vcpu);
+        self.refresh_all(others);
+    }
+
+    pub(super) fn refresh_all(&mut self, mask: VcpuMask) {
+        (0..self.vgic.vcpus()).filter(|vcpu| mask >> vcpu & 1 != 0).for_each(|vcpu| self.refresh(vcpu));
+    }
+
+    /// Another vCPU takes the CPU for a while and leaves its list registers there.
+    pub(super) fn switch(&mut self, vcpu: u8) {
+        let others = self.sync(vcpu);
+        let interface = &mut self.interfaces[usize::from(vcpu)];
+        interface.registers.fill(0xdead | PENDING);
+        interface.lists.invalidate();
+        self.flush(vcpu);
+        self.refresh_all(others);
+    }
+
+    /// Is the maintenance interrupt asserted?
+    fn maintenance(&self, vcpu: u8) -> bool {
+        let interface = &self.interfaces[usize::from(vcpu)];
+        let done =
+            interface.registers.iter().any(|value| value & STATE == 0 && value >> 61 & 1 == 0 && value >> 41 & 1 != 0);
+        let unlisted = interface.control & 4 != 0 && interface.eoi_count != 0;
+        let none = interface.control & 8 != 0 && interface.registers.iter().all(|value| value & STATE != PENDING);
+        assert_eq!(interface.control & !12, 0);
+        done || unlisted || none
+    }
+
+    /// The guest reads ICC_IAR1_EL1: the most urgent pending interrupt that beats what is running.
+    pub(super) fn acknowledge(&mut self, vcpu: u8) -> Option<u32> {
+        let interface = &mut self.interfaces[usize::from(vcpu)];
+        let priority = |value: u64| (value >> 48) as u8;
+        let running = interface.running.iter().map(|entry| u16::from(entry.1)).min().unwrap_or(0x100);
+        let best = interface.registers.iter_mut().filter(|value| **value & STATE == PENDING);
+        let best = best.min_by_key(|value| priority(**value)).filter(|value| u16::from(priority(**value)) < running)?;
+        *best ^= STATE;
+        let intid = *best as u32;
+        let entry = (intid, priority(*best));
+        interface.running.push(entry);
+        if self.maintenance(vcpu) {
+            self.refresh(vcpu);
+        }
+        Some(intid)
+    }
+
+    /// The guest writes ICC_EOIR1_EL1 with what it acknowledged last, `EOImode` 0.
+    pub(super) fn complete(&mut self, vcpu: u8) -> Option<u32> {
+        let interface = &mut self.interfaces[usize::from(vcpu)];
+        let (intid, _) = interface.running.pop()?;
+        let listed = interface.registers.iter_mut().find(|value| **value as u32 == intid && **value & ACTIVE != 0);
+        match listed {
+            Some(value) => {
+                *value &= !ACTIVE;
+                if *value >> 61 & 1 != 0 {
+                    let bit = 1 << (*value >> 32 & 0x3ff);
+                    assert_ne!(interface.physical & bit, 0, "completes a physical interrupt that is not active");
+                    interface.physical &= !bit;
+                }
+            }
+            None => interface.eoi_count += 1,
+        }
+        if self.maintenance(vcpu) {
+            self.refresh(vcpu);
+        }
+        Some(intid)
+    }
+
+    /// The CPU takes a physical private interrupt for the vCPU on it.
+    pub(super) fn take_physical(&mut self, vcpu: u8, intid: u32) {
+        let physical = &mut self.interfaces[usize::from(vcpu)].physical;
+        assert_eq!(*physical >> intid & 1, 0, "active interrupts are silent");
+        *physical |= 1 << intid;
+        self.set_line(vcpu, intid, true);
+    }
+
+    pub(super) fn set_line(&mut self, vcpu: u8, intid: u32, level: bool) -> VcpuMask {
+        let mask = self.vgic.set_line(vcpu, intid, level);
+        self.refresh_all(mask);
+        mask
+    }
+
+    pub(super) fn pulse(&mut self, vcpu: u8, intid: u32) -> VcpuMask {
+        let mask = self.vgic.pulse(vcpu, intid);
+        self.refresh_all(mask);
+        mask
+    }
+
+    pub(super) fn send_sgi(&mut self, from: u8, register: SgiRegister, value: u64) -> VcpuMask {
+        let mask = v3::send_sgi(&mut self.vgic, from, register, value);
+        self.refresh_all(mask);
+        mask
+    }
+
+    /// A guest's store. The vCPU's own list registers are left in the hardware: only who is told comes back.
+    pub(super) fn write(&mut self, vcpu: u8, region: Region, offset: u32, width: Width, value: u64) -> VcpuMask {
+        let mask = v3::write(&mut self.vgic, vcpu, region, offset, width, value);
+        self.refresh_all(mask);
+        mask
+    }
+
+    /// A guest's load. All vCPUs are brought up to date first, so that the answer has no age.
+    pub(super) fn read(&mut self, vcpu: u8, region: Region, offset: u32, width: Width) -> u64 {
+        (0..self.vgic.vcpus()).for_each(|vcpu| self.refresh(vcpu));
+        v3::read(&self.vgic, vcpu, region, offset, width)
+    }
+}
