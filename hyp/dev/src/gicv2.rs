@@ -218,6 +218,13 @@ impl GicV2 {
         Ok(())
     }
 
+    /// See `Gic::private_interrupts`.
+    #[cfg(target_arch = "aarch64")]
+    pub fn private_interrupts(&self) -> crate::private_interrupts::PrivateInterrupts {
+        // SAFETY: the caller of `new` promised a mapped distributor for ever.
+        unsafe { crate::private_interrupts::PrivateInterrupts::of_distributor(self.distributor) }
+    }
+
     /// The bit of a CPU that has come up.
     fn mask_of(&self, mpidr: u64) -> Result<u8, GicError> {
         let wanted = PRESENT | u64::from(Affinity::from_mpidr(mpidr).bits());

@@ -13,6 +13,7 @@ use spin::mutex::TicketMutex;
 
 use crate::affinity::Affinity;
 use crate::gic::{Acknowledged, GicError, Trigger};
+use crate::private_interrupts::PrivateInterrupts;
 use crate::sysreg;
 
 /// ICC_SRE_EL2: Enable (EL1 may use ICC_SRE_EL1), DIB and DFB (no legacy bypass), SRE (system registers on).
@@ -48,7 +49,7 @@ impl GicV3 {
     /// # Safety
     ///
     /// Both must stay mapped as device memory, the distributor over 64 KiB, the redistributors over the whole region up
-    /// to the frame that has GICR_TYPER.Last; nothing else may use these registers.
+    /// to the frame that has GICR_TYPER.Last; nothing else may use these registers, but [`PrivateInterrupts`].
     pub unsafe fn new(distributor: usize, redistributors: usize) -> Option<Self> {
         let aligned = |address: usize| address & 0xffff == 0;
         if !aligned(distributor) || !aligned(redistributors) {
@@ -157,6 +158,14 @@ impl GicV3 {
         let id = shared(intid)?;
         let mut registers = self.registers.lock();
         registers.distributor.set_routing(id, Some(mpidr)).map_err(|_| GicError::BadInterrupt(intid))
+    }
+
+    /// See [`crate::gic::Gic::private_interrupts`].
+    pub fn private_interrupts(&self) -> Result<PrivateInterrupts, GicError> {
+        let base = self.registers.lock().redistributors.addr().get();
+        // SAFETY: `GicV3::new` was promised that the region stays mapped up to its last frame.
+        unsafe { PrivateInterrupts::of_this_cpu(base) }
+            .ok_or(GicError::NoRedistributor(Affinity::from_mpidr(sysreg::read_mpidr_el1()).bits()))
     }
 
     /// Changes a private interrupt in this CPU's redistributor, a shared one in the distributor.

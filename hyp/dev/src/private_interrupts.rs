@@ -1,6 +1,6 @@
 //! The active state of this CPU's private interrupts, which follows the vCPU that is loaded.
 //!
-//! A guest's timer interrupt stays active in the physical GICv3 until the guest ends it. When another vCPU takes the
+//! A guest's timer interrupt stays active in the physical interrupt controller until the guest ends it. When another vCPU takes the
 //! CPU in between, the state must go and come back with its owner: one store to a known address, on the way of every
 //! switch, so this does not go through the lock that guards set-up.
 
@@ -15,13 +15,15 @@ const TYPER_LAST: u64 = 1 << 4;
 const TYPER_VLPIS: u64 = 1 << 1;
 /// The SGI frame lies behind the control frame.
 const SGI_FRAME: usize = 0x1_0000;
-const ISACTIVER0: usize = SGI_FRAME + 0x300;
-const ICACTIVER0: usize = SGI_FRAME + 0x380;
+/// Where a GICv3's SGI frame and a GICv2's distributor (IHI 0048, table 4-1; banked by CPU) alike have these registers.
+const ISACTIVER0: usize = 0x300;
+const ICACTIVER0: usize = 0x380;
 
 /// The calling CPU's private interrupts.
 #[derive(Clone, Copy)]
 pub struct PrivateInterrupts {
-    redistributor: usize,
+    /// Virtual address of the SGI frame, or of a GICv2's distributor.
+    registers: usize,
 }
 
 impl PrivateInterrupts {
@@ -38,7 +40,7 @@ impl PrivateInterrupts {
             // SAFETY: the caller promises that every frame up to the last is mapped.
             let typer = unsafe { ptr::read_volatile((redistributor + TYPER) as *const u64) };
             if (typer >> 32) as u32 == wanted.bits() {
-                return Some(Self { redistributor });
+                return Some(Self { registers: redistributor + SGI_FRAME });
             }
             if typer & TYPER_LAST != 0 {
                 return None;
@@ -47,10 +49,20 @@ impl PrivateInterrupts {
         }
     }
 
+    /// The calling CPU's, on a GICv2.
+    ///
+    /// # Safety
+    ///
+    /// `distributor` must be the virtual address of a GICv2's distributor, mapped as device memory for good.
+    pub const unsafe fn of_distributor(distributor: usize) -> Self {
+        Self { registers: distributor }
+    }
+
     /// Makes the interrupts in `intids` (bit n is INTID n) active or inactive.
     pub fn set_active(&self, intids: u32, active: bool) {
-        let register = self.redistributor + if active { ISACTIVER0 } else { ICACTIVER0 };
-        // SAFETY: a register of the redistributor that `of_this_cpu` found; writing it has no effect on memory.
+        let register = self.registers + if active { ISACTIVER0 } else { ICACTIVER0 };
+        // SAFETY: a register of the frame that the makers of this value were promised; writing it has no effect on
+        // memory.
         unsafe { ptr::write_volatile(register as *mut u32, intids) };
     }
 }

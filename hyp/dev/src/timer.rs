@@ -2,7 +2,7 @@
 //!
 //! The hypervisor counts in nanoseconds, the hardware in ticks of a frequency that the board chose. Conversion happens
 //! on every exit, so it must not divide; it must also be exact, because budgets and deadlines are compared across CPUs
-//! and summed over hours. [`Ratio`] does both.
+//! and summed over hours. `Ratio` does both.
 
 /// Nanoseconds in a second.
 const NANOS: u64 = 1_000_000_000;

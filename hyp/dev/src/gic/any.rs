@@ -3,6 +3,7 @@
 use super::{Acknowledged, GicError, Trigger};
 use crate::gicv2::GicV2;
 use crate::gicv3::GicV3;
+use crate::private_interrupts::PrivateInterrupts;
 use crate::sysreg;
 
 /// The interrupt controller of this machine.
@@ -106,6 +107,14 @@ impl Gic {
         match self {
             Self::V3(gic) => gic.route(intid, mpidr),
             Self::V2(gic) => gic.route(intid, mpidr),
+        }
+    }
+
+    /// The calling CPU's private interrupts, for quick changes of their active state. To be asked for once and kept.
+    pub fn private_interrupts(&self) -> Result<PrivateInterrupts, GicError> {
+        match self {
+            Self::V3(gic) => gic.private_interrupts(),
+            Self::V2(gic) => Ok(gic.private_interrupts()),
         }
     }
 }
