@@ -183,11 +183,11 @@ impl Vgic {
     }
 
     fn cpu(&self, vcpu: u8) -> Option<&Cpu> {
-        self.cpus.get(..usize::from(self.vcpus))?.get(usize::from(vcpu))
+        self.cpus.get(usize::from(vcpu))
     }
 
     fn cpu_mut(&mut self, vcpu: u8) -> Option<&mut Cpu> {
-        self.cpus.get_mut(..usize::from(self.vcpus))?.get_mut(usize::from(vcpu))
+        self.cpus.get_mut(usize::from(vcpu))
     }
 
     /// The state of INTIDs 32 * `number` to 32 * `number` + 31 as `vcpu` sees them.

@@ -123,10 +123,6 @@ impl Candidates {
         any.iter_mut().zip(&self.pending).for_each(|(any, pending)| *any |= pending);
         any
     }
-
-    fn count(&self) -> u32 {
-        self.any().iter().map(|word| word.count_ones()).sum()
-    }
 }
 
 /// The bits of a word, lowest first.
@@ -139,6 +135,17 @@ fn ones(mut word: u32) -> impl Iterator<Item = u32> {
 }
 
 impl Bank {
+    /// Move interrupts into list registers, as far as there is room. `false`: not all of them.
+    fn list_word(&mut self, lists: &mut ListRegisters, number: u32, pending: u32, active: u32) -> bool {
+        ones(pending | active).all(|index| {
+            let room = lists.used < lists.count;
+            if room {
+                lists.push(self.list(number, index, pending, active, false));
+            }
+            room
+        })
+    }
+
     /// Move the interrupt at `index` into a list register, whose value is returned. `watch`: its completion must cause
     /// an exit whatever it is.
     fn list(&mut self, number: u32, index: u32, pending: u32, active: u32, watch: bool) -> u64 {
@@ -193,17 +200,14 @@ impl Vgic {
         if lists.used != 0 {
             return;
         }
-        let candidates = self.candidates(vcpu);
-        let count = candidates.count();
         lists.control = 0;
-        if count > u32::from(lists.count) {
-            self.flush_urgent(vcpu, lists, &candidates);
-        } else if count != 0 {
-            for (number, any) in (0..).zip(candidates.any()) {
-                ones(any).for_each(|index| self.list(vcpu, lists, &candidates, number * 32 + index, false));
-            }
+        if !self.list_all(vcpu, lists) {
+            // Rare enough to begin again.
+            self.unlist_all(vcpu, lists);
+            self.list_urgent(vcpu, lists);
         }
-        if let Some(bank) = self.bank_mut(vcpu, 0) {
+        if let Some(cpu) = self.cpu_mut(vcpu) {
+            let bank = &mut cpu.private;
             lists.deactivate = bank.physical & !bank.needs_physical();
             bank.physical &= !lists.deactivate;
         }
@@ -217,11 +221,37 @@ impl Vgic {
         for _ in 0..core::mem::take(&mut lists.eoi_count) {
             self.complete_unlisted(vcpu);
         }
+        self.unlist_all(vcpu, lists)
+    }
+
+    /// List everything; `false` when there is not room enough, with as much listed as there is room.
+    fn list_all(&mut self, vcpu: u8, lists: &mut ListRegisters) -> bool {
+        let (group0, group1) = (self.group0, self.group1);
+        let Some(cpu) = self.cpus.get_mut(usize::from(vcpu)) else { return true };
+        let bank = &mut cpu.private;
+        let (pending, active) = (bank.ready(group0, group1), bank.active);
+        if !bank.list_word(lists, 0, pending, active) {
+            return false;
+        }
+        let masks = cpu.routed.iter().zip(&mut cpu.held);
+        for ((number, bank), (routed, held)) in (1..).zip(&mut self.spis).zip(masks) {
+            if bank.latch | bank.line | bank.active != 0 {
+                let active = bank.active & *held & !bank.listed;
+                let pending = bank.ready(group0, group1) & routed & (!bank.active | *held);
+                *held |= pending;
+                if !bank.list_word(lists, number, pending, active) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Take back everything. Returns the other vCPUs that may want something of it.
+    fn unlist_all(&mut self, vcpu: u8, lists: &mut ListRegisters) -> VcpuMask {
         let mut others = 0;
-        for index in 0..core::mem::take(&mut lists.used) {
-            let Some(register) = lists.registers.get_mut(usize::from(index)) else { break };
-            let value = core::mem::take(register);
-            others |= self.unlist(vcpu, value);
+        for register in lists.registers.iter_mut().take(usize::from(core::mem::take(&mut lists.used))) {
+            others |= self.unlist(vcpu, core::mem::take(register));
         }
         others & !(1 << (vcpu % 32))
     }
@@ -241,8 +271,8 @@ impl Vgic {
         candidates
     }
 
-    /// Put one interrupt into the next free list register.
-    fn list(&mut self, vcpu: u8, lists: &mut ListRegisters, candidates: &Candidates, intid: u32, watch: bool) {
+    /// Put one interrupt into the next free list register, such that its completion is seen.
+    fn list(&mut self, vcpu: u8, lists: &mut ListRegisters, candidates: &Candidates, intid: u32) {
         let number = intid / 32;
         let pending = candidates.pending.get(number as usize).copied().unwrap_or(0);
         let active = candidates.active.get(number as usize).copied().unwrap_or(0);
@@ -252,7 +282,7 @@ impl Vgic {
             *held |= 1 << (intid % 32);
         }
         if let Some(bank) = self.bank_mut(vcpu, number) {
-            lists.push(bank.list(number, intid % 32, pending, active, watch));
+            lists.push(bank.list(number, intid % 32, pending, active, true));
         }
     }
 
@@ -260,13 +290,15 @@ impl Vgic {
     fn unlist(&mut self, vcpu: u8, value: u64) -> VcpuMask {
         let intid = value as u32;
         let (number, bit) = (intid / 32, 1 << (intid % 32));
-        let Some(bank) = self.bank_mut(vcpu, number) else { return 0 };
+        let Some(cpu) = self.cpus.get_mut(usize::from(vcpu)) else { return 0 };
+        let Some(spi) = (number as usize).checked_sub(1) else {
+            cpu.private.unlist(bit, value);
+            return 0;
+        };
+        let (Some(bank), Some(held)) = (self.spis.get_mut(spi), cpu.held.get_mut(spi)) else { return 0 };
         bank.unlist(bit, value);
         let (active, waiting) = (bank.active & bit, bank.pending() & bank.enabled & bit);
-        let Some(spi) = (number as usize).checked_sub(1) else { return 0 };
-        if let Some(held) = self.cpu_mut(vcpu).and_then(|cpu| cpu.held.get_mut(spi)) {
-            *held = *held & !bit | active;
-        }
+        *held = *held & !bit | active;
         self.affected(vcpu, number, waiting & !active)
     }
 
@@ -289,7 +321,8 @@ impl Vgic {
     }
 
     /// Fill the list registers when there are too few: see the module's text.
-    fn flush_urgent(&mut self, vcpu: u8, lists: &mut ListRegisters, candidates: &Candidates) {
+    fn list_urgent(&mut self, vcpu: u8, lists: &mut ListRegisters) {
+        let candidates = self.candidates(vcpu);
         // Sorted, most urgent first: priority, then active before pending, then number.
         let mut chosen = [u32::MAX; MAX];
         let room = chosen.get_mut(..usize::from(lists.count)).unwrap_or_default();
@@ -317,7 +350,7 @@ impl Vgic {
         }
         lists.control = UNLISTED_COMPLETED | if first_pending == u32::MAX { 0 } else { NONE_PENDING };
         for key in chosen.into_iter().filter(|key| *key != u32::MAX) {
-            self.list(vcpu, lists, candidates, key & 0x7fff, true);
+            self.list(vcpu, lists, &candidates, key & 0x7fff);
         }
     }
 }

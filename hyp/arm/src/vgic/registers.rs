@@ -99,31 +99,56 @@ pub(super) const fn register(start: u32, bytes: u32, widths: u8, read: Read, wri
     Register { start, end: start + bytes, widths, read, write }
 }
 
-/// The line that covers an access. Tables are sorted by offset.
-fn find(table: &'static [Register], offset: u32, width: Width) -> Option<&'static Register> {
-    let after = table.partition_point(|register| register.start <= offset);
-    let register = table.get(after.checked_sub(1)?)?;
-    let allowed = register.widths & width as u8 != 0 && offset.is_multiple_of(width.bytes());
-    (offset < register.end && allowed).then_some(register)
+/// Registers are looked up by the 128 bytes they are in: that is how the architecture spaces its arrays.
+const SLOT: u32 = 128;
+/// Slots that are told apart; what lies behind is one more.
+const SLOTS: usize = 32;
+
+/// The registers of a frame of 64 KiB, sorted by offset.
+pub(super) struct Table {
+    registers: &'static [Register],
+    /// For each slot, how many registers begin in it or before it.
+    begun: [u8; SLOTS + 1],
 }
 
-/// Read through a table.
-pub(super) fn read(table: &'static [Register], vgic: &Vgic, vcpu: u8, offset: u32, width: Width) -> u64 {
-    let Some(register) = find(table, offset, width) else { return 0 };
-    (register.read)(vgic, At { vcpu, offset: offset - register.start, width }) & width.mask()
-}
+impl Table {
+    /// With the index worked out at build time.
+    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses what is out of bounds")]
+    pub(super) const fn new(registers: &'static [Register]) -> Self {
+        let mut begun = [0; SLOTS + 1];
+        let mut slot = 0;
+        while slot <= SLOTS {
+            let mut count = 0;
+            while count < registers.len() && (slot == SLOTS || registers[count].start < (slot as u32 + 1) * SLOT) {
+                assert!(count == 0 || registers[count - 1].end <= registers[count].start, "sorted, apart");
+                count += 1;
+            }
+            begun[slot] = count as u8;
+            slot += 1;
+        }
+        Self { registers, begun }
+    }
 
-/// Write through a table.
-pub(super) fn write(
-    table: &'static [Register],
-    vgic: &mut Vgic,
-    vcpu: u8,
-    offset: u32,
-    width: Width,
-    value: u64,
-) -> VcpuMask {
-    let Some(register) = find(table, offset, width) else { return 0 };
-    (register.write)(vgic, At { vcpu, offset: offset - register.start, width }, value & width.mask())
+    /// The register that an access hits, if it allows it.
+    fn find(&'static self, offset: u32, width: Width) -> Option<&'static Register> {
+        let begun = *self.begun.get((offset / SLOT).min(SLOTS as u32) as usize)?;
+        let registers = self.registers.get(..usize::from(begun))?;
+        let register = registers.iter().rev().find(|register| register.start <= offset)?;
+        let allowed = register.widths & width as u8 != 0 && offset & (width.bytes() - 1) == 0;
+        (offset < register.end && allowed).then_some(register)
+    }
+
+    /// Emulate a load.
+    pub(super) fn read(&'static self, vgic: &Vgic, vcpu: u8, offset: u32, width: Width) -> u64 {
+        let Some(register) = self.find(offset, width) else { return 0 };
+        (register.read)(vgic, At { vcpu, offset: offset - register.start, width }) & width.mask()
+    }
+
+    /// Emulate a store.
+    pub(super) fn write(&'static self, vgic: &mut Vgic, vcpu: u8, offset: u32, width: Width, value: u64) -> VcpuMask {
+        let Some(register) = self.find(offset, width) else { return 0 };
+        (register.write)(vgic, At { vcpu, offset: offset - register.start, width }, value & width.mask())
+    }
 }
 
 /// Reads as zero.

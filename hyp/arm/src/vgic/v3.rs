@@ -4,7 +4,7 @@
 //! priority. vCPU n has affinity 0.0.0.n.
 
 use super::registers::{
-    self, At, BYTE_OR_WORD, Register, WORD, WORD_OR_DOUBLE, clear_active, clear_enabled, clear_pending, ignore,
+    self, At, BYTE_OR_WORD, Table, WORD, WORD_OR_DOUBLE, clear_active, clear_enabled, clear_pending, ignore,
     read_active, read_config, read_enabled, read_group, read_pending, read_priority, register, set_active, set_enabled,
     set_pending, write_config, write_group, write_priority, zero,
 };
@@ -12,6 +12,8 @@ use super::{PRIVATE, SPIS, VcpuMask, Vgic, Width};
 
 /// Bytes of the distributor's frame.
 pub const DISTRIBUTOR_BYTES: u32 = 0x1_0000;
+/// Bytes of a frame.
+const FRAME_BYTES: u32 = 0x1_0000;
 /// Bytes of one vCPU's redistributor: a frame for itself, a frame for SGIs and PPIs.
 pub const REDISTRIBUTOR_BYTES: u32 = 0x2_0000;
 
@@ -26,36 +28,38 @@ pub enum Region {
 
 /// Emulate a guest's load at `offset` bytes into a region, by `vcpu`. Any offset will do: where nothing is, 0.
 pub fn read(vgic: &Vgic, vcpu: u8, region: Region, offset: u32, width: Width) -> u64 {
-    match region {
-        Region::Distributor => registers::read(DISTRIBUTOR, vgic, vcpu, offset, width),
-        Region::Redistributors => match owner(vgic, offset) {
-            Some(owner) => registers::read(REDISTRIBUTOR, vgic, owner, offset % REDISTRIBUTOR_BYTES, width),
-            None => 0,
-        },
+    match table(vgic, vcpu, region, offset) {
+        Some((table, vcpu, offset)) => table.read(vgic, vcpu, offset, width),
+        None => 0,
     }
 }
 
 /// Emulate a guest's store. Returns the vCPUs whose list registers are out of date.
 pub fn write(vgic: &mut Vgic, vcpu: u8, region: Region, offset: u32, width: Width, value: u64) -> VcpuMask {
-    match region {
-        Region::Distributor => registers::write(DISTRIBUTOR, vgic, vcpu, offset, width, value),
-        Region::Redistributors => match owner(vgic, offset) {
-            Some(owner) => registers::write(REDISTRIBUTOR, vgic, owner, offset % REDISTRIBUTOR_BYTES, width, value),
-            None => 0,
-        },
+    match table(vgic, vcpu, region, offset) {
+        Some((table, vcpu, offset)) => table.write(vgic, vcpu, offset, width, value),
+        None => 0,
     }
 }
 
-/// The vCPU whose redistributor is at this offset.
-fn owner(vgic: &Vgic, offset: u32) -> Option<u8> {
-    u8::try_from(offset / REDISTRIBUTOR_BYTES).ok().filter(|owner| *owner < vgic.vcpus)
+/// The frame that an access by `vcpu` hits, the vCPU whose private interrupts that shows, and the offset in it.
+fn table(vgic: &Vgic, vcpu: u8, region: Region, offset: u32) -> Option<(&'static Table, u8, u32)> {
+    let frame = offset % FRAME_BYTES;
+    match (region, offset / FRAME_BYTES) {
+        (Region::Distributor, 0) => Some((&DISTRIBUTOR, vcpu, frame)),
+        (Region::Distributor, _) => None,
+        (Region::Redistributors, number) => {
+            let table = if number % 2 == 0 { &REDISTRIBUTOR } else { &PRIVATE_INTERRUPTS };
+            u8::try_from(number / 2).ok().filter(|owner| *owner < vgic.vcpus).map(|owner| (table, owner, frame))
+        }
+    }
 }
 
 /// Bytes of a bit array over the SPIs.
 const SPI_WORDS: u32 = SPIS / 8;
 
 /// The distributor (12.9). What concerns INTIDs 0 to 31 is in the redistributors and reads as zero here.
-static DISTRIBUTOR: &[Register] = &[
+static DISTRIBUTOR: Table = Table::new(&[
     register(0x0000, 4, WORD, control, write_control),
     register(0x0004, 4, WORD, |_, _| DISTRIBUTOR_TYPE, ignore),
     register(0x0008, 4, WORD, |_, _| IMPLEMENTER, ignore),
@@ -78,26 +82,30 @@ static DISTRIBUTOR: &[Register] = &[
     register(0x0c08, SPIS / 4, WORD, |v, at| read_config(v, by(at, 8)), |v, at, x| write_config(v, by(at, 8), x)),
     register(0x6100, SPIS * 8, WORD_OR_DOUBLE, route, write_route),
     register(0xffd0, 0x30, WORD, |_, at| registers::identification(at, 3), ignore),
-];
+]);
 
-/// A redistributor (12.11), its own frame and that of its SGIs and PPIs.
-static REDISTRIBUTOR: &[Register] = &[
-    register(0x0_0000, 4, WORD, zero, ignore), // GICR_CTLR: no LPIs to enable, no write ever pending
-    register(0x0_0004, 4, WORD, |_, _| IMPLEMENTER, ignore),
-    register(0x0_0008, 8, WORD_OR_DOUBLE, redistributor_type, ignore),
-    register(0x0_0010, 4, WORD, zero, ignore), // GICR_STATUSR
-    register(0x0_0014, 4, WORD, waker, write_waker),
-    register(0x0_ffd0, 0x30, WORD, |_, at| registers::identification(at, 3), ignore),
-    register(0x1_0080, 4, WORD, read_group, write_group),
-    register(0x1_0100, 4, WORD, read_enabled, set_enabled),
-    register(0x1_0180, 4, WORD, read_enabled, clear_enabled),
-    register(0x1_0200, 4, WORD, read_pending, set_pending),
-    register(0x1_0280, 4, WORD, read_pending, clear_pending),
-    register(0x1_0300, 4, WORD, read_active, set_active),
-    register(0x1_0380, 4, WORD, read_active, clear_active),
-    register(0x1_0400, PRIVATE, BYTE_OR_WORD, read_priority, write_priority),
-    register(0x1_0c00, 8, WORD, read_config, write_config),
-];
+/// A redistributor (12.11), its own frame.
+static REDISTRIBUTOR: Table = Table::new(&[
+    register(0x0000, 4, WORD, zero, ignore), // GICR_CTLR: no LPIs to enable, no write ever pending
+    register(0x0004, 4, WORD, |_, _| IMPLEMENTER, ignore),
+    register(0x0008, 8, WORD_OR_DOUBLE, redistributor_type, ignore),
+    register(0x0010, 4, WORD, zero, ignore), // GICR_STATUSR
+    register(0x0014, 4, WORD, waker, write_waker),
+    register(0xffd0, 0x30, WORD, |_, at| registers::identification(at, 3), ignore),
+]);
+
+/// The same, the frame of the SGIs and PPIs.
+static PRIVATE_INTERRUPTS: Table = Table::new(&[
+    register(0x0080, 4, WORD, read_group, write_group),
+    register(0x0100, 4, WORD, read_enabled, set_enabled),
+    register(0x0180, 4, WORD, read_enabled, clear_enabled),
+    register(0x0200, 4, WORD, read_pending, set_pending),
+    register(0x0280, 4, WORD, read_pending, clear_pending),
+    register(0x0300, 4, WORD, read_active, set_active),
+    register(0x0380, 4, WORD, read_active, clear_active),
+    register(0x0400, PRIVATE, BYTE_OR_WORD, read_priority, write_priority),
+    register(0x0c00, 8, WORD, read_config, write_config),
+]);
 
 /// The same place counted from INTID 0, in an array whose first word is left to the redistributors.
 const fn spi(at: At) -> At {
