@@ -4,10 +4,11 @@
 //! buffer until a newline, so that two guests never share a line and neither breaks up a log frame. The last 2 KiB of
 //! the ring are the hypervisor's alone: a guest that floods its console must not silence the log that says so.
 
-use heapless::{Deque, Vec};
+use heapless::Vec;
 
 use crate::DOMAINS;
-use crate::message::printable;
+use crate::message::{Text, printable};
+use crate::ring::Ring;
 
 /// Longest line of a guest; a longer one is printed in pieces, each with the prefix.
 const LINE: usize = 256;
@@ -32,7 +33,7 @@ impl Line {
 
 /// All consoles and the ring.
 pub(crate) struct Console<const RING: usize> {
-    ring: Deque<u8, RING>,
+    ring: Ring<RING>,
     lines: [Line; DOMAINS],
     /// Messages of the hypervisor that did not fit since the last one that did.
     lost: u32,
@@ -40,7 +41,7 @@ pub(crate) struct Console<const RING: usize> {
 
 impl<const RING: usize> Console<RING> {
     pub(crate) const fn new() -> Self {
-        Self { ring: Deque::new(), lines: [const { Line::new() }; DOMAINS], lost: 0 }
+        Self { ring: Ring::new(), lines: [const { Line::new() }; DOMAINS], lost: 0 }
     }
 
     /// Sets the prefix of a domain.
@@ -98,7 +99,7 @@ impl<const RING: usize> Console<RING> {
 
     /// Takes a whole message of the hypervisor, or counts it as lost.
     pub(crate) fn message(&mut self, bytes: &[u8]) {
-        let mut apology = crate::message::Text::new("[hyp] warning: ");
+        let mut apology = Text::new("[hyp] warning: ");
         let mut apology_bytes: &[u8] = &[];
         if self.lost > 0 {
             // Writing to `Text` cannot fail.
@@ -117,20 +118,26 @@ impl<const RING: usize> Console<RING> {
         self.lost = self.lost.saturating_add(1);
     }
 
-    /// Offers up to `limit` bytes to `put` until it refuses one. Returns how many are left.
-    pub(crate) fn drain(&mut self, limit: usize, mut put: impl FnMut(u8) -> bool) -> usize {
-        for _ in 0..limit {
-            match self.ring.front() {
-                Some(&byte) if put(byte) => self.ring.pop_front(),
-                _ => break,
-            };
+    /// Offers up to `limit` bytes to `put`, which says how many it took, until it takes fewer than it was offered.
+    /// Returns how many are left.
+    pub(crate) fn drain(&mut self, limit: usize, mut put: impl FnMut(&[u8]) -> usize) -> usize {
+        let mut limit = limit;
+        loop {
+            let front = self.ring.front();
+            let offered = front.get(..limit).unwrap_or(front);
+            let taken = put(offered);
+            let all = taken >= offered.len() && !offered.is_empty();
+            self.ring.consume(taken);
+            limit = limit.saturating_sub(taken);
+            if !all {
+                return self.ring.len();
+            }
         }
-        self.ring.len()
     }
 }
 
 /// Moves a line into the ring, with prefix and newline, if `reserve` bytes stay free.
-fn print_line<const RING: usize>(ring: &mut Deque<u8, RING>, line: &mut Line, reserve: usize) -> bool {
+fn print_line<const RING: usize>(ring: &mut Ring<RING>, line: &mut Line, reserve: usize) -> bool {
     let printed = put_all(ring, &[b"[", &line.name, b"] ", &line.text, b"\n"], reserve);
     if printed {
         line.text.clear();
@@ -139,15 +146,13 @@ fn print_line<const RING: usize>(ring: &mut Deque<u8, RING>, line: &mut Line, re
 }
 
 /// Appends all parts, or nothing when fewer than `reserve` bytes would stay free.
-fn put_all<const RING: usize>(ring: &mut Deque<u8, RING>, parts: &[&[u8]], reserve: usize) -> bool {
+fn put_all<const RING: usize>(ring: &mut Ring<RING>, parts: &[&[u8]], reserve: usize) -> bool {
     let wanted: usize = parts.iter().map(|part| part.len()).sum();
-    let free = RING.saturating_sub(ring.len()).saturating_sub(reserve);
-    if wanted > free {
+    if wanted > ring.free().saturating_sub(reserve) {
         return false;
     }
-    for &byte in parts.iter().copied().flatten() {
-        // Cannot fail: room was checked.
-        let _ = ring.push_back(byte);
+    for part in parts {
+        ring.push(part);
     }
     true
 }

@@ -12,12 +12,13 @@
 //! Use: [`init`] once; the macros [`error!`], [`warn!`], [`info!`], [`debug!`] and [`event!`]; [`pump`] wherever the
 //! hypervisor has a moment; [`flush`] at the end; [`emergency!`] when all else has failed.
 #![cfg_attr(not(test), no_std)]
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
 mod console;
 mod lock;
 mod message;
 mod panic;
+mod ring;
 mod uart;
 
 #[cfg(target_os = "none")]
@@ -140,7 +141,7 @@ pub fn flush() {
 /// One bounded portion; `true`: something is left.
 fn drain(console: &mut Console<RING>) -> bool {
     match HOOKS.get() {
-        Some(hooks) if !panic::in_emergency() => console.drain(PUMP_BYTES, |byte| uart::put(hooks, byte)) > 0,
+        Some(hooks) if !panic::in_emergency() => console.drain(PUMP_BYTES, |bytes| uart::put(hooks, bytes)) > 0,
         _ => true,
     }
 }
@@ -148,9 +149,9 @@ fn drain(console: &mut Console<RING>) -> bool {
 /// Everything in the ring; a UART that takes nothing for very long loses it.
 fn drain_all(console: &mut Console<RING>) {
     if let Some(hooks) = HOOKS.get() {
-        console.drain(usize::MAX, |byte| {
-            uart::put_waiting(hooks, byte);
-            true
+        console.drain(usize::MAX, |bytes| {
+            uart::put_waiting(hooks, bytes);
+            bytes.len()
         });
     }
 }

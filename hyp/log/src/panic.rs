@@ -65,11 +65,9 @@ impl fmt::Write for Direct<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes().filter(|&byte| byte == b'\n' || printable(byte)) {
             if self.at_start {
-                for &byte in b"[hyp] " {
-                    uart::put_waiting(self.hooks, byte);
-                }
+                uart::put_waiting(self.hooks, b"[hyp] ");
             }
-            uart::put_waiting(self.hooks, byte);
+            uart::put_waiting(self.hooks, &[byte]);
             self.at_start = byte == b'\n';
         }
         Ok(())

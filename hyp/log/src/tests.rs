@@ -60,13 +60,9 @@ fn an_emergency_speaks_past_a_held_lock() {
 #[test]
 fn an_emergency_closes_what_is_open() {
     let _turn = turn();
-    for byte in [0, 5, b'x'] {
-        uart::put(&HOOKS, byte);
-    }
+    uart::put(&HOOKS, b"\0\x05x");
     emergency!("one");
-    for byte in *b"half a line" {
-        uart::put(&HOOKS, byte);
-    }
+    uart::put(&HOOKS, b"half a line");
     emergency!("two\n");
     assert_eq!(sent(), "\0\u{5}x\0[hyp] one\nhalf a line\n[hyp] two\n");
 }

@@ -11,7 +11,7 @@ fn console() -> Small {
 
 fn output(console: &mut Small) -> String {
     let mut bytes = Vec::new();
-    assert_eq!(console.drain(usize::MAX, |byte| (bytes.push(byte), true).1), 0);
+    assert_eq!(console.drain(usize::MAX, |part| (bytes.extend(part), part.len()).1), 0);
     String::from_utf8(bytes).unwrap()
 }
 
@@ -83,16 +83,14 @@ fn lost_messages_are_counted_and_said() {
 fn a_slow_uart_gets_the_same_bytes() {
     let mut console = console();
     console.write_guest(0, b"slow but sure\n");
-    let mut bytes = Vec::new();
+    let mut bytes: Vec<u8> = Vec::new();
     let mut room = 0;
     loop {
-        let left = console.drain(8, |byte| {
-            if room == 0 {
-                return false;
-            }
-            room -= 1;
-            bytes.push(byte);
-            true
+        let left = console.drain(8, |part| {
+            let taken = part.len().min(room);
+            room -= taken;
+            bytes.extend(&part[..taken]);
+            taken
         });
         if left == 0 {
             break;
