@@ -1,1 +1,67 @@
-//! image
+//! From an ELF file to the flat arm64 Image that a loader takes. Done here and not by `objcopy`, so that a build needs
+//! no binary utilities, and so that a wrong linker script is found now and not by a machine that stays silent.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use object::elf::{SHF_ALLOC, SHT_NOBITS};
+use object::{Object, ObjectSection, SectionFlags};
+
+/// Largest flat image we believe in, bytes. A section far away from the others would otherwise fill the disk.
+const MOST: u64 = 64 << 20;
+
+/// Offset of the header's magic number (Linux, Documentation/arch/arm64/booting.rst).
+const MAGIC_AT: usize = 56;
+const MAGIC: &[u8] = b"ARM\x64";
+
+/// Writes `elf`'s loaded bytes to `image`, and the ELF file itself to `image_elf`.
+///
+/// # Errors
+/// A file cannot be read or written, or the ELF file is not an arm64 Image.
+pub(crate) fn write(elf: &Path, image: &Path, image_elf: &Path) -> Result<()> {
+    let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let flat = flatten(&bytes).with_context(|| format!("{} gives no Image", elf.display()))?;
+    if let Some(dir) = image.parent() {
+        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    }
+    fs::write(image, flat).with_context(|| format!("cannot write {}", image.display()))?;
+    fs::write(image_elf, bytes).with_context(|| format!("cannot write {}", image_elf.display()))?;
+    Ok(())
+}
+
+/// Whether the section has bytes in the file that a loader puts into memory.
+pub(crate) fn is_loaded(section: &object::Section<'_, '_>) -> bool {
+    let SectionFlags::Elf { sh_flags, sh_type } = section.flags() else { return false };
+    sh_flags.contains(SHF_ALLOC) && sh_type != SHT_NOBITS && section.size() > 0
+}
+
+/// The loaded sections at their distances from the first, the holes filled with zeros.
+fn flatten(elf: &[u8]) -> Result<Vec<u8>> {
+    let file = object::File::parse(elf).context("this is no ELF file")?;
+    let loaded: Vec<_> = file.sections().filter(is_loaded).collect();
+    let Some(base) = loaded.iter().map(ObjectSection::address).min() else { bail!("no section is loaded") };
+    let end = loaded.iter().map(|s| s.address().saturating_add(s.size())).max().unwrap_or(base);
+    ensure!(end - base <= MOST, "its sections lie {} MiB apart", (end - base) >> 20);
+    let mut flat = vec![0; usize::try_from(end - base)?];
+    for section in loaded {
+        let at = usize::try_from(section.address() - base)?;
+        let data = section.data().context("a section cannot be read")?;
+        flat.get_mut(at..at + data.len()).context("a section passes the image's end")?.copy_from_slice(data);
+    }
+    ensure!(
+        flat.get(MAGIC_AT..MAGIC_AT + MAGIC.len()) == Some(MAGIC),
+        "the arm64 Image header is missing: was it linked with its own linker script?"
+    );
+    Ok(flat)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::flatten;
+
+    #[test]
+    fn what_is_no_elf_file_is_refused() {
+        assert!(flatten(b"hello").unwrap_err().to_string().contains("no ELF"));
+    }
+}

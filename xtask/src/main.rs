@@ -2,19 +2,29 @@
 //! machine and the continuous integration do the same things in the same order; this file is the list of commands, and
 //! each module is one of them or what they share.
 
+#![allow(unreachable_pub, reason = "a program exports nothing; `pub` says what a module offers the others")]
+
 mod build;
 mod clip;
+mod compose;
+mod console;
 mod cpio;
 mod doc;
+mod events;
 mod image;
 mod lint;
 mod paths;
 mod process;
 mod progress;
+mod qemu;
+mod report;
 mod run;
+mod scenario;
 mod setup;
 mod size;
+mod sources;
 mod testing;
+mod workspace;
 
 use std::process::ExitCode;
 

@@ -1,10 +1,88 @@
-//! `cargo xtask size`.
+//! `cargo xtask size`: where the bytes are, and whether they keep within what SPECIFICATION.md promises.
+
+mod budget;
+mod lines;
+mod report;
+mod symbols;
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::setup::Need;
+use crate::{build, paths, setup, workspace};
+use report::Report;
+
+use budget::limits;
 
 /// Options of `cargo xtask size`.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Only the lines of code and unsafe blocks of each crate; builds nothing
+    #[arg(long)]
+    lines: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
 
 /// Runs the command.
-pub(crate) fn main(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("`size` is not there yet")
+pub(crate) fn main(args: Args) -> Result<()> {
+    let packages = workspace::packages()?;
+    let mut report = Report { crates: lines::count(&crate::sources::Sources::read()?, &packages), ..Report::default() };
+    if !args.lines {
+        setup::ensure(&[Need::Toolchain])?;
+        let (image, elf) = build::hypervisor()?;
+        report.image_bytes = Some(fs::metadata(&image).with_context(|| format!("cannot read {}", image.display()))?.len());
+        let bytes = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
+        report.sections = symbols::sections(&bytes)?;
+        symbols::by_crate(&bytes, &mut report)?;
+        report.hypervisor_ram_bytes = last_run("hypervisor_ram_bytes");
+        write(&report)?;
+    }
+    report.el2_code_lines = packages
+        .iter()
+        .filter(|package| workspace::runs_at_el2(&package.folder))
+        .filter_map(|package| report.crates.get(&package.name))
+        .map(|figures| figures.code_lines)
+        .sum();
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{report}");
+    }
+    judge(&report)
+}
+
+/// A figure of the last run's report, if there was a run.
+fn last_run(key: &str) -> Option<u64> {
+    let text = fs::read_to_string(paths::reports().join("run.json")).ok()?;
+    serde_json::from_str::<Value>(&text).ok()?.get(key)?.as_u64()
+}
+
+fn write(report: &Report) -> Result<()> {
+    let path = paths::reports().join("size.json");
+    fs::create_dir_all(paths::reports()).with_context(|| format!("cannot create {}", paths::reports().display()))?;
+    let text = serde_json::to_string_pretty(report)? + "\n";
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Holds the figures against their limits, and says each.
+fn judge(report: &Report) -> Result<()> {
+    let mut passed = Vec::new();
+    for limit in limits()? {
+        let Some(value) = report.figure(&limit.key) else { continue };
+        let text = format!("{}: {value}, limit {}", limit.figure, limit.shown());
+        if limit.holds(value) {
+            eprintln!("  ok  {text}");
+        } else {
+            eprintln!("FAIL  {text}");
+            passed.push(text);
+        }
+    }
+    if !passed.is_empty() {
+        bail!("{} passed: {}", if passed.len() == 1 { "a limit is" } else { "limits are" }, passed.join("; "));
+    }
+    Ok(())
 }

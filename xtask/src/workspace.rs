@@ -1,0 +1,129 @@
+//! The workspace's crates, as cargo knows them: which there are, what each depends on, and for which machine it is
+//! built. A crate's machine follows from its folder, so that a new crate is linted and documented from its first day.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::build::{GUEST_TARGET, HYPERVISOR_TARGET};
+use crate::{paths, process};
+
+/// A crate of the workspace.
+#[derive(Clone, Debug)]
+pub(crate) struct Package {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its folder, relative to the root, with `/` between the parts.
+    pub(crate) folder: String,
+    /// Names of what it is linked with; development and build dependencies are not.
+    pub(crate) dependencies: Vec<String>,
+}
+
+/// Crates that are built for one machine.
+pub(crate) struct Group {
+    /// What a person calls it.
+    pub(crate) name: &'static str,
+    /// The target; `None` is the machine that types the commands.
+    pub(crate) target: Option<&'static str>,
+    packages: Vec<String>,
+}
+
+impl Group {
+    /// Adds the arguments that select this group's crates and target.
+    pub(crate) fn select(&self, cargo: &mut Command) {
+        cargo.arg("--target-dir").arg(paths::target());
+        for package in &self.packages {
+            cargo.args(["--package", package]);
+        }
+        if let Some(target) = self.target {
+            cargo.args(["--target", target]);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<MetadataPackage>,
+}
+
+#[derive(Deserialize)]
+struct MetadataPackage {
+    name: String,
+    manifest_path: String,
+    dependencies: Vec<MetadataDependency>,
+}
+
+#[derive(Deserialize)]
+struct MetadataDependency {
+    name: String,
+    kind: Option<String>,
+}
+
+/// All crates of the workspace.
+///
+/// # Errors
+/// A manifest is damaged, or `Cargo.lock` does not fit the manifests.
+pub(crate) fn packages() -> Result<Vec<Package>> {
+    let output = process::quiet(process::cargo().args(["metadata", "--format-version=1", "--no-deps", "--locked"]))?;
+    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cargo metadata is not understood")?;
+    Ok(metadata.packages.into_iter().map(package).collect())
+}
+
+fn package(package: MetadataPackage) -> Package {
+    let folder = Path::new(&package.manifest_path).parent().unwrap_or(Path::new(""));
+    let linked = package.dependencies.into_iter().filter(|dependency| dependency.kind.is_none());
+    Package {
+        name: package.name,
+        folder: folder.strip_prefix(paths::root()).unwrap_or(folder).display().to_string(),
+        dependencies: linked.map(|dependency| dependency.name).collect(),
+    }
+}
+
+/// The crates by the machine they are built for.
+pub(crate) fn groups(packages: &[Package]) -> Vec<Group> {
+    let machines = [("host", None), ("hypervisor", Some(HYPERVISOR_TARGET)), ("guests", Some(GUEST_TARGET))];
+    machines
+        .into_iter()
+        .map(|(name, target)| {
+            let members = packages.iter().filter(|package| target_of(&package.folder) == target);
+            Group { name, target, packages: members.map(|package| package.name.clone()).collect() }
+        })
+        .filter(|group| !group.packages.is_empty())
+        .collect()
+}
+
+/// The target of the crate in `folder`.
+fn target_of(folder: &str) -> Option<&'static str> {
+    match folder.split_once('/') {
+        Some(("hyp", "arm" | "dev" | "log")) | Some(("boards", _)) => Some(HYPERVISOR_TARGET),
+        Some(("guests", _)) => Some(GUEST_TARGET),
+        _ => None,
+    }
+}
+
+/// Whether the crate in `folder` runs at EL2.
+pub(crate) fn runs_at_el2(folder: &str) -> bool {
+    folder.starts_with("hyp/") && folder != "hyp/pvio" || folder.starts_with("boards/") || folder == "x86-port"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crates_machine_follows_from_its_folder() {
+        assert_eq!(target_of("hyp/core"), None);
+        assert_eq!(target_of("hyp/arm"), Some(HYPERVISOR_TARGET));
+        assert_eq!(target_of("boards/qemu-virt"), Some(HYPERVISOR_TARGET));
+        assert_eq!(target_of("guests/player"), Some(GUEST_TARGET));
+        assert_eq!(target_of("xtask"), None);
+    }
+
+    #[test]
+    fn the_back_ends_do_not_run_at_el2() {
+        assert!(runs_at_el2("hyp/core") && runs_at_el2("x86-port"));
+        assert!(!runs_at_el2("hyp/pvio") && !runs_at_el2("guests/rt"));
+    }
+}
