@@ -1,6 +1,7 @@
 //! How the interrupt controller names CPUs.
 //!
-//! MPIDR_EL1 and ICC_SGI1R_EL1 hold the same four affinity numbers in different layouts. The conversion is here, free of hardware, because a wrong shift sends an interrupt to the wrong CPU and shows nowhere.
+//! MPIDR_EL1 and ICC_SGI1R_EL1 hold the same four affinity numbers in different layouts. The conversion is here, free
+//! of hardware, because a wrong shift sends an interrupt to the wrong CPU and shows nowhere.
 
 /// The four affinity numbers of a CPU, 8 bits each, packed as Aff3.Aff2.Aff1.Aff0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

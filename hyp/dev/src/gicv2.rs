@@ -76,8 +76,8 @@ pub struct GicV2 {
 }
 
 impl GicV2 {
-    /// The GIC whose distributor and CPU interface are mapped at these virtual addresses. `None`: one of them is 0 or not
-    /// aligned to 4 KiB.
+    /// The GIC whose distributor and CPU interface are mapped at these virtual addresses. `None`: one of them is 0 or
+    /// not aligned to 4 KiB.
     ///
     /// # Safety
     ///
@@ -91,8 +91,8 @@ impl GicV2 {
     }
 
     fn distributor(&self) -> &'static Distributor {
-        // SAFETY: the caller of `new` promised a mapped distributor for ever; the struct holds only integers in volatile
-        // cells, for which every bit pattern is valid and shared writes are allowed.
+        // SAFETY: the caller of `new` promised a mapped distributor for ever; the struct holds only integers in
+        // volatile cells, for which every bit pattern is valid and shared writes are allowed.
         unsafe { &*(self.distributor as *const Distributor) }
     }
 
@@ -128,7 +128,8 @@ impl GicV2 {
         }
     }
 
-    /// See `Gic::init_cpu`. Fails with [`GicError::UnknownLayout`] when the hardware does not say which interface this is.
+    /// See `Gic::init_cpu`. Fails with [`GicError::UnknownLayout`] when the hardware does not say which interface this
+    /// is.
     pub fn init_cpu(&self, mpidr: u64) -> Result<(), GicError> {
         let (distributor, interface) = (self.distributor(), self.interface());
         // The targets of private interrupts read as this CPU alone; some implementations leave some of them 0. On a

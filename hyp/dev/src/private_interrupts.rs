@@ -1,8 +1,8 @@
 //! The active state of this CPU's private interrupts, which follows the vCPU that is loaded.
 //!
-//! A guest's timer interrupt stays active in the physical interrupt controller until the guest ends it. When another vCPU takes the
-//! CPU in between, the state must go and come back with its owner: one store to a known address, on the way of every
-//! switch, so this does not go through the lock that guards set-up.
+//! A guest's timer interrupt stays active in the physical interrupt controller until the guest ends it. When another
+//! vCPU takes the CPU in between, the state must go and come back with its owner: one store to a known address, on the
+//! way of every switch, so this does not go through the lock that guards set-up.
 
 use core::ptr;
 

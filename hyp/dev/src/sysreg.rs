@@ -102,6 +102,8 @@ readable! {
     read_mpidr_el1 = "MPIDR_EL1";
     /// Kind of this CPU.
     read_midr_el1 = "MIDR_EL1";
+    /// Cache line sizes.
+    read_ctr_el0 = "CTR_EL0";
 }
 
 writable! {

@@ -1,9 +1,9 @@
 //! The log as `defmt` frames.
 //!
-//! `defmt` builds a frame by several calls: acquire, some writes, release. Each CPU gathers its frame in a buffer of its
-//! own and with an encoder of its own, and only the complete frame enters the ring, so no lock is held while a message
-//! is formatted and no CPU waits for another one's message. A frame that does not fit its buffer cannot be cut, as a
-//! part of a frame means nothing: it counts as lost.
+//! `defmt` builds a frame by several calls: acquire, some writes, release. Each CPU gathers its frame in a buffer of
+//! its own and with an encoder of its own, and only the complete frame enters the ring, so no lock is held while a
+//! message is formatted and no CPU waits for another one's message. A frame that does not fit its buffer cannot be
+//! cut, as a part of a frame means nothing: it counts as lost.
 
 use heapless::Vec;
 
@@ -61,8 +61,8 @@ impl Frame {
     }
 }
 
-/// Runs on this CPU's frame. Never blocks: if the frame is in use, this CPU has failed in the middle of it and is on its
-/// way down; what it logs by frames is dropped then.
+/// Runs on this CPU's frame. Never blocks: if the frame is in use, this CPU has failed in the middle of it and is on
+/// its way down; what it logs by frames is dropped then.
 fn with_frame(act: impl FnOnce(&mut Frame)) {
     let cpu = HOOKS.get().map_or(0, |hooks| (hooks.cpu)());
     if let Some(mut frame) = FRAMES.get(cpu).and_then(|frame| frame.try_lock()) {

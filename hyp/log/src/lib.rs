@@ -118,8 +118,8 @@ pub fn finish_line(domain: usize) {
     drain(&mut console);
 }
 
-/// Hand waiting output to the UART as far as it takes it, at most one message's worth. `true`: something is left. Returns at once
-/// when another CPU is at it.
+/// Hand waiting output to the UART as far as it takes it, at most one message's worth. `true`: something is left.
+/// Returns at once when another CPU is at it.
 pub fn pump() -> bool {
     match CONSOLE.try_lock() {
         Some(mut console) => drain(&mut console),

@@ -66,8 +66,8 @@ impl Gic {
         self.deactivate(interrupt);
     }
 
-    /// Send SGI `sgi` (0 to 15) to the CPU with this MPIDR_EL1. What this CPU has written to memory before is visible to
-    /// the other one when it takes the interrupt.
+    /// Send SGI `sgi` (0 to 15) to the CPU with this MPIDR_EL1. What this CPU has written to memory before is visible
+    /// to the other one when it takes the interrupt.
     #[inline]
     pub fn send_sgi(&self, mpidr: u64, sgi: u32) -> Result<(), GicError> {
         sysreg::dsb_sy();
