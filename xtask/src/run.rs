@@ -1,10 +1,71 @@
-//! The run of a scenario.
+//! `cargo xtask run`: builds everything, runs a scenario in the emulator, shows its consoles, and reports how late each
+//! frame was. Its status is 0 only if the run was a good one.
+
+mod screen;
+pub(crate) mod session;
+
+use anyhow::{Result, bail};
+
+use crate::build::{self, BOARD};
+use crate::console::Paint;
+use crate::paths;
+use crate::qemu::{self, Clock, Qemu};
+use crate::report::{self, Figures};
+use crate::scenario::{self, Scenario};
+use screen::Screen;
+use session::Machine;
 
 /// Options of `cargo xtask run`.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = "\
+Writes target/reports/run.json and target/reports/run.html, and the full log to target/run/NAME.log.
+Status 0 means a good run: it ended by itself, all frames were decoded as ffmpeg decodes them, and none was late.
+NO_COLOR=1 turns colours off; QEMU=/path/to/qemu-system-aarch64 takes another emulator.")]
+pub(crate) struct Args {
+    /// A name in boards/qemu-virt/scenarios, or the path of a scenario file
+    #[arg(long, default_value = "media", value_name = "NAME|PATH")]
+    scenario: String,
+    /// Play in real time; figures then depend on this machine and are not to be quoted
+    #[arg(long)]
+    wall: bool,
+    /// Print only the contents of run.json to standard output
+    #[arg(long)]
+    json: bool,
+    /// Show only this console: `hyp` or a guest's name (may be repeated)
+    #[arg(long, value_name = "NAME", conflicts_with = "json")]
+    console: Vec<String>,
+    /// Show event lines (`@...`) on the consoles too
+    #[arg(long, conflicts_with = "json")]
+    events: bool,
+}
 
 /// Runs the scenario.
-pub(crate) fn main(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("`run` is not there yet")
+///
+/// # Errors
+/// Bad input, a build that fails, or a run that is not a good one.
+pub(crate) fn main(args: Args) -> Result<()> {
+    qemu::watch_interrupts();
+    let path = scenario::find(&paths::root().join("boards").join(BOARD).join("scenarios"), &args.scenario)?;
+    let scenario = Scenario::read(&path)?;
+    let built = build::everything()?;
+    let qemu = Qemu::find()?;
+    let clock = if args.wall { Clock::Wall } else { Clock::Instructions };
+    let machine = Machine::new(&qemu, &scenario, &built, clock, &paths::target().join("run"))?;
+    let paint = if args.json { Paint::off() } else { Paint::stdout() };
+    let mut screen = Screen::new(&scenario, built.clip.picture_crcs.len() as u64, paint, !args.json);
+    screen.choose(&args.console, args.events)?;
+    let session = machine.run(&mut |line, said| screen.show(line, said))?;
+    screen.close();
+    let figures = Figures::new(&session, &scenario, &built.clip.picture_crcs);
+    let [json, page] = report::write(&figures, &scenario, &session.command, &paths::reports())?;
+    if args.json {
+        print!("{}", report::json(&figures)?);
+    } else {
+        println!("\n{}", report::table(&figures, paint));
+        println!("report: {} and {}; log: {}", paths::shown(&json), paths::shown(&page), paths::shown(&session.log));
+    }
+    if figures.failures.is_empty() {
+        return Ok(());
+    }
+    bail!("not a good run: {}", figures.failures.join("\n  "))
 }

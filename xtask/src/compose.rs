@@ -1,0 +1,165 @@
+//! Composing a machine from a scenario: the board's own device tree, as the emulator describes it, plus the guests
+//! under `/chosen` by Xen's dom0less bindings, plus the place of every module in RAM. The hypervisor gets exactly
+//! what a real loader would give it.
+
+mod base;
+mod layout;
+mod tamper;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use dtoolkit::ToPropertyValue;
+use dtoolkit::model::{DeviceTreeNode, DeviceTreeProperty};
+
+use crate::qemu::Qemu;
+use crate::scenario::{Guest, Log, Scenario};
+use layout::Layout;
+pub(crate) use layout::{Module, tree_address};
+
+/// First address of RAM on QEMU's `virt`.
+pub(crate) const RAM_BASE: u64 = 0x4000_0000;
+
+/// Files that a scenario's words stand for.
+pub(crate) struct Sources<'s> {
+    /// The image of a guest of this repository, by its name.
+    pub(crate) program: &'s dyn Fn(&str) -> PathBuf,
+    /// The test clip, as the player's ramdisk.
+    pub(crate) clip: &'s dyn Fn() -> Result<PathBuf>,
+}
+
+/// A composed machine, ready for the emulator.
+pub(crate) struct Composed {
+    /// The device tree's file.
+    pub(crate) tree: PathBuf,
+    /// Files and where they go.
+    pub(crate) modules: Vec<Module>,
+    /// Whether the tree must reach the hypervisor untouched by the emulator's own loader.
+    pub(crate) verbatim: bool,
+}
+
+/// Writes the device tree of a scenario into `folder`, and lays out its modules.
+///
+/// # Errors
+/// Names the guest or file that does not fit.
+pub(crate) fn compose(scenario: &Scenario, qemu: &Qemu, sources: &Sources<'_>, folder: &Path) -> Result<Composed> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let mut tree = base::tree(qemu, &scenario.machine, folder)?;
+    let mut layout = Layout::new(scenario.machine.memory_mib << 20);
+    check_memory(scenario)?;
+    let mut domains = Vec::new();
+    for guest in &scenario.guests {
+        let node = domain(scenario, guest, sources, &mut layout, folder);
+        domains.push(node.with_context(|| format!("guest `{}`", guest.name))?);
+    }
+    let chosen = match tree.find_node_mut("/chosen") {
+        Some(chosen) => chosen,
+        None => tree.root.add_child_mut(DeviceTreeNode::new("chosen")?),
+    };
+    if let Some(options) = bootargs(scenario) {
+        set(chosen, "xen,xen-bootargs", options)?;
+    }
+    for node in domains {
+        chosen.add_child(node);
+    }
+    tamper::tree(&mut tree, &scenario.tamper)?;
+    let path = folder.join(format!("{}.dtb", scenario.name()));
+    std::fs::write(&path, tree.to_dtb()).with_context(|| format!("cannot write {}", path.display()))?;
+    let verbatim = !scenario.tamper.remove.is_empty();
+    Ok(Composed { tree: path, modules: layout.modules, verbatim })
+}
+
+/// Guests larger than the machine are refused here, where the file can be named; the hypervisor checks again.
+fn check_memory(scenario: &Scenario) -> Result<()> {
+    let wanted: u64 = scenario.guests.iter().map(|guest| guest.memory_mib).sum();
+    let machine = scenario.machine.memory_mib;
+    if wanted >= machine {
+        bail!("{}: guests want {wanted} MiB together, but the machine has {machine} MiB", scenario.path.display());
+    }
+    Ok(())
+}
+
+fn bootargs(scenario: &Scenario) -> Option<String> {
+    scenario.hypervisor.log.map(|log| match log {
+        Log::Plain => "log=plain".to_owned(),
+        Log::Defmt => "log=defmt".to_owned(),
+    })
+}
+
+fn domain(
+    scenario: &Scenario,
+    guest: &Guest,
+    sources: &Sources<'_>,
+    layout: &mut Layout,
+    folder: &Path,
+) -> Result<DeviceTreeNode> {
+    let mut node = DeviceTreeNode::new(guest.name.as_str())?;
+    set(&mut node, "compatible", "xen,domain")?;
+    set(&mut node, "#address-cells", 2u32)?;
+    set(&mut node, "#size-cells", 2u32)?;
+    set(&mut node, "memory", guest.memory_mib * 1024)?;
+    set(&mut node, "cpus", guest.vcpus)?;
+    set(&mut node, "xen,enhanced", "enabled")?;
+    policies(&mut node, guest)?;
+    let kernel = match (guest.program, &guest.image) {
+        (Some(program), _) => (sources.program)(program.name()),
+        (None, Some(image)) => scenario.resolve(image),
+        (None, None) => bail!("neither `program` nor `image`"),
+    };
+    let kernel = tamper::kernel(&scenario.tamper, &guest.name, kernel, folder)?;
+    let mut kernel = module(layout, &kernel, "multiboot,kernel")?;
+    if !guest.bootargs.is_empty() {
+        set(&mut kernel, "bootargs", guest.bootargs.as_str())?;
+    }
+    node.add_child(kernel);
+    if let Some(ramdisk) = &guest.ramdisk {
+        let path = if ramdisk == Path::new("clip") { (sources.clip)()? } else { scenario.resolve(ramdisk) };
+        node.add_child(module(layout, &path, "multiboot,ramdisk")?);
+    }
+    Ok(node)
+}
+
+/// The properties that are this project's own.
+fn policies(node: &mut DeviceTreeNode, guest: &Guest) -> Result<()> {
+    if let Some(weight) = guest.weight {
+        set(node, "makuhari,weight", weight)?;
+    }
+    if let Some(affinity) = &guest.affinity {
+        set(node, "makuhari,cpu-affinity", affinity.as_slice())?;
+    }
+    let actions = [("on-poweroff", guest.on_poweroff), ("on-reboot", guest.on_reboot), ("on-crash", guest.on_crash)];
+    for (event, action) in actions {
+        if let Some(action) = action {
+            set(node, &format!("makuhari,{event}"), action.word())?;
+        }
+    }
+    for (name, words) in [("makuhari,allow", &guest.allow), ("makuhari,peers", &guest.peers)] {
+        if let Some(words) = words {
+            set(node, name, strings(words).as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+fn module(layout: &mut Layout, path: &Path, kind: &str) -> Result<DeviceTreeNode> {
+    let (address, size) = layout.place(path)?;
+    let mut node = DeviceTreeNode::new(format!("module@{address:x}"))?;
+    set(&mut node, "compatible", strings(&[kind.into(), "multiboot,module".into()]).as_slice())?;
+    set(&mut node, "reg", cells(&[address, size]).as_slice())?;
+    Ok(node)
+}
+
+fn set(node: &mut DeviceTreeNode, name: &str, value: impl ToPropertyValue) -> Result<()> {
+    node.add_property(DeviceTreeProperty::new(name, value)?);
+    Ok(())
+}
+
+/// A list of strings, each ended by a zero byte.
+fn strings(words: &[String]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.bytes().chain([0])).collect()
+}
+
+/// 64-bit numbers as pairs of cells.
+fn cells(numbers: &[u64]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+}

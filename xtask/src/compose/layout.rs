@@ -1,0 +1,85 @@
+//! Where things go in RAM before the hypervisor runs. Modules lie above the emulator's place for the tree, each aligned
+//! to 2 MiB, so that the hypervisor can use them in place with block mappings.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::RAM_BASE;
+
+const ALIGN: u64 = 2 << 20;
+
+/// Space kept for the tree, bytes.
+const TREE_GAP: u64 = 16 << 20;
+
+/// Where QEMU's loader puts the tree: 128 MiB above the start of RAM, or in the middle of less.
+pub(crate) fn tree_address(ram_bytes: u64) -> u64 {
+    RAM_BASE + (ram_bytes / 2).min(128 << 20)
+}
+
+/// A file at an address.
+#[derive(Clone, Debug)]
+pub(crate) struct Module {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Its physical address.
+    pub(crate) address: u64,
+}
+
+/// Modules placed so far.
+pub(crate) struct Layout {
+    /// The modules in order of address.
+    pub(crate) modules: Vec<Module>,
+    next: u64,
+    end: u64,
+}
+
+impl Layout {
+    /// A machine with this much RAM and no modules.
+    pub(crate) fn new(ram_bytes: u64) -> Self {
+        Self { modules: Vec::new(), next: tree_address(ram_bytes) + TREE_GAP, end: RAM_BASE + ram_bytes }
+    }
+
+    /// Finds room for a file; returns address and size.
+    ///
+    /// # Errors
+    /// If the file is not there, is empty, or does not fit into RAM.
+    pub(crate) fn place(&mut self, path: &Path) -> Result<(u64, u64)> {
+        let size = std::fs::metadata(path).with_context(|| format!("cannot read module {}", path.display()))?.len();
+        let address = self.next;
+        if size == 0 {
+            bail!("module {} is empty", path.display());
+        }
+        if address + size > self.end {
+            bail!(
+                "module {} ({size} bytes at {address:#x}) ends above RAM ({:#x}); give the machine more memory_mib",
+                path.display(),
+                self.end
+            );
+        }
+        self.modules.push(Module { path: path.to_owned(), address });
+        self.next = (address + size).next_multiple_of(ALIGN);
+        Ok((address, size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Layout, tree_address};
+
+    #[test]
+    fn modules_are_apart_and_inside_ram() {
+        let folder = std::env::temp_dir().join(format!("layout-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("module");
+        std::fs::write(&file, vec![0; (2 << 20) + 1]).unwrap();
+        let mut layout = Layout::new(1 << 30);
+        assert_eq!(layout.place(&file).unwrap(), (0x4900_0000, (2 << 20) + 1));
+        assert_eq!(layout.place(&file).unwrap().0, 0x4940_0000);
+        assert!(layout.place(&folder.join("absent")).is_err());
+        let mut small = Layout::new(32 << 20);
+        assert_eq!(tree_address(32 << 20), 0x4100_0000);
+        assert!(small.place(&file).unwrap_err().to_string().contains("ends above RAM"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,55 @@
+//! Damage on purpose: tests of bad input compose a good machine and then break exactly one thing.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+
+use crate::scenario::Tamper;
+
+/// Applies the damage to the tree.
+///
+/// # Errors
+/// If the thing to break is not there: the test would prove nothing.
+pub(crate) fn tree(tree: &mut DeviceTree, tamper: &Tamper) -> Result<()> {
+    for place in &tamper.remove {
+        let gone = match &place.property {
+            Some(property) => find(tree, &place.node)?.remove_property(property).is_some(),
+            None => {
+                let (parent, name) = place.node.rsplit_once('/').unwrap_or_default();
+                find(tree, if parent.is_empty() { "/" } else { parent })?.remove_child(name).is_some()
+            }
+        };
+        if !gone {
+            bail!("tamper: {} has no such node or property to remove", place.node);
+        }
+    }
+    for setting in &tamper.set {
+        let value = match (&setting.text, &setting.cells) {
+            (Some(text), None) => text.bytes().chain([0]).collect(),
+            (None, Some(cells)) => cells.iter().flat_map(|cell| cell.to_be_bytes()).collect::<Vec<u8>>(),
+            _ => bail!("tamper: {} {} needs exactly one of `text` and `cells`", setting.node, setting.property),
+        };
+        let node = find(tree, &setting.node)?;
+        let _ = node.remove_property(&setting.property);
+        node.add_property(DeviceTreeProperty::new_unchecked(setting.property.as_str(), value));
+    }
+    Ok(())
+}
+
+/// The file of a guest's kernel, replaced if the scenario says so.
+///
+/// # Errors
+/// If the replacement cannot be written.
+pub(crate) fn kernel(tamper: &Tamper, guest: &str, kernel: PathBuf, folder: &Path) -> Result<PathBuf> {
+    let Some(replacement) = tamper.module.iter().find(|replacement| replacement.guest == guest) else {
+        return Ok(kernel);
+    };
+    let path = folder.join(format!("{guest}-tampered"));
+    std::fs::write(&path, &replacement.bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+fn find<'t>(tree: &'t mut DeviceTree, path: &str) -> Result<&'t mut DeviceTreeNode> {
+    tree.find_node_mut(path).with_context(|| format!("tamper: no node {path}"))
+}

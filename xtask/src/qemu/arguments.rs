@@ -1,0 +1,97 @@
+//! The emulator's command line. It is part of every report, so that a run can be repeated by hand.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::compose::{Composed, RAM_BASE, tree_address};
+use crate::scenario::Machine;
+
+/// How virtual time goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// One instruction is one nanosecond; idle time is skipped; every run is the same.
+    Instructions,
+    /// The host's clock.
+    Wall,
+}
+
+/// Where the loader stub puts the hypervisor.
+const IMAGE_ADDRESS: u64 = RAM_BASE + (2 << 20);
+
+/// The machine alone; with `dump`, it only writes its device tree.
+pub(crate) fn machine(machine: &Machine, dump: Option<&Path>) -> Vec<OsString> {
+    let mut board = OsString::from(format!("virt,virtualization=on,gic-version={},dtb-randomness=off", machine.gic));
+    if let Some(path) = dump {
+        board.push(",dumpdtb=");
+        board.push(path);
+    }
+    let mut arguments: Vec<OsString> = vec!["-M".into(), board];
+    arguments.extend(["-cpu", "cortex-a57"].map(OsString::from));
+    arguments.extend([
+        "-smp".into(),
+        machine.cpus.to_string().into(),
+        "-m".into(),
+        machine.memory_mib.to_string().into(),
+    ]);
+    arguments.extend(["-display", "none", "-no-reboot", "-nodefaults"].map(OsString::from));
+    arguments
+}
+
+/// The clock's arguments.
+pub(crate) fn clock(clock: Clock, cpus: u32) -> Vec<OsString> {
+    let mut arguments: Vec<&str> = Vec::new();
+    if clock == Clock::Instructions {
+        arguments.extend([
+            "-icount",
+            "shift=0,sleep=off",
+            "-accel",
+            "tcg,thread=single",
+            "-rtc",
+            "base=1970-01-01,clock=vm",
+        ]);
+        if cpus > 1 {
+            // Without a timer in virtual time each CPU takes turns of up to 100 ms, which ruins latencies between CPUs.
+            arguments.extend(["-netdev", "hubport,id=turn,hubid=0"]);
+            arguments.extend(["-object", "filter-buffer,id=turnf,netdev=turn,interval=20"]);
+        }
+    }
+    arguments.into_iter().map(OsString::from).collect()
+}
+
+/// The hypervisor, its tree and modules. `stub` is a file that may be written for a tree that must arrive verbatim.
+pub(crate) fn boot(image: &Path, composed: &Composed, ram_bytes: u64, stub: &Path) -> std::io::Result<Vec<OsString>> {
+    let mut arguments = Vec::new();
+    if composed.verbatim {
+        let tree = tree_address(ram_bytes);
+        std::fs::write(stub, stub_code(tree, IMAGE_ADDRESS))?;
+        loader(&mut arguments, image, IMAGE_ADDRESS);
+        loader(&mut arguments, &composed.tree, tree);
+        loader(&mut arguments, stub, RAM_BASE);
+        arguments.extend([OsString::from("-device"), format!("loader,addr={RAM_BASE:#x},cpu-num=0").into()]);
+    } else {
+        arguments.extend(["-kernel".into(), image.into(), "-dtb".into(), composed.tree.clone().into()]);
+    }
+    for module in &composed.modules {
+        loader(&mut arguments, &module.path, module.address);
+    }
+    Ok(arguments)
+}
+
+fn loader(arguments: &mut Vec<OsString>, path: &Path, address: u64) {
+    // A comma separates options, a double one is part of the name.
+    let file = path.to_string_lossy().replace(',', ",,");
+    arguments.extend(["-device".into(), format!("loader,file={file},addr={address:#x},force-raw=on").into()]);
+}
+
+/// A loader of six instructions: tree in x0, zero in x1 to x3, jump. QEMU's own loader repairs memory nodes, so a tree
+/// that is broken on purpose has to go around it.
+fn stub_code(tree: u64, image: u64) -> Vec<u8> {
+    const LDR_X0_24: u32 = 0x5800_00c0;
+    const LDR_X4_28: u32 = 0x5800_00e4;
+    const MOV_X1_0: u32 = 0xd280_0001;
+    const BR_X4: u32 = 0xd61f_0080;
+    let code = [LDR_X0_24, LDR_X4_28, MOV_X1_0, MOV_X1_0 + 1, MOV_X1_0 + 2, BR_X4];
+    let literals = [tree, image];
+    let code = code.iter().flat_map(|word| word.to_le_bytes());
+    code.chain(literals.iter().flat_map(|word| word.to_le_bytes())).collect()
+}

@@ -1,0 +1,151 @@
+//! A running emulator. Its end is tied to ours three times: dropping kills it, Ctrl-C and SIGTERM end the loop that
+//! reads it, and where `setpriv` exists the kernel kills it when this process dies without a chance to clean up.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, Once, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::Qemu;
+use super::monitor::Monitor;
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Starts to notice Ctrl-C and SIGTERM instead of dying of them, so that children can be ended.
+pub(crate) fn watch_interrupts() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // A handler that exists already is an error of the caller's only; the default (die) is safe too.
+        let _ = ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed));
+    });
+}
+
+/// Whether somebody asked to stop.
+pub(crate) fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// What reading the serial port gave.
+pub(crate) enum Output {
+    /// Some bytes.
+    Bytes(Vec<u8>),
+    /// Nothing for a while.
+    Quiet,
+    /// The emulator closed it.
+    Ended,
+}
+
+/// A running emulator; dropping it kills it.
+pub(crate) struct Child {
+    process: std::process::Child,
+    serial: Receiver<Vec<u8>>,
+    complaints: Option<JoinHandle<String>>,
+    socket: PathBuf,
+    monitor: Mutex<Option<Monitor>>,
+}
+
+impl Child {
+    /// Starts the emulator with its serial port connected to us.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub(crate) fn start(qemu: &Qemu, arguments: &[OsString]) -> Result<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        // Not in target/: the path of a socket has room for 107 bytes only.
+        let socket = std::env::temp_dir().join(format!("makuhari-{}-{number}.qmp", std::process::id()));
+        let mut command = tied(qemu);
+        command.args(arguments).args(["-serial", "stdio", "-monitor", "none", "-qmp"]);
+        command.arg(format!("unix:{},server=on,wait=off", socket.display()));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().with_context(|| format!("cannot start {}", qemu.binary.display()))?;
+        let (Some(serial), Some(complaints)) = (process.stdout.take(), process.stderr.take()) else {
+            bail!("no pipe to the emulator");
+        };
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || pump(serial, |bytes| sender.send(bytes).is_ok()));
+        let complaints = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            pump(complaints, |bytes| {
+                all.extend(bytes);
+                true
+            });
+            String::from_utf8_lossy(&all).trim().to_owned()
+        });
+        Ok(Self { process, serial: receiver, complaints: Some(complaints), socket, monitor: Mutex::new(None) })
+    }
+
+    /// Waits for output, at most `wait`.
+    pub(crate) fn next(&self, wait: Duration) -> Output {
+        match self.serial.recv_timeout(wait) {
+            Ok(bytes) => Output::Bytes(bytes),
+            Err(RecvTimeoutError::Timeout) => Output::Quiet,
+            Err(RecvTimeoutError::Disconnected) => Output::Ended,
+        }
+    }
+
+    /// Virtual time since power-on in whole seconds, if the emulator answers.
+    pub(crate) fn virtual_seconds(&self) -> Option<u64> {
+        let mut monitor = self.monitor.lock().unwrap_or_else(PoisonError::into_inner);
+        if monitor.is_none() {
+            *monitor = Monitor::connect(&self.socket);
+        }
+        monitor.as_mut()?.seconds()
+    }
+
+    /// Ends the emulator if it still runs; returns its status and what it complained of.
+    ///
+    /// # Errors
+    /// If its status cannot be read.
+    pub(crate) fn finish(mut self, kill: bool) -> Result<(ExitStatus, String)> {
+        if kill {
+            let _ = self.process.kill();
+        }
+        let status = self.process.wait().context("cannot wait for the emulator")?;
+        let complaints = self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        Ok((status, complaints))
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+/// The emulator's command, through `setpriv` where that exists.
+fn tied(qemu: &Qemu) -> Command {
+    const SETPRIV: &str = "/usr/bin/setpriv";
+    if !std::path::Path::new(SETPRIV).exists() {
+        return Command::new(&qemu.binary);
+    }
+    let mut command = Command::new(SETPRIV);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(&qemu.binary);
+    command
+}
+
+/// Copies a pipe in pieces until it or the taker ends.
+fn pump(mut pipe: impl Read, mut take: impl FnMut(Vec<u8>) -> bool) {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => {
+                if !take(buffer[..count].to_vec()) {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}

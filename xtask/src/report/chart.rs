@@ -1,0 +1,124 @@
+//! The report's charts as SVG. Colours are style-sheet variables, so that one drawing is readable on light and on dark.
+
+use anyhow::{Result, anyhow};
+use plotters::prelude::*;
+
+use super::Figures;
+
+/// Stands for the text colour until [`themed`] replaces it.
+const INK: RGBColor = RGBColor(1, 2, 3);
+const GRID: RGBColor = RGBColor(4, 5, 6);
+const BAR: RGBColor = RGBColor(7, 8, 9);
+const ALERT: RGBColor = RGBColor(10, 11, 12);
+
+/// Bars for each decade of latency.
+const PER_DECADE: i32 = 10;
+
+/// Axes of both charts. A macro, because the charts' types differ in their scales.
+macro_rules! axes {
+    ($chart:ident, $x:expr, $y:expr, $x_text:expr, $y_text:expr) => {
+        $chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .x_desc($x)
+            .y_desc($y)
+            .axis_style(INK)
+            .bold_line_style(GRID)
+            .light_line_style(TRANSPARENT)
+            .label_style(("sans-serif", 13).into_font().color(&INK))
+            .x_label_formatter(&$x_text)
+            .y_label_formatter(&$y_text)
+            .draw()
+            .map_err(drawing)?
+    };
+}
+/// Histogram of wake-up latencies on a logarithmic axis; `None` without values.
+pub(super) fn latencies(values: &[u64]) -> Result<Option<String>> {
+    let (Some(&low), Some(&high)) = (values.iter().min(), values.iter().max()) else { return Ok(None) };
+    let bin = |value: u64| ((value.max(1) as f64).log10() * f64::from(PER_DECADE)).floor() as i32;
+    let edge = |bin: i32| 10f64.powf(f64::from(bin) / f64::from(PER_DECADE));
+    let (first, last) = (bin(low), bin(high) + 1);
+    let mut counts = vec![0u32; usize::try_from(last - first)?];
+    for &value in values {
+        counts[usize::try_from(bin(value) - first)?] += 1;
+    }
+    let top = f64::from(counts.iter().copied().max().unwrap_or(1)) * 1.08;
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (960, 320)).into_drawing_area();
+        let mut chart = ChartBuilder::on(&area)
+            .margin(12)
+            .x_label_area_size(44)
+            .y_label_area_size(64)
+            .build_cartesian_2d((edge(first)..edge(last)).log_scale(), 0f64..top)
+            .map_err(drawing)?;
+        axes!(chart, "wake-up latency", "wake-ups", |ns: &f64| duration(*ns), |count: &f64| format!("{count:.0}"));
+        let bars = (first..last).zip(&counts).filter(|(_, count)| **count > 0);
+        chart
+            .draw_series(bars.map(|(bin, &count)| {
+                Rectangle::new([(edge(bin), 0.0), (edge(bin + 1), f64::from(count))], BAR.filled())
+            }))
+            .map_err(drawing)?;
+        area.present().map_err(drawing)?;
+    }
+    Ok(Some(themed(svg)))
+}
+
+/// When each picture was ready, as a part of its period after its release; 1 is the next release.
+pub(super) fn readiness(figures: &Figures) -> Result<Option<String>> {
+    let frames = &figures.frames;
+    let [one, two, ..] = frames.as_slice() else { return Ok(None) };
+    let period = two.due_ns.saturating_sub(one.due_ns).max(1) as f64;
+    let ready = |due: u64, ready: u64| ready.saturating_sub(due) as f64 / period;
+    let points: Vec<(f64, f64)> =
+        frames.iter().map(|frame| (frame.n as f64, ready(frame.due_ns, frame.ready_ns))).collect();
+    let top = points.iter().map(|point| point.1).fold(1.1, f64::max) * 1.05;
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (960, 260)).into_drawing_area();
+        let mut chart = ChartBuilder::on(&area)
+            .margin(12)
+            .x_label_area_size(44)
+            .y_label_area_size(64)
+            .build_cartesian_2d(0f64..frames.len() as f64, 0f64..top)
+            .map_err(drawing)?;
+        axes!(chart, "frame", "periods after release", |n: &f64| format!("{n:.0}"), |part: &f64| format!("{part:.1}"));
+        chart.draw_series([PathElement::new([(0.0, 1.0), (frames.len() as f64, 1.0)], ALERT)]).map_err(drawing)?;
+        chart
+            .draw_series(points.iter().map(|&(n, part)| {
+                let colour = if part > 1.0 { ALERT } else { BAR };
+                Circle::new((n, part), 2, colour.filled())
+            }))
+            .map_err(drawing)?;
+        area.present().map_err(drawing)?;
+    }
+    Ok(Some(themed(svg)))
+}
+
+fn drawing(error: impl std::fmt::Display) -> anyhow::Error {
+    anyhow!("cannot draw a chart: {error}")
+}
+
+/// A latency with its unit.
+fn duration(ns: f64) -> String {
+    match ns {
+        ns if ns < 1e3 => format!("{ns:.0} ns"),
+        ns if ns < 1e6 => format!("{:.0} µs", ns / 1e3),
+        ns => format!("{:.0} ms", ns / 1e6),
+    }
+}
+
+/// Colours become variables, fixed sizes become the page's width.
+fn themed(svg: String) -> String {
+    let pairs = [(INK, "var(--ink)"), (GRID, "var(--grid)"), (BAR, "var(--guest-0)"), (ALERT, "var(--bad)")];
+    let mut svg = svg;
+    for (colour, variable) in pairs {
+        svg = svg.replace(&format!("#{:02X}{:02X}{:02X}", colour.0, colour.1, colour.2), variable);
+    }
+    let end = svg.find('>').unwrap_or(0);
+    let viewbox = svg.find("viewBox").unwrap_or(0);
+    match svg.get(viewbox..end) {
+        Some(rest) if viewbox > 0 => format!("<svg {rest}>{}", &svg[end + 1..]),
+        _ => svg,
+    }
+}

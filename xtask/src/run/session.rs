@@ -1,0 +1,230 @@
+//! One run of a machine, from power-on to its end: starts the emulator, takes its serial stream apart, collects events
+//! and problems, keeps the full log, and stops at the scenario's end or limit. `run` and `test` differ only in what
+//! they make of the [`Session`].
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::build::Built;
+use crate::compose::{self, Sources};
+use crate::console::{Demultiplexer, Frames, Line};
+use crate::events::{self, Event, Problem, Said, Source};
+use crate::paths;
+use crate::qemu::{self, Child, Clock, Output, Qemu};
+use crate::scenario::Scenario;
+
+/// How often the virtual clock is read while nothing else happens.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Host time for a machine that does not even run: start, plus this often its virtual limit.
+const PATIENCE: (Duration, u32) = (Duration::from_secs(120), 30);
+
+/// Why a machine stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The hypervisor powered it off.
+    PoweredOff,
+    /// The scenario's `[end]` event came.
+    Event,
+    /// The scenario's limit of virtual time passed.
+    Limit,
+    /// It made no progress in a long time of the host's.
+    Stuck,
+    /// Somebody pressed Ctrl-C.
+    Interrupted,
+    /// The emulator failed; its message.
+    Failed(String),
+}
+
+/// What a run gave.
+pub(crate) struct Session {
+    /// All events in order.
+    pub(crate) said: Vec<Said>,
+    /// Lines that tools must not ignore.
+    pub(crate) problems: Vec<Problem>,
+    /// All lines in order, events included.
+    pub(crate) lines: Vec<Line>,
+    /// Why it stopped.
+    pub(crate) ended: Ended,
+    /// The emulator's command line.
+    pub(crate) command: String,
+    /// Where the full log is.
+    pub(crate) log: PathBuf,
+}
+
+/// A machine that is ready to start.
+pub(crate) struct Machine<'s> {
+    qemu: &'s Qemu,
+    scenario: &'s Scenario,
+    arguments: Vec<OsString>,
+    frames: Option<Frames>,
+    log: PathBuf,
+}
+
+impl<'s> Machine<'s> {
+    /// Composes the machine of a scenario; its files go to `folder`.
+    ///
+    /// # Errors
+    /// Names what is missing or does not fit.
+    pub(crate) fn new(
+        qemu: &'s Qemu,
+        scenario: &'s Scenario,
+        built: &Built,
+        clock: Clock,
+        folder: &Path,
+    ) -> Result<Self> {
+        let sources = Sources { program: &|name| built.guests.join(name), clip: &|| Ok(built.clip.archive.clone()) };
+        let composed = compose::compose(scenario, qemu, &sources, folder)?;
+        let machine = &scenario.machine;
+        let stub = folder.join("stub.bin");
+        let mut arguments = qemu::machine(machine, None);
+        arguments.extend(qemu::clock(clock, machine.cpus));
+        arguments.extend(qemu::boot(&built.image, &composed, machine.memory_mib << 20, &stub)?);
+        let log = folder.join(format!("{}.log", scenario.name()));
+        Ok(Self { qemu, scenario, arguments, frames: Frames::read(&built.elf)?, log })
+    }
+
+    /// Runs it to its end; `watch` sees every line as it comes, with its event if it is one.
+    ///
+    /// # Errors
+    /// If the emulator cannot be started or the log not be written.
+    pub(crate) fn run(self, watch: &mut dyn FnMut(&Line, Option<&Said>)) -> Result<Session> {
+        let child = Child::start(self.qemu, &self.arguments)?;
+        let mut log =
+            BufWriter::new(File::create(&self.log).with_context(|| format!("cannot write {}", self.log.display()))?);
+        let mut recorder = Recorder::new(self.scenario);
+        let mut console = Demultiplexer::new(self.frames);
+        let ended = loop {
+            let (lines, over) = match child.next(LOOK) {
+                Output::Bytes(bytes) => (console.push(&bytes), None),
+                Output::Quiet => (Vec::new(), None),
+                Output::Ended => (console.finish(), Some(Ended::PoweredOff)),
+            };
+            for line in lines {
+                write_line(&mut log, &line)?;
+                recorder.take(line, watch);
+            }
+            if let Some(ended) = over.or_else(|| recorder.over(&child)) {
+                break ended;
+            }
+        };
+        log.flush().with_context(|| format!("cannot write {}", self.log.display()))?;
+        let ended = finish(child, ended)?;
+        let command = shown(self.qemu, &self.arguments);
+        let Recorder { said, problems, lines, .. } = recorder;
+        Ok(Session { said, problems, lines, ended, command, log: self.log })
+    }
+}
+
+/// Ends the emulator; a closed serial port means power-off only if the emulator ended well.
+fn finish(child: Child, ended: Ended) -> Result<Ended> {
+    let alive = ended != Ended::PoweredOff;
+    let (status, complaints) = child.finish(alive)?;
+    if alive || status.success() {
+        return Ok(ended);
+    }
+    Ok(Ended::Failed(format!("QEMU ended with {status}: {complaints}")))
+}
+
+fn write_line(log: &mut impl Write, line: &Line) -> Result<()> {
+    match &line.source {
+        Some(source) => writeln!(log, "[{source}] {}", line.text),
+        None => writeln!(log, "{}", line.text),
+    }
+    .context("cannot write the log")
+}
+
+/// The command as somebody would type it, with the workspace's folder left out.
+fn shown(qemu: &Qemu, arguments: &[OsString]) -> String {
+    let mut command = std::process::Command::new(qemu.binary());
+    command.args(arguments).args(["-serial", "stdio"]);
+    let root = format!("{}/", paths::root().display());
+    crate::process::shown(&command).replace(&root, "")
+}
+
+/// Collects what is said.
+struct Recorder<'s> {
+    scenario: &'s Scenario,
+    said: Vec<Said>,
+    problems: Vec<Problem>,
+    lines: Vec<Line>,
+    ended: bool,
+    started: Instant,
+    looked: Instant,
+}
+
+impl<'s> Recorder<'s> {
+    fn new(scenario: &'s Scenario) -> Self {
+        let now = Instant::now();
+        Self {
+            scenario,
+            said: Vec::new(),
+            problems: Vec::new(),
+            lines: Vec::new(),
+            ended: false,
+            started: now,
+            looked: now,
+        }
+    }
+
+    fn take(&mut self, line: Line, watch: &mut dyn FnMut(&Line, Option<&Said>)) {
+        let known = |source: &Source| match source {
+            Source::Hypervisor => true,
+            Source::Guest(name) => self.scenario.guests.iter().any(|guest| guest.name == *name),
+        };
+        let parsed = line.source.as_ref().and_then(|source| {
+            let parsed = events::parse(source, &line.text)?;
+            let stranger = || Problem(format!("[{source}] is no guest of the scenario, but says `{}`", line.text));
+            Some(if known(source) { parsed } else { Err(stranger()) })
+        });
+        match parsed {
+            Some(Ok(said)) => {
+                watch(&line, Some(&said));
+                self.ended |= self.scenario.end.fits(&said);
+                self.note_late_end(&said);
+                self.said.push(said);
+            }
+            Some(Err(problem)) => {
+                watch(&line, None);
+                self.problems.push(problem);
+            }
+            None => watch(&line, None),
+        }
+        self.lines.push(line);
+    }
+
+    /// The exact clock of the machine's end, beside the coarse one that is read while it runs.
+    fn note_late_end(&mut self, said: &Said) {
+        if let Event::Elapsed { ns } = said.event
+            && ns > self.scenario.limit_ns
+        {
+            let limit = self.scenario.limit_ns;
+            self.problems.push(Problem(format!("the machine ran for {ns} ns, the limit is {limit} ns")));
+        }
+    }
+
+    fn over(&mut self, child: &Child) -> Option<Ended> {
+        if self.ended {
+            return Some(Ended::Event);
+        }
+        if qemu::interrupted() {
+            return Some(Ended::Interrupted);
+        }
+        if self.looked.elapsed() < LOOK {
+            return None;
+        }
+        self.looked = Instant::now();
+        let seconds = self.scenario.limit_seconds();
+        // The clock has whole seconds: one more than the limit has certainly passed it.
+        if child.virtual_seconds().is_some_and(|now| now > seconds) {
+            return Some(Ended::Limit);
+        }
+        let patience = PATIENCE.0 + Duration::from_secs(seconds) * PATIENCE.1;
+        (self.started.elapsed() > patience).then_some(Ended::Stuck)
+    }
+}

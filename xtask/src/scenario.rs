@@ -1,0 +1,301 @@
+//! Scenarios: one TOML file says which machine, which guests, and, in a test, what must happen. The file is the whole
+//! input of a run, so that a run can be repeated from its report; a typo in it is an error with file, line and the word
+//! that was probably meant, never a default.
+
+mod expectations;
+mod place;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+pub(crate) use expectations::{End, Expect, Order, Tamper};
+use place::{closest, explain, line_of};
+
+/// A scenario file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scenario {
+    /// One sentence: what it shows.
+    pub(crate) about: String,
+    /// Limit in virtual nanoseconds since power-on.
+    pub(crate) limit_ns: u64,
+    /// The emulated machine.
+    #[serde(default)]
+    pub(crate) machine: Machine,
+    /// Options of the hypervisor.
+    #[serde(default)]
+    pub(crate) hypervisor: Hypervisor,
+    /// The guests, in the order of the device tree.
+    #[serde(default, rename = "guest")]
+    pub(crate) guests: Vec<Guest>,
+    /// Whether the expectations must come in the order of the file.
+    #[serde(default)]
+    pub(crate) order: Order,
+    /// What must be said.
+    #[serde(default)]
+    pub(crate) expect: Vec<Expect>,
+    /// What must not be said.
+    #[serde(default)]
+    pub(crate) forbid: Vec<Expect>,
+    /// When the test is over.
+    #[serde(default)]
+    pub(crate) end: End,
+    /// Damage done to the composed machine, to test the answer to bad input.
+    #[serde(default)]
+    pub(crate) tamper: Tamper,
+    /// Where it was read from.
+    #[serde(skip)]
+    pub(crate) path: PathBuf,
+    /// The text of the file, for reports.
+    #[serde(skip)]
+    pub(crate) text: String,
+}
+
+/// The emulated machine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Machine {
+    /// Physical CPUs, 1 to 8.
+    pub(crate) cpus: u32,
+    /// RAM, MiB.
+    pub(crate) memory_mib: u64,
+    /// Version of the interrupt controller.
+    pub(crate) gic: u32,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self { cpus: 1, memory_mib: 1024, gic: 3 }
+    }
+}
+
+/// Options of the hypervisor.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Hypervisor {
+    /// Form of the log; the hypervisor's own default if absent.
+    pub(crate) log: Option<Log>,
+}
+
+/// Form of the hypervisor's log.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Log {
+    /// Readable on any terminal.
+    Plain,
+    /// Compact frames, decoded by `cargo xtask run`.
+    Defmt,
+}
+
+/// A guest built from this repository.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names of the guests")]
+pub(crate) enum Program {
+    Player,
+    Hog,
+    Probe,
+}
+
+impl Program {
+    /// Name of its package and image.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Player => "player",
+            Self::Hog => "hog",
+            Self::Probe => "probe",
+        }
+    }
+}
+
+/// What follows when a guest stops.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the words of the device-tree binding")]
+pub(crate) enum Action {
+    Destroy,
+    Restart,
+    MachineOff,
+}
+
+impl Action {
+    /// Its word in the device tree.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Destroy => "destroy",
+            Self::Restart => "restart",
+            Self::MachineOff => "machine-off",
+        }
+    }
+}
+
+/// One guest.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Guest {
+    /// Name of the domain.
+    pub(crate) name: String,
+    /// A guest of this repository; or `image`.
+    pub(crate) program: Option<Program>,
+    /// Path of an arm64 Image, relative to the scenario; or `program`.
+    pub(crate) image: Option<PathBuf>,
+    /// RAM, MiB.
+    pub(crate) memory_mib: u64,
+    /// Virtual CPUs.
+    #[serde(default = "one")]
+    pub(crate) vcpus: u32,
+    /// Command line.
+    #[serde(default)]
+    pub(crate) bootargs: String,
+    /// Path of a ramdisk relative to the scenario, or `clip` for the test clip.
+    pub(crate) ramdisk: Option<PathBuf>,
+    /// Weight in the `credit` class; 256 if absent.
+    pub(crate) weight: Option<u32>,
+    /// Physical CPUs it may run on; all if absent.
+    pub(crate) affinity: Option<Vec<u32>>,
+    /// When it powers off.
+    pub(crate) on_poweroff: Option<Action>,
+    /// When it asks for a reboot.
+    pub(crate) on_reboot: Option<Action>,
+    /// When it crashes.
+    pub(crate) on_crash: Option<Action>,
+    /// Groups of hypercalls it may make; all if absent.
+    pub(crate) allow: Option<Vec<String>>,
+    /// Domains it may join event channels with.
+    pub(crate) peers: Option<Vec<String>>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Scenario {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// Says file, line, and what is wrong.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read scenario {}", path.display()))?;
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self> {
+        let mut scenario: Self = match toml::from_str(text) {
+            Ok(scenario) => scenario,
+            Err(error) => bail!("{}", explain(path, text, &error)),
+        };
+        scenario.path = path.to_owned();
+        scenario.text = text.to_owned();
+        scenario.check()?;
+        Ok(scenario)
+    }
+
+    /// Name: the file's without its ending.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Limit in whole virtual seconds, rounded up.
+    pub(crate) fn limit_seconds(&self) -> u64 {
+        self.limit_ns.div_ceil(1_000_000_000)
+    }
+
+    /// A path of the scenario, relative to its file.
+    pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new(".")).join(path)
+    }
+
+    fn check(&self) -> Result<()> {
+        let place = |needle: &str| format!("{}:{}", self.path.display(), line_of(&self.text, needle));
+        if !(1..=8).contains(&self.machine.cpus) {
+            bail!("{}: cpus = {} is not between 1 and 8", place("cpus"), self.machine.cpus);
+        }
+        if self.machine.gic != 3 {
+            bail!("{}: gic = {} is not supported; the hypervisor drives GICv3", place("gic"), self.machine.gic);
+        }
+        for guest in &self.guests {
+            let here = place(&format!("\"{}\"", guest.name));
+            self.check_guest(guest).with_context(|| format!("{here}: guest `{}`", guest.name))?;
+        }
+        for expect in self.expect.iter().chain(&self.forbid) {
+            let needle = expect.event.as_ref().or(expect.text.as_ref()).map(String::as_str).unwrap_or("[[expect]]");
+            expect.check().with_context(|| format!("{}: expectation", place(needle)))?;
+        }
+        Ok(())
+    }
+
+    fn check_guest(&self, guest: &Guest) -> Result<()> {
+        let word = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        if guest.name.is_empty() || !word(&guest.name) || guest.name == "hyp" {
+            bail!("a name has letters, digits, `-` and `_`, and is not `hyp`");
+        }
+        if self.guests.iter().filter(|other| other.name == guest.name).count() > 1 {
+            bail!("two guests have this name");
+        }
+        match (&guest.program, &guest.image) {
+            (None, None) => bail!("it needs `program` (player, hog, probe) or `image` (a path)"),
+            (Some(_), Some(_)) => bail!("it has both `program` and `image`; take one away"),
+            _ => {}
+        }
+        if guest.memory_mib == 0 {
+            bail!("memory_mib = 0: it needs memory");
+        }
+        if let Some(cpu) = guest.affinity.iter().flatten().find(|&&cpu| cpu >= self.machine.cpus) {
+            bail!("affinity names CPU {cpu}, but the machine has {} (from 0)", self.machine.cpus);
+        }
+        for peer in guest.peers.iter().flatten() {
+            if !self.guests.iter().any(|other| other.name == *peer) {
+                let hint = closest(peer, self.guests.iter().map(|other| other.name.as_str()));
+                bail!("peer `{peer}` is no guest of this scenario{hint}");
+            }
+        }
+        for group in guest.allow.iter().flatten() {
+            const GROUPS: [&str; 7] = ["version", "console", "sched", "events", "vcpu", "params", "memory"];
+            if !GROUPS.contains(&group.as_str()) {
+                bail!("allow names `{group}`{}; known: {}", closest(group, GROUPS), GROUPS.join(", "));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Finds a scenario by path or by name in a folder.
+///
+/// # Errors
+/// Names what exists when nothing fits.
+pub(crate) fn find(folder: &Path, wanted: &str) -> Result<PathBuf> {
+    let path = Path::new(wanted);
+    if path.is_file() {
+        return Ok(path.to_owned());
+    }
+    let known = list(folder)?;
+    let name = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    if let Some(found) = known.iter().find(|path| name(path) == wanted) {
+        return Ok(found.clone());
+    }
+    let names: Vec<String> = known.iter().map(name).collect();
+    let hint = closest(wanted, names.iter().map(String::as_str));
+    bail!("no scenario `{wanted}`{hint}; {} has: {}", folder.display(), names.join(", "));
+}
+
+/// The scenario files of a folder, sorted.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! A scenario that is wrong must be refused with file, line and fix.
+
+use std::path::Path;
+
+use super::Scenario;
+
+const GOOD: &str = r#"
+about = "a player"
+limit_ns = 1
+[machine]
+cpus = 2
+[[guest]]
+name = "player"
+program = "player"
+memory_mib = 64
+"#;
+
+fn error(text: &str) -> String {
+    format!("{:#}", Scenario::parse(text, Path::new("x/y.toml")).unwrap_err())
+}
+
+#[test]
+fn a_good_one_is_read() {
+    let scenario = Scenario::parse(GOOD, Path::new("x/y.toml")).unwrap();
+    assert_eq!((scenario.name().as_str(), scenario.machine.memory_mib), ("y", 1024));
+    assert_eq!(scenario.resolve(Path::new("z")), Path::new("x/z"));
+}
+
+#[test]
+fn a_typo_names_place_and_word() {
+    let text = error(&GOOD.replace("memory_mib", "memroy_mib"));
+    assert!(text.starts_with("x/y.toml:9: unknown field `memroy_mib`"), "{text}");
+    assert!(text.ends_with("(did you mean `memory_mib`?)"), "{text}");
+    let text = error(&GOOD.replace("\"player\"\nmem", "\"plyer\"\nmem"));
+    assert!(text.starts_with("x/y.toml:8: unknown variant `plyer`"), "{text}");
+    assert!(text.ends_with("(did you mean `player`?)"), "{text}");
+}
+
+#[test]
+fn nonsense_is_refused() {
+    for (from, to, expected) in [
+        ("cpus = 2", "cpus = 9", "x/y.toml:5: cpus = 9 is not between 1 and 8"),
+        ("cpus = 2", "gic = 2", "gic = 2 is not supported"),
+        ("program = \"player\"", "", "needs `program`"),
+        ("program = \"player\"", "program = \"hog\"\nimage = \"i\"", "take one away"),
+        ("memory_mib = 64", "memory_mib = 0", "needs memory"),
+        ("memory_mib = 64", "memory_mib = 64\naffinity = [2]", "affinity names CPU 2"),
+        ("memory_mib = 64", "memory_mib = 64\npeers = [\"playr\"]", "did you mean `player`?"),
+        ("memory_mib = 64", "memory_mib = 64\nallow = [\"consol\"]", "did you mean `console`?"),
+        ("memory_mib = 64", "memory_mib = 64\n[[expect]]\nevent = \"fualt\"", "did you mean `fault`?"),
+        ("memory_mib = 64", "memory_mib = 64\n[[expect]]\n", "exactly one of `event` and `text`"),
+        ("name = \"player\"", "name = \"hyp\"", "is not `hyp`"),
+        ("limit_ns = 1", "", "missing field `limit_ns`"),
+    ] {
+        let text = error(&GOOD.replace(from, to));
+        assert!(text.contains(expected), "{text}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Tests on the emulator: each is a scenario with expectations. Two run at a time; each is alone in its virtual time, so
+//! that neither can make the other late.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+
+use anyhow::Result;
+
+use super::{Outcome, judge};
+use crate::build::{self, Built};
+use crate::console::Line;
+use crate::paths;
+use crate::qemu::{self, Clock, Qemu};
+use crate::run::session::{Machine, Session};
+use crate::scenario::{self, Scenario};
+
+/// More at a time would not be faster on a small machine, and nothing else would be.
+const AT_ONCE: usize = 2;
+
+/// Lines of each console that are shown of a failed test.
+const SHOWN: usize = 12;
+
+/// The scenarios that are wanted: all, or some by name or path.
+///
+/// # Errors
+/// If one cannot be found or read: no test starts then.
+pub(super) fn select(all: bool, named: &[&String]) -> Result<Vec<Scenario>> {
+    let folder = paths::root().join("tests/qemu");
+    let mut paths: Vec<PathBuf> = if all { scenario::list(&folder)? } else { Vec::new() };
+    for name in named {
+        paths.push(scenario::find(&folder, name)?);
+    }
+    paths.iter().map(|path| Scenario::read(path)).collect()
+}
+
+/// Runs them; `show` sees each outcome as it comes. The outcomes are in the order of the scenarios.
+///
+/// # Errors
+/// If the images cannot be built or the emulator is missing.
+pub(super) fn run(scenarios: &[Scenario], show: &mut dyn FnMut(&Outcome)) -> Result<Vec<Outcome>> {
+    let built = build::everything()?;
+    let qemu = Qemu::find()?;
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(Vec::new());
+    let (sender, receiver) = channel();
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(scenarios.len()) {
+            let sender = sender.clone();
+            let (next, qemu, built) = (&next, &qemu, &built);
+            scope.spawn(move || {
+                while let Some((number, scenario)) = take(next, scenarios) {
+                    let _ = sender.send((number, test(qemu, scenario, built)));
+                }
+            });
+        }
+        drop(sender);
+        for (number, outcome) in receiver {
+            show(&outcome);
+            outcomes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((number, outcome));
+        }
+    });
+    let mut outcomes = outcomes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    outcomes.sort_by_key(|(number, _)| *number);
+    Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+}
+
+fn take<'s>(next: &AtomicUsize, scenarios: &'s [Scenario]) -> Option<(usize, &'s Scenario)> {
+    let number = next.fetch_add(1, Ordering::Relaxed);
+    if qemu::interrupted() {
+        return None;
+    }
+    scenarios.get(number).map(|scenario| (number, scenario))
+}
+
+fn test(qemu: &Qemu, scenario: &Scenario, built: &Built) -> Outcome {
+    let name = format!("qemu: {}", scenario.name());
+    let folder = paths::target().join("tests");
+    let session = Machine::new(qemu, scenario, built, Clock::Instructions, &folder)
+        .and_then(|machine| machine.run(&mut |_, _| {}));
+    let details = match session {
+        Ok(session) => {
+            let failures = judge::judge(&session, scenario);
+            if failures.is_empty() { Vec::new() } else { explained(failures, &session) }
+        }
+        Err(error) => vec![format!("{error:#}")],
+    };
+    let failed = u64::from(!details.is_empty());
+    Outcome { name, passed: 1 - failed, failed, details }
+}
+
+/// The failures, then the end of every console, then where to read on.
+fn explained(failures: Vec<String>, session: &Session) -> Vec<String> {
+    let mut details = failures;
+    let mut speakers: Vec<_> = session.lines.iter().map(|line| &line.source).collect();
+    speakers.sort();
+    speakers.dedup();
+    for speaker in speakers {
+        let wanted = |line: &&Line| line.source == *speaker && !line.text.starts_with("@trace");
+        let lines: Vec<&Line> = session.lines.iter().filter(wanted).collect();
+        let name = speaker.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
+        for line in &lines[lines.len().saturating_sub(SHOWN)..] {
+            details.push(format!("[{name}] {}", line.text));
+        }
+    }
+    details.push(format!("full log: {}", paths::shown(&session.log)));
+    details.push(format!("command: {}", session.command));
+    details
+}
