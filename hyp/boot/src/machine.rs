@@ -152,6 +152,15 @@ impl<'a> Machine<'a> {
             options,
         })
     }
+
+    /// Finds the console and the way to call firmware in a tree that may lack everything else, so that what is wrong with
+    /// it can be said and the machine switched off.
+    pub fn last_words(blob: &'a [u8]) -> (Option<Uart<'a>>, Option<Conduit>) {
+        let Ok((root, _)) = tree::open(blob) else { return (None, None) };
+        let chosen = root.child("chosen").ok().flatten();
+        let conduit = Found::search(root).and_then(|found| found.psci());
+        (read_uart(root, chosen).ok().flatten(), conduit.ok().flatten())
+    }
 }
 
 fn read_memory<'a>(node: &Spot<'a>, ram: &mut Vec<Region, MAX_RAM>) -> Result<(), BootError<'a>> {
@@ -160,14 +169,15 @@ fn read_memory<'a>(node: &Spot<'a>, ram: &mut Vec<Region, MAX_RAM>) -> Result<()
     }
     for region in node.reg()?.filter(|region| region.size != 0) {
         let full = BootError::TooMany { path: node.path, what: "ranges of RAM", limit: MAX_RAM };
-        ram.push(region).map_err(|_| full)?;
+        // Kept sorted. A sort of the library would be larger than the rest of this file.
+        let at = ram.iter().position(|other| other.start > region.start).unwrap_or(ram.len());
+        ram.insert(at, region).map_err(|_| full)?;
     }
     Ok(())
 }
 
-/// Sorts ranges and joins those that touch or overlap.
+/// Joins sorted ranges that touch or overlap.
 fn join(ram: &mut Vec<Region, MAX_RAM>) {
-    ram.sort_unstable_by_key(|region| region.start);
     let mut joined: Vec<Region, MAX_RAM> = Vec::new();
     for region in ram.iter() {
         match joined.last_mut() {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{IMAGE, PLAYER, TREE, with_chosen};
+use common::{IMAGE, PLAYER, TREE, dtc, with_chosen};
 use hyp_boot::image::Layout;
 use hyp_boot::machine::Machine;
 use hyp_boot::manifest::Manifest;
@@ -52,9 +52,23 @@ impl Random {
     }
 }
 
+/// A small machine with two guests: every byte of it matters, so that damage seldom hits what nobody reads.
+const SMALL: &str = r#"/dts-v1/; /memreserve/ 0x7f000000 0x1000; / { #address-cells = <2>; #size-cells = <2>;
+    aliases { serial0 = "/soc/serial@9000000"; };
+    memory@40000000 { device_type = "memory"; reg = <0 0x40000000 0 0x40000000>; };
+    reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges; a@50000000 { reg = <0 0x50000000 0 0x1000>; }; };
+    cpus { #address-cells = <1>; #size-cells = <0>; cpu@0 { reg = <0>; enable-method = "psci"; }; cpu@1 { reg = <1>; }; };
+    psci { compatible = "arm,psci-1.0"; method = "smc"; };
+    timer { compatible = "arm,armv8-timer"; interrupts = <1 13 4 1 14 4 1 11 4 1 10 4>; };
+    soc { compatible = "simple-bus"; #address-cells = <1>; #size-cells = <1>; ranges = <0 0 0 0x10000000>;
+        intc@8000000 { compatible = "arm,gic-v3"; reg = <0x8000000 0x10000 0x80a0000 0xf60000>; interrupts = <1 9 4>; };
+        serial@9000000 { compatible = "arm,pl011"; reg = <0x9000000 0x1000>; interrupts = <0 1 4>; }; };
+    chosen { stdout-path = "serial0:115200n8"; xen,xen-bootargs = "log=plain x"; PLAYER HOG }; };"#;
+
 fn good() -> Vec<u8> {
     let hog = PLAYER.replace("player", "hog").replace("49000000", "4a000000");
-    with_chosen(&format!("stdout-path = \"serial0:115200n8\"; xen,xen-bootargs = \"log=plain x\"; {PLAYER} {hog}"))
+    let hog = hog.replace("memory =", "makuhari,peers = \"player\"; makuhari,allow = \"console\"; memory =");
+    dtc(&SMALL.replace("PLAYER", PLAYER).replace("HOG", &hog), "dts").0
 }
 
 #[test]

@@ -165,6 +165,15 @@ fn refuses_machines_it_cannot_run_on() {
 }
 
 #[test]
+fn finds_a_voice_in_trees_that_lack_everything_else() {
+    let blob = with_root("/delete-node/ memory@40000000; /delete-node/ intc@8000000; /delete-node/ cpus;");
+    let (uart, conduit) = Machine::last_words(&blob);
+    assert_eq!(uart.unwrap().registers.start, 0x900_0000);
+    assert_eq!(conduit, Some(Conduit::Smc));
+    assert_eq!(Machine::last_words(&blob[..100]), (None, None));
+}
+
+#[test]
 fn counts_cpus_without_room() {
     let more: String = (2..11).map(|cpu| format!("cpu@{cpu:x} {{ device_type = \"cpu\"; reg = <{cpu}>; }};")).collect();
     let blob = with_root(&format!("cpus {{ {more} }};"));
