@@ -1,6 +1,7 @@
 //! Bits that tell a guest what this hypervisor offers.
 //!
-//! Source: `public/features.h`. Each is the number of a bit in the word that `XENVER_get_features` returns for submap 0.
+//! Source: `public/features.h`. Each is the number of a bit in the word that `XENVER_get_features` returns for
+//! submap 0.
 
 /// Page tables may be written directly.
 pub const XENFEAT_WRITABLE_PAGE_TABLES: u32 = 0;
@@ -26,8 +27,6 @@ pub const XENFEAT_HVM_SAFE_PVCLOCK: u32 = 9;
 pub const XENFEAT_HVM_PIRQS: u32 = 10;
 /// This is the hardware domain.
 pub const XENFEAT_DOM0: u32 = 11;
-/// Foreign grants appear at their machine address.
-pub const XENFEAT_GRANT_MAP_IDENTITY: u32 = 12;
 /// `memory_op` takes virtual NUMA nodes.
 pub const XENFEAT_MEMORY_OP_VNODE_SUPPORTED: u32 = 13;
 /// SMCCC calls by HVC and SMC are answered.

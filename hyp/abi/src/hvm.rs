@@ -2,7 +2,7 @@
 //!
 //! Numbers by which a guest finds its console, its store, and how it wants to be interrupted. Sources:
 //! `public/hvm/hvm_op.h`, `public/hvm/params.h`. Arguments: operation, guest-virtual address of the structure. The list
-//! of parameters is complete but for those that nobody may use any more.
+//! of parameters is complete but for those that nobody may use any more and those that x86 alone has.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -10,12 +10,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const HVMOP_SET_PARAM: u32 = 0;
 /// Read a parameter: [`HvmParam`].
 pub const HVMOP_GET_PARAM: u32 = 1;
-/// Level of an emulated PCI interrupt; x86.
-pub const HVMOP_SET_PCI_INTX_LEVEL: u32 = 2;
-/// Level of an emulated ISA interrupt; x86.
-pub const HVMOP_SET_ISA_IRQ_LEVEL: u32 = 3;
-/// Route of an emulated PCI link; x86.
-pub const HVMOP_SET_PCI_LINK_ROUTE: u32 = 4;
 /// Flush the TLBs of the domain's vCPUs.
 pub const HVMOP_FLUSH_TLBS: u32 = 5;
 /// A page table goes away; shadow paging.
@@ -26,8 +20,6 @@ pub const HVMOP_GET_TIME: u32 = 10;
 pub const HVMOP_XENTRACE: u32 = 11;
 /// Type of a page; x86.
 pub const HVMOP_GET_MEM_TYPE: u32 = 15;
-/// Vector of a vCPU's event interrupt; x86.
-pub const HVMOP_SET_EVTCHN_UPCALL_VECTOR: u32 = 23;
 /// Send a memory event on purpose.
 pub const HVMOP_GUEST_REQUEST_VM_EVENT: u32 = 24;
 /// Alternate second-stage tables; x86.
@@ -43,8 +35,6 @@ pub const HVM_PARAM_STORE_EVTCHN: u32 = 2;
 pub const HVM_PARAM_IOREQ_PFN: u32 = 5;
 /// Frame of buffered device-model requests.
 pub const HVM_PARAM_BUFIOREQ_PFN: u32 = 6;
-/// Hyper-V enlightenments; x86.
-pub const HVM_PARAM_VIRIDIAN: u32 = 9;
 /// How missed timer ticks are made good; x86.
 pub const HVM_PARAM_TIMER_MODE: u32 = 10;
 /// Is there an HPET? x86.

@@ -1,7 +1,7 @@
 //! The page that a domain and the hypervisor share.
 //!
-//! Pending and masked events, and the wall clock. Both sides write it at the same time, so it is accessed by offsets into
-//! a page of atomic words; the structures are there for guests' tools and for tests. Sources: `public/xen.h`,
+//! Pending and masked events, and the wall clock. Both sides write it at the same time, so it is accessed by offsets
+//! into a page of atomic words; the structures are there for guests' tools and for tests. Sources: `public/xen.h`,
 //! `public/arch-arm.h`. Offsets are in bytes from the start of the page, for arm64, where the page holds the
 //! [`VcpuInfo`] of vCPU 0 alone: the others must register theirs.
 

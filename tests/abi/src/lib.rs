@@ -1,2 +1,91 @@
-//! Not written yet.
-#![no_std]
+//! Sizes, offsets and numbers of `xen-abi` against Xen's public headers.
+//!
+//! A wrong number in `xen-abi` would be wrong in hypervisor and guests alike, and every test of ours would pass. So the
+//! real headers are asked, by a C program that the system's compiler makes of them as an arm64 guest would see them.
+//! The tables are in [`table`]; one line there is one comparison.
+
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub use table::{numbers, structures};
+
+/// A C expression of the public headers and what `xen-abi` says that it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The expression.
+    pub c: String,
+    /// The value in `xen-abi`.
+    pub rust: u64,
+}
+
+/// Everything that `xen-abi` claims.
+pub fn claims() -> Vec<Claim> {
+    let errors = xen_abi::errno::Errno::ALL.iter();
+    let errors = errors.map(|errno| Claim { c: format!("XEN_{errno:?}"), rust: errno.number() });
+    numbers().into_iter().chain(structures()).chain(errors).collect()
+}
+
+/// The directory of Xen's public headers.
+///
+/// # Errors
+///
+/// What to type where there is none.
+pub fn headers() -> Result<PathBuf, String> {
+    let directory = std::env::var_os("XEN_PUBLIC_HEADERS").map_or_else(|| "/usr/include/xen".into(), PathBuf::from);
+    if directory.join("event_channel.h").is_file() {
+        return Ok(directory);
+    }
+    Err(format!(
+        "{} has no event_channel.h. Type `cargo xtask setup`, or `apt-get install libxen-dev`, or set \
+         XEN_PUBLIC_HEADERS to the directory xen/include/public of Xen's sources.",
+        directory.display()
+    ))
+}
+
+/// What the headers say to these claims, in their order.
+///
+/// # Errors
+///
+/// The compiler's message, or what is missing.
+pub fn ask_headers(headers: &Path, claims: &[Claim], scratch: &Path) -> Result<Vec<u64>, String> {
+    let (source, program) = (scratch.join("claims.c"), scratch.join("claims"));
+    std::fs::write(&source, c_program(headers, claims)).map_err(|e| format!("{}: {e}", source.display()))?;
+    let arguments = ["-std=gnu11", "-o"];
+    let output = run(Command::new("cc").args(arguments).arg(&program).arg(&source))
+        .and_then(|_| run(&mut Command::new(&program)))?;
+    output.lines().map(|line| line.parse().map_err(|e| format!("claims printed {line:?}: {e}"))).collect()
+}
+
+/// A program that prints each claim's value on a line.
+fn c_program(headers: &Path, claims: &[Claim]) -> String {
+    // Xen's headers choose an architecture by the compiler's macros. Any 64-bit little-endian host lays structures out
+    // as arm64 does once they have chosen arm64's. System headers come first: they need the host as it is.
+    let mut text = String::from("#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n");
+    text += "#undef __x86_64__\n#undef __i386__\n#undef __aarch64__\n#define __aarch64__ 1\n";
+    text += "#define __XEN_TOOLS__ 1\n";
+    // With __XEN__ come the errors that the hypervisor uses inside.
+    text += "#define XEN_ERRNO(name, value) XEN_##name = value,\n#define __XEN__ 1\nenum {\n";
+    text += &format!("#include \"{}/errno.h\"\n}};\n#undef __XEN__\n", headers.display());
+    for header in table::HEADERS {
+        text += &format!("#include \"{}/{header}\"\n", headers.display());
+    }
+    text += "int main(void)\n{\n";
+    for claim in claims {
+        text += &format!("    printf(\"%llu\\n\", (unsigned long long)({}));\n", claim.c);
+    }
+    text + "    return 0;\n}\n"
+}
+
+/// Standard output of a command that has to succeed.
+fn run(command: &mut Command) -> Result<String, String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output =
+        command.output().map_err(|e| format!("{name}: {e}. The test needs a C compiler: `cargo xtask setup`."))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(format!("{name} failed:\n{}", String::from_utf8_lossy(&output.stderr)))
+    }
+}

@@ -1,8 +1,8 @@
 //! Second-stage page tables as a radix tree of 512-entry tables.
 //!
 //! ARM's stage 2, Intel's EPT and AMD's NPT are one data structure with three encodings, and a mistake in it gives a
-//! guest somebody else's memory. So there is one walker: pure, without allocation, over [`Tables`] that a port or a test
-//! provides, with the encoding in a [`Format`].
+//! guest somebody else's memory. So there is one walker: pure, without allocation, over [`Tables`] that a port or a
+//! test provides, with the encoding in a [`Format`].
 //!
 //! # Heights
 //!
@@ -11,8 +11,8 @@
 //!
 //! # Invalidation
 //!
-//! An entry that was valid may be cached by any CPU. Where the order matters, which is when a valid entry is replaced by
-//! a different one (a block split into a table, another page put there) or when a table is freed, the walker breaks
+//! An entry that was valid may be cached by any CPU. Where the order matters, which is when a valid entry is replaced
+//! by a different one (a block split into a table, another page put there) or when a table is freed, the walker breaks
 //! before it makes: it writes the empty entry, calls [`Tables::invalidate`], and only then writes the new entry or
 //! frees the table. A guest that touches the range in between faults; a port must let it try again, by taking the same
 //! lock as whoever changes the tables. Where the order does not matter, the walker collects the range and returns it as
@@ -25,8 +25,8 @@
 //!
 //! # Tables in use
 //!
-//! A table that becomes empty is freed at once, when the step leaves it. A table is never folded back into a block while
-//! something is mapped in it. The root is the caller's and is never freed.
+//! A table that becomes empty is freed at once, when the step leaves it. A table is never folded back into a block
+//! while something is mapped in it. The root is the caller's and is never freed.
 
 use core::marker::PhantomData;
 

@@ -1,0 +1,342 @@
+//! What is compared. One line for each number, one for each structure.
+
+use std::mem::{offset_of, size_of};
+
+use xen_abi::{
+    arch_arm, console, domid, event_channel, features, hvm, hypercall, memory, sched, shared_info, vcpu, version, virq,
+};
+
+use crate::Claim;
+
+/// The headers that the names below come from, beside `errno.h`.
+pub(crate) const HEADERS: &[&str] = &[
+    "xen.h",
+    "event_channel.h",
+    "features.h",
+    "hvm/hvm_op.h",
+    "hvm/params.h",
+    "memory.h",
+    "sched.h",
+    "vcpu.h",
+    "version.h",
+];
+
+/// C expression, Rust constant.
+const NUMBERS: &[(&str, u64)] = &[
+    ("GUEST_GICD_BASE", arch_arm::GUEST_GICD_BASE as u64),
+    ("GUEST_GICD_SIZE", arch_arm::GUEST_GICD_SIZE as u64),
+    ("GUEST_GICC_BASE", arch_arm::GUEST_GICC_BASE as u64),
+    ("GUEST_GICC_SIZE", arch_arm::GUEST_GICC_SIZE as u64),
+    ("GUEST_GICV3_GICD_BASE", arch_arm::GUEST_GICV3_GICD_BASE as u64),
+    ("GUEST_GICV3_GICD_SIZE", arch_arm::GUEST_GICV3_GICD_SIZE as u64),
+    ("GUEST_GICV3_GICR0_BASE", arch_arm::GUEST_GICV3_GICR0_BASE as u64),
+    ("GUEST_GICV3_GICR0_SIZE", arch_arm::GUEST_GICV3_GICR0_SIZE as u64),
+    ("GUEST_PL011_BASE", arch_arm::GUEST_PL011_BASE as u64),
+    ("GUEST_PL011_SIZE", arch_arm::GUEST_PL011_SIZE as u64),
+    ("GUEST_GNTTAB_BASE", arch_arm::GUEST_GNTTAB_BASE as u64),
+    ("GUEST_GNTTAB_SIZE", arch_arm::GUEST_GNTTAB_SIZE as u64),
+    ("GUEST_MAGIC_BASE", arch_arm::GUEST_MAGIC_BASE as u64),
+    ("GUEST_MAGIC_SIZE", arch_arm::GUEST_MAGIC_SIZE as u64),
+    ("GUEST_RAM0_BASE", arch_arm::GUEST_RAM0_BASE as u64),
+    ("GUEST_RAM0_SIZE", arch_arm::GUEST_RAM0_SIZE as u64),
+    ("GUEST_RAM1_BASE", arch_arm::GUEST_RAM1_BASE as u64),
+    ("GUEST_RAM1_SIZE", arch_arm::GUEST_RAM1_SIZE as u64),
+    ("GUEST_TIMER_VIRT_PPI", arch_arm::GUEST_TIMER_VIRT_PPI as u64),
+    ("GUEST_TIMER_PHYS_S_PPI", arch_arm::GUEST_TIMER_PHYS_S_PPI as u64),
+    ("GUEST_TIMER_PHYS_NS_PPI", arch_arm::GUEST_TIMER_PHYS_NS_PPI as u64),
+    ("GUEST_EVTCHN_PPI", arch_arm::GUEST_EVTCHN_PPI as u64),
+    ("GUEST_VPL011_SPI", arch_arm::GUEST_VPL011_SPI as u64),
+    ("GUEST_MAX_VCPUS", arch_arm::GUEST_MAX_VCPUS as u64),
+    ("CONSOLEIO_write", console::CONSOLEIO_WRITE as u64),
+    ("CONSOLEIO_read", console::CONSOLEIO_READ as u64),
+    ("DOMID_FIRST_RESERVED", domid::DOMID_FIRST_RESERVED as u64),
+    ("DOMID_SELF", domid::DOMID_SELF as u64),
+    ("DOMID_IO", domid::DOMID_IO as u64),
+    ("DOMID_XEN", domid::DOMID_XEN as u64),
+    ("DOMID_COW", domid::DOMID_COW as u64),
+    ("DOMID_INVALID", domid::DOMID_INVALID as u64),
+    ("DOMID_IDLE", domid::DOMID_IDLE as u64),
+    ("EVTCHNOP_bind_interdomain", event_channel::EVTCHNOP_BIND_INTERDOMAIN as u64),
+    ("EVTCHNOP_bind_virq", event_channel::EVTCHNOP_BIND_VIRQ as u64),
+    ("EVTCHNOP_bind_pirq", event_channel::EVTCHNOP_BIND_PIRQ as u64),
+    ("EVTCHNOP_close", event_channel::EVTCHNOP_CLOSE as u64),
+    ("EVTCHNOP_send", event_channel::EVTCHNOP_SEND as u64),
+    ("EVTCHNOP_status", event_channel::EVTCHNOP_STATUS as u64),
+    ("EVTCHNOP_alloc_unbound", event_channel::EVTCHNOP_ALLOC_UNBOUND as u64),
+    ("EVTCHNOP_bind_ipi", event_channel::EVTCHNOP_BIND_IPI as u64),
+    ("EVTCHNOP_bind_vcpu", event_channel::EVTCHNOP_BIND_VCPU as u64),
+    ("EVTCHNOP_unmask", event_channel::EVTCHNOP_UNMASK as u64),
+    ("EVTCHNOP_reset", event_channel::EVTCHNOP_RESET as u64),
+    ("EVTCHNOP_init_control", event_channel::EVTCHNOP_INIT_CONTROL as u64),
+    ("EVTCHNOP_expand_array", event_channel::EVTCHNOP_EXPAND_ARRAY as u64),
+    ("EVTCHNOP_set_priority", event_channel::EVTCHNOP_SET_PRIORITY as u64),
+    ("EVTCHNSTAT_closed", event_channel::EVTCHNSTAT_CLOSED as u64),
+    ("EVTCHNSTAT_unbound", event_channel::EVTCHNSTAT_UNBOUND as u64),
+    ("EVTCHNSTAT_interdomain", event_channel::EVTCHNSTAT_INTERDOMAIN as u64),
+    ("EVTCHNSTAT_pirq", event_channel::EVTCHNSTAT_PIRQ as u64),
+    ("EVTCHNSTAT_virq", event_channel::EVTCHNSTAT_VIRQ as u64),
+    ("EVTCHNSTAT_ipi", event_channel::EVTCHNSTAT_IPI as u64),
+    ("EVTCHN_2L_NR_CHANNELS", event_channel::EVTCHN_2L_NR_CHANNELS as u64),
+    ("XENFEAT_writable_page_tables", features::XENFEAT_WRITABLE_PAGE_TABLES as u64),
+    ("XENFEAT_writable_descriptor_tables", features::XENFEAT_WRITABLE_DESCRIPTOR_TABLES as u64),
+    ("XENFEAT_auto_translated_physmap", features::XENFEAT_AUTO_TRANSLATED_PHYSMAP as u64),
+    ("XENFEAT_supervisor_mode_kernel", features::XENFEAT_SUPERVISOR_MODE_KERNEL as u64),
+    ("XENFEAT_pae_pgdir_above_4gb", features::XENFEAT_PAE_PGDIR_ABOVE_4GB as u64),
+    ("XENFEAT_mmu_pt_update_preserve_ad", features::XENFEAT_MMU_PT_UPDATE_PRESERVE_AD as u64),
+    ("XENFEAT_highmem_assist", features::XENFEAT_HIGHMEM_ASSIST as u64),
+    ("XENFEAT_gnttab_map_avail_bits", features::XENFEAT_GNTTAB_MAP_AVAIL_BITS as u64),
+    ("XENFEAT_hvm_callback_vector", features::XENFEAT_HVM_CALLBACK_VECTOR as u64),
+    ("XENFEAT_hvm_safe_pvclock", features::XENFEAT_HVM_SAFE_PVCLOCK as u64),
+    ("XENFEAT_hvm_pirqs", features::XENFEAT_HVM_PIRQS as u64),
+    ("XENFEAT_dom0", features::XENFEAT_DOM0 as u64),
+    ("XENFEAT_memory_op_vnode_supported", features::XENFEAT_MEMORY_OP_VNODE_SUPPORTED as u64),
+    ("XENFEAT_ARM_SMCCC_supported", features::XENFEAT_ARM_SMCCC_SUPPORTED as u64),
+    ("XENFEAT_linux_rsdp_unrestricted", features::XENFEAT_LINUX_RSDP_UNRESTRICTED as u64),
+    ("XENFEAT_not_direct_mapped", features::XENFEAT_NOT_DIRECT_MAPPED as u64),
+    ("XENFEAT_direct_mapped", features::XENFEAT_DIRECT_MAPPED as u64),
+    ("XENFEAT_NR_SUBMAPS", features::XENFEAT_NR_SUBMAPS as u64),
+    ("HVMOP_set_param", hvm::HVMOP_SET_PARAM as u64),
+    ("HVMOP_get_param", hvm::HVMOP_GET_PARAM as u64),
+    ("HVMOP_flush_tlbs", hvm::HVMOP_FLUSH_TLBS as u64),
+    ("HVMOP_pagetable_dying", hvm::HVMOP_PAGETABLE_DYING as u64),
+    ("HVMOP_get_time", hvm::HVMOP_GET_TIME as u64),
+    ("HVMOP_xentrace", hvm::HVMOP_XENTRACE as u64),
+    ("HVMOP_get_mem_type", hvm::HVMOP_GET_MEM_TYPE as u64),
+    ("HVMOP_guest_request_vm_event", hvm::HVMOP_GUEST_REQUEST_VM_EVENT as u64),
+    ("HVMOP_altp2m", hvm::HVMOP_ALTP2M as u64),
+    ("HVM_PARAM_CALLBACK_IRQ", hvm::HVM_PARAM_CALLBACK_IRQ as u64),
+    ("HVM_PARAM_STORE_PFN", hvm::HVM_PARAM_STORE_PFN as u64),
+    ("HVM_PARAM_STORE_EVTCHN", hvm::HVM_PARAM_STORE_EVTCHN as u64),
+    ("HVM_PARAM_IOREQ_PFN", hvm::HVM_PARAM_IOREQ_PFN as u64),
+    ("HVM_PARAM_BUFIOREQ_PFN", hvm::HVM_PARAM_BUFIOREQ_PFN as u64),
+    ("HVM_PARAM_TIMER_MODE", hvm::HVM_PARAM_TIMER_MODE as u64),
+    ("HVM_PARAM_HPET_ENABLED", hvm::HVM_PARAM_HPET_ENABLED as u64),
+    ("HVM_PARAM_IDENT_PT", hvm::HVM_PARAM_IDENT_PT as u64),
+    ("HVM_PARAM_ACPI_S_STATE", hvm::HVM_PARAM_ACPI_S_STATE as u64),
+    ("HVM_PARAM_VM86_TSS", hvm::HVM_PARAM_VM86_TSS as u64),
+    ("HVM_PARAM_VPT_ALIGN", hvm::HVM_PARAM_VPT_ALIGN as u64),
+    ("HVM_PARAM_CONSOLE_PFN", hvm::HVM_PARAM_CONSOLE_PFN as u64),
+    ("HVM_PARAM_CONSOLE_EVTCHN", hvm::HVM_PARAM_CONSOLE_EVTCHN as u64),
+    ("HVM_PARAM_ACPI_IOPORTS_LOCATION", hvm::HVM_PARAM_ACPI_IOPORTS_LOCATION as u64),
+    ("HVM_PARAM_PAGING_RING_PFN", hvm::HVM_PARAM_PAGING_RING_PFN as u64),
+    ("HVM_PARAM_MONITOR_RING_PFN", hvm::HVM_PARAM_MONITOR_RING_PFN as u64),
+    ("HVM_PARAM_SHARING_RING_PFN", hvm::HVM_PARAM_SHARING_RING_PFN as u64),
+    ("HVM_PARAM_TRIPLE_FAULT_REASON", hvm::HVM_PARAM_TRIPLE_FAULT_REASON as u64),
+    ("HVM_PARAM_IOREQ_SERVER_PFN", hvm::HVM_PARAM_IOREQ_SERVER_PFN as u64),
+    ("HVM_PARAM_NR_IOREQ_SERVER_PAGES", hvm::HVM_PARAM_NR_IOREQ_SERVER_PAGES as u64),
+    ("HVM_PARAM_VM_GENERATION_ID_ADDR", hvm::HVM_PARAM_VM_GENERATION_ID_ADDR as u64),
+    ("HVM_PARAM_ALTP2M", hvm::HVM_PARAM_ALTP2M as u64),
+    ("HVM_PARAM_X87_FIP_WIDTH", hvm::HVM_PARAM_X87_FIP_WIDTH as u64),
+    ("HVM_PARAM_VM86_TSS_SIZED", hvm::HVM_PARAM_VM86_TSS_SIZED as u64),
+    ("HVM_PARAM_MCA_CAP", hvm::HVM_PARAM_MCA_CAP as u64),
+    ("HVM_NR_PARAMS", hvm::HVM_NR_PARAMS as u64),
+    ("__builtin_ctzll(HVM_PARAM_CALLBACK_IRQ_TYPE_MASK)", hvm::HVM_PARAM_CALLBACK_TYPE_SHIFT as u64),
+    ("HVM_PARAM_CALLBACK_TYPE_PPI", hvm::HVM_PARAM_CALLBACK_TYPE_PPI as u64),
+    ("HVM_PARAM_CALLBACK_TYPE_PPI_FLAG_LOW_LEVEL", hvm::HVM_PARAM_CALLBACK_TYPE_PPI_FLAG_LOW_LEVEL as u64),
+    ("XEN_HYPERCALL_TAG", hypercall::TAG as u64),
+    ("__HYPERVISOR_set_trap_table", hypercall::SET_TRAP_TABLE as u64),
+    ("__HYPERVISOR_mmu_update", hypercall::MMU_UPDATE as u64),
+    ("__HYPERVISOR_set_gdt", hypercall::SET_GDT as u64),
+    ("__HYPERVISOR_stack_switch", hypercall::STACK_SWITCH as u64),
+    ("__HYPERVISOR_set_callbacks", hypercall::SET_CALLBACKS as u64),
+    ("__HYPERVISOR_fpu_taskswitch", hypercall::FPU_TASKSWITCH as u64),
+    ("__HYPERVISOR_sched_op_compat", hypercall::SCHED_OP_COMPAT as u64),
+    ("__HYPERVISOR_platform_op", hypercall::PLATFORM_OP as u64),
+    ("__HYPERVISOR_set_debugreg", hypercall::SET_DEBUGREG as u64),
+    ("__HYPERVISOR_get_debugreg", hypercall::GET_DEBUGREG as u64),
+    ("__HYPERVISOR_update_descriptor", hypercall::UPDATE_DESCRIPTOR as u64),
+    ("__HYPERVISOR_memory_op", hypercall::MEMORY_OP as u64),
+    ("__HYPERVISOR_multicall", hypercall::MULTICALL as u64),
+    ("__HYPERVISOR_update_va_mapping", hypercall::UPDATE_VA_MAPPING as u64),
+    ("__HYPERVISOR_set_timer_op", hypercall::SET_TIMER_OP as u64),
+    ("__HYPERVISOR_event_channel_op_compat", hypercall::EVENT_CHANNEL_OP_COMPAT as u64),
+    ("__HYPERVISOR_xen_version", hypercall::XEN_VERSION as u64),
+    ("__HYPERVISOR_console_io", hypercall::CONSOLE_IO as u64),
+    ("__HYPERVISOR_physdev_op_compat", hypercall::PHYSDEV_OP_COMPAT as u64),
+    ("__HYPERVISOR_grant_table_op", hypercall::GRANT_TABLE_OP as u64),
+    ("__HYPERVISOR_vm_assist", hypercall::VM_ASSIST as u64),
+    ("__HYPERVISOR_update_va_mapping_otherdomain", hypercall::UPDATE_VA_MAPPING_OTHERDOMAIN as u64),
+    ("__HYPERVISOR_iret", hypercall::IRET as u64),
+    ("__HYPERVISOR_vcpu_op", hypercall::VCPU_OP as u64),
+    ("__HYPERVISOR_set_segment_base", hypercall::SET_SEGMENT_BASE as u64),
+    ("__HYPERVISOR_mmuext_op", hypercall::MMUEXT_OP as u64),
+    ("__HYPERVISOR_xsm_op", hypercall::XSM_OP as u64),
+    ("__HYPERVISOR_nmi_op", hypercall::NMI_OP as u64),
+    ("__HYPERVISOR_sched_op", hypercall::SCHED_OP as u64),
+    ("__HYPERVISOR_callback_op", hypercall::CALLBACK_OP as u64),
+    ("__HYPERVISOR_xenoprof_op", hypercall::XENOPROF_OP as u64),
+    ("__HYPERVISOR_event_channel_op", hypercall::EVENT_CHANNEL_OP as u64),
+    ("__HYPERVISOR_physdev_op", hypercall::PHYSDEV_OP as u64),
+    ("__HYPERVISOR_hvm_op", hypercall::HVM_OP as u64),
+    ("__HYPERVISOR_sysctl", hypercall::SYSCTL as u64),
+    ("__HYPERVISOR_domctl", hypercall::DOMCTL as u64),
+    ("__HYPERVISOR_kexec_op", hypercall::KEXEC_OP as u64),
+    ("__HYPERVISOR_tmem_op", hypercall::TMEM_OP as u64),
+    ("__HYPERVISOR_argo_op", hypercall::ARGO_OP as u64),
+    ("__HYPERVISOR_xenpmu_op", hypercall::XENPMU_OP as u64),
+    ("__HYPERVISOR_dm_op", hypercall::DM_OP as u64),
+    ("__HYPERVISOR_hypfs_op", hypercall::HYPFS_OP as u64),
+    ("__HYPERVISOR_arch_0", hypercall::ARCH_0 as u64),
+    ("XENMEM_increase_reservation", memory::XENMEM_INCREASE_RESERVATION as u64),
+    ("XENMEM_decrease_reservation", memory::XENMEM_DECREASE_RESERVATION as u64),
+    ("XENMEM_maximum_ram_page", memory::XENMEM_MAXIMUM_RAM_PAGE as u64),
+    ("XENMEM_current_reservation", memory::XENMEM_CURRENT_RESERVATION as u64),
+    ("XENMEM_maximum_reservation", memory::XENMEM_MAXIMUM_RESERVATION as u64),
+    ("XENMEM_populate_physmap", memory::XENMEM_POPULATE_PHYSMAP as u64),
+    ("XENMEM_add_to_physmap", memory::XENMEM_ADD_TO_PHYSMAP as u64),
+    ("XENMEM_memory_map", memory::XENMEM_MEMORY_MAP as u64),
+    ("XENMEM_exchange", memory::XENMEM_EXCHANGE as u64),
+    ("XENMEM_maximum_gpfn", memory::XENMEM_MAXIMUM_GPFN as u64),
+    ("XENMEM_remove_from_physmap", memory::XENMEM_REMOVE_FROM_PHYSMAP as u64),
+    ("XENMEM_add_to_physmap_batch", memory::XENMEM_ADD_TO_PHYSMAP_BATCH as u64),
+    ("XENMEM_claim_pages", memory::XENMEM_CLAIM_PAGES as u64),
+    ("XENMEM_acquire_resource", memory::XENMEM_ACQUIRE_RESOURCE as u64),
+    ("XENMAPSPACE_shared_info", memory::XENMAPSPACE_SHARED_INFO as u64),
+    ("XENMAPSPACE_grant_table", memory::XENMAPSPACE_GRANT_TABLE as u64),
+    ("XENMAPSPACE_gmfn", memory::XENMAPSPACE_GMFN as u64),
+    ("XENMAPSPACE_gmfn_range", memory::XENMAPSPACE_GMFN_RANGE as u64),
+    ("XENMAPSPACE_gmfn_foreign", memory::XENMAPSPACE_GMFN_FOREIGN as u64),
+    ("XENMAPSPACE_dev_mmio", memory::XENMAPSPACE_DEV_MMIO as u64),
+    ("SCHEDOP_yield", sched::SCHEDOP_YIELD as u64),
+    ("SCHEDOP_block", sched::SCHEDOP_BLOCK as u64),
+    ("SCHEDOP_shutdown", sched::SCHEDOP_SHUTDOWN as u64),
+    ("SCHEDOP_poll", sched::SCHEDOP_POLL as u64),
+    ("SCHEDOP_remote_shutdown", sched::SCHEDOP_REMOTE_SHUTDOWN as u64),
+    ("SCHEDOP_shutdown_code", sched::SCHEDOP_SHUTDOWN_CODE as u64),
+    ("SCHEDOP_watchdog", sched::SCHEDOP_WATCHDOG as u64),
+    ("SCHEDOP_pin_override", sched::SCHEDOP_PIN_OVERRIDE as u64),
+    ("SHUTDOWN_poweroff", sched::SHUTDOWN_POWEROFF as u64),
+    ("SHUTDOWN_reboot", sched::SHUTDOWN_REBOOT as u64),
+    ("SHUTDOWN_suspend", sched::SHUTDOWN_SUSPEND as u64),
+    ("SHUTDOWN_crash", sched::SHUTDOWN_CRASH as u64),
+    ("SHUTDOWN_watchdog", sched::SHUTDOWN_WATCHDOG as u64),
+    ("SHUTDOWN_soft_reset", sched::SHUTDOWN_SOFT_RESET as u64),
+    ("SHUTDOWN_MAX", sched::SHUTDOWN_MAX as u64),
+    ("XEN_LEGACY_MAX_VCPUS", shared_info::LEGACY_MAX_VCPUS as u64),
+    ("offsetof(struct shared_info, vcpu_info)", shared_info::VCPU_INFO as u64),
+    ("offsetof(struct shared_info, evtchn_pending)", shared_info::EVTCHN_PENDING as u64),
+    ("offsetof(struct shared_info, evtchn_mask)", shared_info::EVTCHN_MASK as u64),
+    ("sizeof(((struct shared_info *)0)->evtchn_mask) / 8", shared_info::EVTCHN_WORDS as u64),
+    ("offsetof(struct shared_info, wc_version)", shared_info::WC_VERSION as u64),
+    ("offsetof(struct shared_info, wc_sec)", shared_info::WC_SEC as u64),
+    ("offsetof(struct shared_info, wc_nsec)", shared_info::WC_NSEC as u64),
+    ("offsetof(struct shared_info, wc_sec_hi)", shared_info::WC_SEC_HI as u64),
+    ("offsetof(struct shared_info, arch)", shared_info::ARCH as u64),
+    ("offsetof(struct vcpu_info, evtchn_upcall_pending)", shared_info::EVTCHN_UPCALL_PENDING as u64),
+    ("offsetof(struct vcpu_info, pad0)", shared_info::EVTCHN_UPCALL_MASK as u64),
+    ("offsetof(struct vcpu_info, evtchn_pending_sel)", shared_info::EVTCHN_PENDING_SEL as u64),
+    ("offsetof(struct vcpu_info, time)", shared_info::TIME as u64),
+    ("sizeof(struct vcpu_info)", shared_info::VCPU_INFO_SIZE as u64),
+    ("VCPUOP_initialise", vcpu::VCPUOP_INITIALISE as u64),
+    ("VCPUOP_up", vcpu::VCPUOP_UP as u64),
+    ("VCPUOP_down", vcpu::VCPUOP_DOWN as u64),
+    ("VCPUOP_is_up", vcpu::VCPUOP_IS_UP as u64),
+    ("VCPUOP_get_runstate_info", vcpu::VCPUOP_GET_RUNSTATE_INFO as u64),
+    ("VCPUOP_register_runstate_memory_area", vcpu::VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA as u64),
+    ("VCPUOP_set_periodic_timer", vcpu::VCPUOP_SET_PERIODIC_TIMER as u64),
+    ("VCPUOP_stop_periodic_timer", vcpu::VCPUOP_STOP_PERIODIC_TIMER as u64),
+    ("VCPUOP_set_singleshot_timer", vcpu::VCPUOP_SET_SINGLESHOT_TIMER as u64),
+    ("VCPUOP_stop_singleshot_timer", vcpu::VCPUOP_STOP_SINGLESHOT_TIMER as u64),
+    ("VCPUOP_register_vcpu_info", vcpu::VCPUOP_REGISTER_VCPU_INFO as u64),
+    ("VCPUOP_send_nmi", vcpu::VCPUOP_SEND_NMI as u64),
+    ("VCPUOP_get_physid", vcpu::VCPUOP_GET_PHYSID as u64),
+    ("VCPUOP_register_vcpu_time_memory_area", vcpu::VCPUOP_REGISTER_VCPU_TIME_MEMORY_AREA as u64),
+    ("RUNSTATE_running", vcpu::RUNSTATE_RUNNING as u64),
+    ("RUNSTATE_runnable", vcpu::RUNSTATE_RUNNABLE as u64),
+    ("RUNSTATE_blocked", vcpu::RUNSTATE_BLOCKED as u64),
+    ("RUNSTATE_offline", vcpu::RUNSTATE_OFFLINE as u64),
+    ("XEN_RUNSTATE_UPDATE", vcpu::XEN_RUNSTATE_UPDATE as u64),
+    ("VCPU_SSHOTTMR_future", vcpu::VCPU_SSHOTTMR_FUTURE as u64),
+    ("XENVER_version", version::XENVER_VERSION as u64),
+    ("XENVER_extraversion", version::XENVER_EXTRAVERSION as u64),
+    ("XENVER_compile_info", version::XENVER_COMPILE_INFO as u64),
+    ("XENVER_capabilities", version::XENVER_CAPABILITIES as u64),
+    ("XENVER_changeset", version::XENVER_CHANGESET as u64),
+    ("XENVER_platform_parameters", version::XENVER_PLATFORM_PARAMETERS as u64),
+    ("XENVER_get_features", version::XENVER_GET_FEATURES as u64),
+    ("XENVER_pagesize", version::XENVER_PAGESIZE as u64),
+    ("XENVER_guest_handle", version::XENVER_GUEST_HANDLE as u64),
+    ("XENVER_commandline", version::XENVER_COMMANDLINE as u64),
+    ("XENVER_build_id", version::XENVER_BUILD_ID as u64),
+    ("XEN_EXTRAVERSION_LEN", version::EXTRAVERSION_LEN as u64),
+    ("XEN_CAPABILITIES_INFO_LEN", version::CAPABILITIES_LEN as u64),
+    ("XEN_CHANGESET_INFO_LEN", version::CHANGESET_LEN as u64),
+    ("sizeof(xen_commandline_t)", version::COMMANDLINE_LEN as u64),
+    ("VIRQ_TIMER", virq::VIRQ_TIMER as u64),
+    ("VIRQ_DEBUG", virq::VIRQ_DEBUG as u64),
+    ("VIRQ_CONSOLE", virq::VIRQ_CONSOLE as u64),
+    ("VIRQ_DOM_EXC", virq::VIRQ_DOM_EXC as u64),
+    ("VIRQ_TBUF", virq::VIRQ_TBUF as u64),
+    ("VIRQ_DEBUGGER", virq::VIRQ_DEBUGGER as u64),
+    ("VIRQ_XENOPROF", virq::VIRQ_XENOPROF as u64),
+    ("VIRQ_CON_RING", virq::VIRQ_CON_RING as u64),
+    ("VIRQ_PCPU_STATE", virq::VIRQ_PCPU_STATE as u64),
+    ("VIRQ_MEM_EVENT", virq::VIRQ_MEM_EVENT as u64),
+    ("VIRQ_ARGO", virq::VIRQ_ARGO as u64),
+    ("VIRQ_ENOMEM", virq::VIRQ_ENOMEM as u64),
+    ("VIRQ_XENPMU", virq::VIRQ_XENPMU as u64),
+    ("VIRQ_ARCH_0", virq::VIRQ_ARCH_0 as u64),
+    ("NR_VIRQS", virq::NR_VIRQS as u64),
+];
+
+/// Makes the size of each structure and the offset of each named field a claim. A field whose C name differs says
+/// `as "name in C"`.
+macro_rules! structures {
+    ($($c:literal => $rust:path { $($field:ident $(as $c_field:literal)?),* };)*) => {
+        vec![$(
+            Claim { c: format!("sizeof({})", $c), rust: size_of::<$rust>() as u64 },
+            $(Claim {
+                c: format!("offsetof({}, {})", $c, [$($c_field,)? stringify!($field)][0]),
+                rust: offset_of!($rust, $field) as u64,
+            },)*
+        )*]
+    };
+}
+
+/// All numbers.
+pub fn numbers() -> Vec<Claim> {
+    NUMBERS.iter().map(|(c, rust)| Claim { c: (*c).to_owned(), rust: *rust }).collect()
+}
+
+/// All sizes and offsets.
+pub fn structures() -> Vec<Claim> {
+    structures! {
+        "struct evtchn_alloc_unbound" => event_channel::AllocUnbound { dom, remote_dom, port };
+        "struct evtchn_bind_interdomain" => event_channel::BindInterdomain { remote_dom, remote_port, local_port };
+        "struct evtchn_bind_virq" => event_channel::BindVirq { virq, vcpu, port };
+        "struct evtchn_bind_ipi" => event_channel::BindIpi { vcpu, port };
+        "struct evtchn_close" => event_channel::Close { port };
+        "struct evtchn_send" => event_channel::Send { port };
+        "struct evtchn_status" => event_channel::Status {
+            dom, port, status, vcpu, detail as "u.interdomain.dom", detail_port as "u.interdomain.port"
+        };
+        "struct evtchn_bind_vcpu" => event_channel::BindVcpu { port, vcpu };
+        "struct evtchn_unmask" => event_channel::Unmask { port };
+        "struct evtchn_reset" => event_channel::Reset { dom };
+        "struct evtchn_init_control" => event_channel::InitControl { control_gfn, offset, vcpu, link_bits };
+        "struct evtchn_expand_array" => event_channel::ExpandArray { array_gfn };
+        "struct evtchn_set_priority" => event_channel::SetPriority { port, priority };
+        "struct xen_hvm_param" => hvm::HvmParam { domid, pad, index, value };
+        "struct xen_add_to_physmap" => memory::AddToPhysmap { domid, size, space, idx, gpfn };
+        "struct xen_remove_from_physmap" => memory::RemoveFromPhysmap { domid, gpfn };
+        "struct sched_shutdown" => sched::Shutdown { reason };
+        "struct sched_poll" => sched::Poll { ports, nr_ports, timeout };
+        "struct sched_remote_shutdown" => sched::RemoteShutdown { domain_id, reason };
+        "struct sched_watchdog" => sched::Watchdog { id, timeout };
+        "struct vcpu_time_info" => shared_info::VcpuTimeInfo {
+            version, tsc_timestamp, system_time, tsc_to_system_mul, tsc_shift, flags
+        };
+        "struct vcpu_info" => shared_info::VcpuInfo { evtchn_upcall_pending, evtchn_pending_sel, time };
+        "struct shared_info" => shared_info::SharedInfo {
+            vcpu_info, evtchn_pending, evtchn_mask, wc_version, wc_sec, wc_nsec, wc_sec_hi
+        };
+        "struct vcpu_runstate_info" => vcpu::RunstateInfo { state, state_entry_time, time };
+        "struct vcpu_register_runstate_memory_area" => vcpu::RegisterRunstateMemoryArea { addr };
+        "struct vcpu_set_periodic_timer" => vcpu::SetPeriodicTimer { period_ns };
+        "struct vcpu_set_singleshot_timer" => vcpu::SetSingleshotTimer { timeout_abs_ns, flags };
+        "struct vcpu_register_vcpu_info" => vcpu::RegisterVcpuInfo { mfn, offset, rsvd };
+        "struct xen_compile_info" => version::CompileInfo { compiler, compile_by, compile_domain, compile_date };
+        "struct xen_platform_parameters" => version::PlatformParameters { virt_start };
+        "struct xen_feature_info" => version::FeatureInfo { submap_idx, submap };
+    }
+}
