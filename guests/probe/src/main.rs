@@ -1,2 +1,103 @@
-//! Not written yet.
-fn main() {}
+//! The probe: checks of the guest ABI, and guests that misbehave on purpose.
+//!
+//! What a hypervisor promises is worth what a guest can verify. The boot argument `mode=` selects: `checks` (also when absent)
+//! goes through the lists below and prints a line for each; the other modes do one bad or odd thing each, for the tests of how
+//! the hypervisor reports it and whether the neighbours live on.
+#![no_std]
+#![no_main]
+
+mod calls;
+mod check;
+mod events;
+mod firmware;
+mod interrupts;
+mod processor;
+
+use core::sync::atomic::Ordering::SeqCst;
+
+use rt::{Machine, cpu, memory, misbehave, power, println, timer};
+
+rt::entry!(main);
+
+/// An address where neither RAM nor a device is under Xen's memory map.
+const UNMAPPED: u64 = 0x1000_0000;
+/// What the mailbox holds between the first and the second start of `mode=reboot`.
+const REBOOTED: u64 = 0x7265_626f_6f74_6564;
+
+fn main(machine: &'static Machine) {
+    let mode = machine.argument("mode").unwrap_or("checks");
+    println!("probe: mode {mode}, {} vCPU(s), {}", machine.cpus().len(), platform(machine));
+    match mode {
+        "checks" => checks(machine),
+        // The guest's own vectors would take this one; without them it is the hypervisor's.
+        "undefined" => {
+            misbehave::forget_vectors();
+            misbehave::undefined_instruction();
+        }
+        "undefined-caught" => misbehave::undefined_instruction(),
+        "unmapped" => println!("probe: read {:#x} and survived", misbehave::read(UNMAPPED)),
+        "nowhere" => misbehave::jump(misbehave::NOWHERE),
+        "crash" => power::crash(),
+        "panic" => stop("asked to"),
+        "reboot" => reboot(machine),
+        "sleep" => sleep(),
+        "spin" => spin(),
+        _ => {
+            println!("probe: unknown mode; known: checks, undefined, undefined-caught, unmapped, nowhere, crash, panic,");
+            println!("probe: reboot, sleep, spin");
+            power::crash();
+        }
+    }
+}
+
+fn platform(machine: &Machine) -> &'static str {
+    if machine.hypervisor { "under a hypervisor" } else { "bare" }
+}
+
+fn checks(machine: &'static Machine) {
+    let mut checks = check::Checks::default();
+    processor::run(&mut checks, machine);
+    firmware::run(&mut checks, machine);
+    interrupts::run(&mut checks, machine);
+    if machine.hypervisor {
+        calls::run(&mut checks);
+        events::run(&mut checks);
+    }
+    // Last: from here on there are several vCPUs.
+    firmware::start_others(&mut checks, machine);
+    checks.print_sum();
+}
+
+/// Restart once, and know it by a word in RAM that no loader writes.
+fn reboot(machine: &Machine) {
+    let Some(mailbox) = memory::mailbox(machine) else {
+        println!("probe: no room for a word at the end of RAM");
+        power::crash();
+    };
+    if mailbox.load(SeqCst) == REBOOTED {
+        mailbox.store(0, SeqCst);
+        println!("@check name=reboot result=pass");
+        println!("@checks passed=1 failed=0");
+    } else {
+        mailbox.store(REBOOTED, SeqCst);
+        println!("probe: restarting");
+        power::reboot();
+    }
+}
+
+#[allow(clippy::panic, reason = "what mode=panic is for")]
+fn stop(why: &str) -> ! {
+    panic!("{why}")
+}
+
+fn sleep() {
+    loop {
+        timer::wait_until(timer::now() + 1_000_000_000);
+    }
+}
+
+fn spin() -> ! {
+    loop {
+        cpu::relax();
+    }
+}

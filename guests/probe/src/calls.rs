@@ -1,0 +1,103 @@
+//! Hypercalls other than event channels: version, parameters, scheduling, and what must be refused.
+
+use rt::hypercall::{self, call, operate};
+use rt::{println, timer};
+use xen_abi::errno::Errno;
+use xen_abi::{console, features, hvm, hypercall as number, memory, sched, version};
+
+use crate::check::Checks;
+
+/// The version this hypervisor says it is: 4.17.
+const VERSION: u32 = 4 << 16 | 17;
+/// A guest-physical address with nothing behind it, mapped by the guest's own tables.
+const UNMAPPED: u64 = 0x1000_0000;
+/// An address outside of the guest's own tables.
+const BEYOND_TABLES: u64 = 0x7f_0000_0000;
+/// Largest address there is: adding a length to it overflows.
+const LAST: u64 = u64::MAX - 7;
+/// How long a poll with a time-out sleeps, ns.
+const NAP: u64 = 1_000_000;
+
+pub(crate) fn run(checks: &mut Checks) {
+    versions(checks);
+    refused(checks);
+    parameters(checks);
+    scheduling(checks);
+}
+
+fn versions(checks: &mut Checks) {
+    checks.same("xen-version", hypercall::xen_version(), Ok(VERSION));
+    let page = call(number::XEN_VERSION, [u64::from(version::XENVER_PAGESIZE), 0, 0, 0, 0]);
+    checks.same("xen-page-size", page, 4096);
+    let offered = hypercall::features(0).unwrap_or(0);
+    for (name, bit) in [
+        ("feature-auto-translated", features::XENFEAT_AUTO_TRANSLATED_PHYSMAP),
+        ("feature-supervisor-mode-kernel", features::XENFEAT_SUPERVISOR_MODE_KERNEL),
+    ] {
+        checks.that(name, offered & 1 << bit != 0, format_args!("{offered:#x}"));
+    }
+    let mut extra = [0xffu8; version::EXTRAVERSION_LEN];
+    let answer = operate(number::XEN_VERSION, version::XENVER_EXTRAVERSION, &mut extra);
+    checks.that("xen-extraversion", answer.is_ok() && extra.contains(&0), format_args!("{answer:?}"));
+}
+
+/// Numbers and pointers that lead nowhere get an error and nothing else.
+fn refused(checks: &mut Checks) {
+    let enosys = Errno::ENOSYS.to_result();
+    checks.same("unknown-hypercall", call(63, [0; 5]), enosys);
+    checks.same("huge-hypercall", call(u64::MAX, [0; 5]), enosys);
+    checks.same("unknown-version-operation", call(number::XEN_VERSION, [999, 0, 0, 0, 0]), enosys);
+    let bad = |operation: u64, address| call(number::XEN_VERSION, [operation, address, 0, 0, 0]);
+    let efault = Errno::EFAULT.to_result();
+    let get_features = u64::from(version::XENVER_GET_FEATURES);
+    checks.same("pointer-unmapped", bad(get_features, UNMAPPED), efault);
+    checks.same("pointer-beyond-tables", bad(get_features, BEYOND_TABLES), efault);
+    checks.same("pointer-last", bad(get_features, LAST), efault);
+    let write = |address| call(number::CONSOLE_IO, [u64::from(console::CONSOLEIO_WRITE), 16, address, 0, 0]);
+    checks.same("console-pointer", write(UNMAPPED), efault);
+    let events = call(number::EVENT_CHANNEL_OP, [4, UNMAPPED, 0, 0, 0]);
+    checks.same("event-pointer", events, efault);
+    let mut foreign = hvm::HvmParam { domid: 77, index: hvm::HVM_PARAM_STORE_PFN, ..Default::default() };
+    let answer = operate(number::HVM_OP, hvm::HVMOP_GET_PARAM, &mut foreign);
+    checks.that("foreign-parameter", refusal(answer), format_args!("{answer:?}"));
+    let mut foreign = memory::AddToPhysmap { domid: 77, ..Default::default() };
+    let answer = operate(number::MEMORY_OP, memory::XENMEM_ADD_TO_PHYSMAP, &mut foreign);
+    checks.that("foreign-memory", refusal(answer), format_args!("{answer:?}"));
+    let mut no_space = memory::AddToPhysmap { domid: xen_abi::domid::DOMID_SELF, space: 99, ..Default::default() };
+    let answer = operate(number::MEMORY_OP, memory::XENMEM_ADD_TO_PHYSMAP, &mut no_space);
+    checks.that("unknown-map-space", answer.is_err(), format_args!("{answer:?}"));
+}
+
+/// What a hypervisor may answer about a domain that is not there or not ours.
+pub(crate) fn refusal<T>(answer: Result<T, Errno>) -> bool {
+    matches!(answer, Err(Errno::EPERM | Errno::ESRCH | Errno::EACCES))
+}
+
+fn parameters(checks: &mut Checks) {
+    let callback = hypercall::get_param(hvm::HVM_PARAM_CALLBACK_IRQ);
+    checks.that("parameter-get", callback.is_ok(), format_args!("{callback:?}"));
+    checks.same("parameter-unknown", hypercall::get_param(hvm::HVM_NR_PARAMS), Err(Errno::EINVAL));
+    checks.same("parameter-huge", hypercall::get_param(u32::MAX), Err(Errno::EINVAL));
+    let set = hypercall::set_param(hvm::HVM_NR_PARAMS, 1);
+    checks.same("parameter-set-unknown", set, Err(Errno::EINVAL));
+}
+
+fn scheduling(checks: &mut Checks) {
+    checks.same("yield", hypercall::yield_cpu(), Ok(()));
+    checks.same("unknown-sched-operation", call(number::SCHED_OP, [999, 0, 0, 0, 0]), Errno::ENOSYS.to_result());
+    let before = timer::now();
+    checks.same("poll-time-out", hypercall::poll(&[], before + NAP), Ok(()));
+    let slept = timer::now() - before;
+    println!("probe: a poll of {NAP} ns took {slept} ns");
+    checks.that("poll-sleeps", slept >= NAP, format_args!("{slept}-ns"));
+    let mut too_many = sched::Poll { nr_ports: 129, ..Default::default() };
+    let answer = operate(number::SCHED_OP, sched::SCHEDOP_POLL, &mut too_many);
+    checks.that("poll-too-many", answer.is_err(), format_args!("{answer:?}"));
+    // What the cheapest calls cost, for people; the figures' gates have their own scenario.
+    const CALLS: u64 = 1000;
+    let before = timer::counter();
+    for _ in 0..CALLS {
+        let _ = hypercall::xen_version();
+    }
+    println!("probe: xen_version takes {} ns", timer::to_ns(timer::counter() - before) / CALLS);
+}
