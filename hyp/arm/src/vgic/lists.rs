@@ -10,18 +10,18 @@
 //! nothing pending left each raise a maintenance interrupt.
 
 use super::bank::Bank;
-use super::{SPI_BANKS, VcpuMask, Vgic};
+use super::{PRIVATE, SPI_BANKS, VcpuMask, Vgic};
 
 /// Most list registers a processor can have.
 const MAX: usize = 16;
 
 /// ICH_LR<n>_EL2 (Arm IHI 0069, 12.4.8): the virtual interrupt is pending.
-const PENDING: u64 = 1 << 62;
+const PENDING_BIT: u32 = 62;
 /// The virtual interrupt is active.
-const ACTIVE: u64 = 1 << 63;
+const ACTIVE_BIT: u32 = 63;
 /// Completing the virtual interrupt completes the physical one of bits 44:32.
 const HARDWARE: u64 = 1 << 61;
-const GROUP1: u64 = 1 << 60;
+const GROUP1_BIT: u32 = 60;
 const PRIORITY_SHIFT: u32 = 48;
 const PHYSICAL_SHIFT: u32 = 32;
 /// With `HARDWARE` clear: completing the virtual interrupt raises a maintenance interrupt.
@@ -101,10 +101,15 @@ impl ListRegisters {
         *self = Self::new(self.count);
     }
 
-    /// Add one. The caller has counted.
-    fn push(&mut self, value: u64) {
-        self.set(self.used, value);
-        self.used += 1;
+    /// Add one; `false` when there is no room.
+    #[inline(always)]
+    fn push(&mut self, value: u64) -> bool {
+        let room = self.used < self.count;
+        if let Some(register) = self.registers.get_mut(usize::from(self.used)).filter(|_| room) {
+            *register = value;
+            self.used += 1;
+        }
+        room
     }
 }
 
@@ -137,55 +142,70 @@ fn ones(mut word: u32) -> impl Iterator<Item = u32> {
 impl Bank {
     /// Move interrupts into list registers, as far as there is room. `false`: not all of them.
     fn list_word(&mut self, lists: &mut ListRegisters, number: u32, pending: u32, active: u32) -> bool {
-        ones(pending | active).all(|index| {
-            let room = lists.used < lists.count;
-            if room {
-                lists.push(self.list(number, index, pending, active, false));
+        let mut any = pending | active;
+        while any != 0 {
+            let index = any.trailing_zeros();
+            let value = self.image(number, index, pending, active, false);
+            if !lists.push(value) {
+                return false;
             }
-            room
-        })
+            self.list(index, pending, value);
+            any &= any.wrapping_sub(1);
+        }
+        true
     }
 
-    /// Move the interrupt at `index` into a list register, whose value is returned. `watch`: its completion must cause
-    /// an exit whatever it is.
-    fn list(&mut self, number: u32, index: u32, pending: u32, active: u32, watch: bool) -> u64 {
-        let bit = 1 << index;
-        let (pending, active) = (pending & bit != 0, active & bit != 0);
-        self.listed |= bit;
-        self.forced &= !bit;
-        let mut value = u64::from(number * 32 + index) | u64::from(self.priority(index)) << PRIORITY_SHIFT;
-        if self.group & bit != 0 {
-            value |= GROUP1;
-        }
-        if active {
-            value |= ACTIVE;
-        }
-        if pending {
-            value |= PENDING;
-            self.loaded |= self.latch & bit;
-            self.latch &= !bit;
-        }
-        if self.physical & bit != 0 && !(pending && active) && !watch {
-            self.physical &= !bit;
-            return value | HARDWARE | u64::from(index) << PHYSICAL_SHIFT;
-        }
+    /// What to write into a list register for the interrupt at `index`. `watch`: its completion must cause an exit
+    /// whatever it is.
+    #[inline(always)]
+    fn image(&self, number: u32, index: u32, pending: u32, active: u32, watch: bool) -> u64 {
+        let flag = |word: u32, at: u32| u64::from(word >> index & 1) << at;
+        let value = u64::from(number << 5 | index) | u64::from(self.priority(index)) << PRIORITY_SHIFT;
+        let value = value | flag(self.group, GROUP1_BIT) | flag(pending, PENDING_BIT) | flag(active, ACTIVE_BIT);
         // A level has to be looked at again after its completion; so has an interrupt that became pending again elsewhere.
-        if watch || (self.by_line() | self.physical) & bit != 0 || active && !pending && self.pending() & bit != 0 {
-            value |= EOI;
+        let again = self.by_line() | self.physical | active & !pending & self.pending();
+        match again >> index & 1 != 0 || watch {
+            true => value | self.on_completion(index, pending & active, watch),
+            false => value,
         }
-        value
     }
 
-    /// Take the interrupt at `bit` back from a list register that holds `value` now.
-    fn unlist(&mut self, bit: u32, value: u64) {
+    /// How completing the interrupt at `index` is to be noticed.
+    #[inline]
+    fn on_completion(&self, index: u32, both: u32, watch: bool) -> u64 {
+        // A list register tied to a physical interrupt must not be pending and active, and cannot raise a maintenance
+        // interrupt; then the next flush completes the physical one.
+        match self.physical & !both & 1 << index != 0 && !watch {
+            true => HARDWARE | u64::from(index) << PHYSICAL_SHIFT,
+            false => EOI,
+        }
+    }
+
+    /// The interrupt at `index` is in a list register now, with this value.
+    #[inline(always)]
+    const fn list(&mut self, index: u32, pending: u32, value: u64) {
+        let moved = self.latch & pending & 1 << index;
+        self.listed |= 1 << index;
+        self.loaded |= moved;
+        self.latch ^= moved;
+        if value & HARDWARE != 0 {
+            self.physical &= !(1 << index);
+        }
+    }
+
+    /// Take the interrupt at `index` back from a list register that holds `value` now.
+    #[inline(always)]
+    const fn unlist(&mut self, index: u32, value: u64) {
+        let index = index % 32;
+        let bit = 1 << index;
+        let pending = ((value >> PENDING_BIT) as u32 & 1) << index;
+        let active = ((value >> ACTIVE_BIT) as u32) << index;
         if self.forced & bit == 0 {
-            self.active = if value & ACTIVE != 0 { self.active | bit } else { self.active & !bit };
+            self.active = self.active & !bit | active;
         }
-        if value & PENDING != 0 {
-            self.latch |= self.loaded & bit;
-        }
-        if value & (PENDING | ACTIVE) != 0 && value & HARDWARE != 0 {
-            self.physical |= bit;
+        self.latch |= self.loaded & pending;
+        if value & HARDWARE != 0 {
+            self.physical |= pending | active;
         }
         self.loaded &= !bit;
         self.listed &= !bit;
@@ -202,8 +222,6 @@ impl Vgic {
         }
         lists.control = 0;
         if !self.list_all(vcpu, lists) {
-            // Rare enough to begin again.
-            self.unlist_all(vcpu, lists);
             self.list_urgent(vcpu, lists);
         }
         if let Some(cpu) = self.cpu_mut(vcpu) {
@@ -225,23 +243,30 @@ impl Vgic {
     }
 
     /// List everything; `false` when there is not room enough, with as much listed as there is room.
+    #[inline]
     fn list_all(&mut self, vcpu: u8, lists: &mut ListRegisters) -> bool {
         let (group0, group1) = (self.group0, self.group1);
         let Some(cpu) = self.cpus.get_mut(usize::from(vcpu)) else { return true };
         let bank = &mut cpu.private;
         let (pending, active) = (bank.ready(group0, group1), bank.active);
-        if !bank.list_word(lists, 0, pending, active) {
+        if pending | active != 0 && !bank.list_word(lists, 0, pending, active) {
             return false;
         }
-        let masks = cpu.routed.iter().zip(&mut cpu.held);
-        for ((number, bank), (routed, held)) in (1..).zip(&mut self.spis).zip(masks) {
-            if bank.latch | bank.line | bank.active != 0 {
-                let active = bank.active & *held & !bank.listed;
-                let pending = bank.ready(group0, group1) & routed & (!bank.active | *held);
-                *held |= pending;
-                if !bank.list_word(lists, number, pending, active) {
-                    return false;
-                }
+        let busy = self.spis.iter().fold(0, |busy, bank| busy | bank.latch | bank.line | bank.active);
+        busy == 0 || self.list_spis(vcpu, lists)
+    }
+
+    /// The shared ones' part of it, out of the way of SGIs and timers.
+    #[inline(never)]
+    fn list_spis(&mut self, vcpu: u8, lists: &mut ListRegisters) -> bool {
+        let Some(cpu) = self.cpus.get_mut(usize::from(vcpu)) else { return true };
+        let words = cpu.routed.iter().zip(&mut cpu.held);
+        for (spi, (bank, (routed, held))) in self.spis.iter_mut().zip(words).enumerate() {
+            let active = bank.active & *held & !bank.listed;
+            let pending = bank.ready(self.group0, self.group1) & routed & (!bank.active | *held);
+            *held |= pending;
+            if !bank.list_word(lists, spi as u32 + 1, pending, active) {
+                return false;
             }
         }
         true
@@ -251,7 +276,11 @@ impl Vgic {
     fn unlist_all(&mut self, vcpu: u8, lists: &mut ListRegisters) -> VcpuMask {
         let mut others = 0;
         for register in lists.registers.iter_mut().take(usize::from(core::mem::take(&mut lists.used))) {
-            others |= self.unlist(vcpu, core::mem::take(register));
+            let value = core::mem::take(register);
+            match self.cpus.get_mut(usize::from(vcpu)) {
+                Some(cpu) if (value as u32) < PRIVATE => cpu.private.unlist(value as u32, value),
+                _ => others |= self.unlist_spi(vcpu, value),
+            }
         }
         others & !(1 << (vcpu % 32))
     }
@@ -282,21 +311,23 @@ impl Vgic {
             *held |= 1 << (intid % 32);
         }
         if let Some(bank) = self.bank_mut(vcpu, number) {
-            lists.push(bank.list(number, intid % 32, pending, active, true));
+            let value = bank.image(number, intid % 32, pending, active, true);
+            if lists.push(value) {
+                bank.list(intid % 32, pending, value);
+            }
         }
     }
 
-    /// Take back what one list register holds. Returns the vCPUs that it concerns now.
-    fn unlist(&mut self, vcpu: u8, value: u64) -> VcpuMask {
+    /// Take back an SPI. Returns the vCPUs that it concerns now.
+    #[inline(never)]
+    fn unlist_spi(&mut self, vcpu: u8, value: u64) -> VcpuMask {
         let intid = value as u32;
-        let (number, bit) = (intid / 32, 1 << (intid % 32));
-        let Some(cpu) = self.cpus.get_mut(usize::from(vcpu)) else { return 0 };
-        let Some(spi) = (number as usize).checked_sub(1) else {
-            cpu.private.unlist(bit, value);
-            return 0;
-        };
-        let (Some(bank), Some(held)) = (self.spis.get_mut(spi), cpu.held.get_mut(spi)) else { return 0 };
-        bank.unlist(bit, value);
+        let (number, index) = (intid / 32, intid % 32);
+        let Some(spi) = (number as usize).checked_sub(1) else { return 0 };
+        let Some(held) = self.cpus.get_mut(usize::from(vcpu)).and_then(|cpu| cpu.held.get_mut(spi)) else { return 0 };
+        let Some(bank) = self.spis.get_mut(spi) else { return 0 };
+        bank.unlist(index, value);
+        let bit = 1 << index;
         let (active, waiting) = (bank.active & bit, bank.pending() & bank.enabled & bit);
         *held = *held & !bit | active;
         self.affected(vcpu, number, waiting & !active)
@@ -304,6 +335,8 @@ impl Vgic {
 
     /// The guest has completed an active interrupt that was in no list register: the most urgent one, as completions come
     /// in the reverse order of acknowledgements. (With `EOImode` 1 a guest may choose another order; this is not known.)
+    #[cold]
+    #[inline(never)]
     fn complete_unlisted(&mut self, vcpu: u8) {
         let active = self.candidates(vcpu).active;
         let urgent = (0..).zip(active).flat_map(|(number, word)| ones(word).map(move |index| number * 32 + index));
@@ -321,7 +354,11 @@ impl Vgic {
     }
 
     /// Fill the list registers when there are too few: see the module's text.
+    #[cold]
+    #[inline(never)]
     fn list_urgent(&mut self, vcpu: u8, lists: &mut ListRegisters) {
+        // Rare enough to begin again.
+        self.unlist_all(vcpu, lists);
         let candidates = self.candidates(vcpu);
         // Sorted, most urgent first: priority, then active before pending, then number.
         let mut chosen = [u32::MAX; MAX];
