@@ -2,13 +2,13 @@
 //! ask for what they need by [`ensure`], so that `cargo xtask run` on a fresh machine is enough.
 
 mod apt;
-mod qemu;
 mod sources;
 mod toolchain;
 
 use anyhow::{Result, bail};
 
 use crate::process;
+use crate::qemu::Qemu;
 
 /// Options of `cargo xtask setup`.
 #[derive(clap::Args)]
@@ -42,7 +42,7 @@ impl Need {
         let program = |name: &str| (!process::is_installed(name)).then(|| format!("`{name}` is not installed"));
         Ok(match self {
             Self::Toolchain => toolchain::problem()?,
-            Self::Qemu => qemu::problem()?,
+            Self::Qemu => Qemu::find().err().map(|error| error.to_string()),
             Self::Dtc => program("dtc"),
             Self::Ffmpeg => program("ffmpeg"),
             Self::XenHeaders => {
@@ -75,7 +75,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
     } else {
         ensure(&ALL)?;
     }
-    println!("Everything is there: toolchain and targets, QEMU {}, dtc, ffmpeg, Xen's headers.", qemu::version()?);
+    println!("Everything is there: toolchain and targets, QEMU {}, dtc, ffmpeg, Xen's headers.", Qemu::find()?.version);
     Ok(())
 }
 
