@@ -22,6 +22,7 @@ pub(crate) const HEADERS: &[&str] = &[
 ];
 
 /// C expression, Rust constant.
+#[allow(clippy::unnecessary_cast, reason = "so that a line need not know the width of its constant")]
 const NUMBERS: &[(&str, u64)] = &[
     ("GUEST_GICD_BASE", arch_arm::GUEST_GICD_BASE as u64),
     ("GUEST_GICD_SIZE", arch_arm::GUEST_GICD_SIZE as u64),
