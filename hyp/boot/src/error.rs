@@ -106,8 +106,8 @@ pub enum BootError<'a> {
         /// The name.
         name: &'a str,
     },
-    /// A guest has no kernel, or two, or a module of an unknown kind.
-    BadModule {
+    /// A guest has a name that it may not have, no kernel, or two, or a module of an unknown kind.
+    BadNode {
         /// The guest's node or the module's.
         path: Path<'a>,
         /// What is wrong and what to do.
@@ -192,7 +192,7 @@ impl fmt::Display for BootError<'_> {
             }
             Self::DuplicateName { path, name } => write!(f, "{path}: another guest is called {name} already: rename one"),
             Self::UnknownPeer { path, name } => write!(f, "{path}: makuhari,peers names {name}, and no other guest is called so"),
-            Self::BadModule { path, what } => write!(f, "{path}{what}"),
+            Self::BadNode { path, what } => write!(f, "{path}{what}"),
             Self::Overlap { path, place, owner, other } => {
                 write!(f, "{path} at {place} overlaps ")?;
                 match owner {

@@ -299,6 +299,10 @@ fn read_domain<'a>(
     warnings: &mut Vec<Warning<'a>, MAX_WARNINGS>,
 ) -> Result<DomainSpec<'a>, BootError<'a>> {
     check_names(node, warnings)?;
+    if node.stem() == "hyp" {
+        let what = ": the hypervisor's own lines on the console begin with [hyp]: give the guest another name";
+        return Err(BootError::BadNode { path: node.path, what });
+    }
     let (kernel, ramdisk, bootargs) = read_modules(node, warnings)?;
     Ok(DomainSpec {
         name: node.stem(),
@@ -437,7 +441,7 @@ fn read_modules<'a>(
             Some(Kind::Ramdisk) => &mut ramdisk,
             None if kinds.has("multiboot,module") || kinds.has("multiboot,device-tree") => {
                 let what = ": compatible must name multiboot,kernel or multiboot,ramdisk";
-                return Err(BootError::BadModule { path: child.path, what });
+                return Err(BootError::BadNode { path: child.path, what });
             }
             None => continue,
         };
@@ -446,7 +450,7 @@ fn read_modules<'a>(
         let place = place.ok_or(child.bad("reg", "the module's address and its size, which is not 0"))?;
         if slot.replace(Module { path: child.path, place }).is_some() {
             let what = ": the guest has another module of this kind: remove one";
-            return Err(BootError::BadModule { path: child.path, what });
+            return Err(BootError::BadNode { path: child.path, what });
         }
         if let Some(text) = child.text("bootargs")? {
             bootargs = text;
@@ -454,7 +458,7 @@ fn read_modules<'a>(
         check_module_names(&child, warnings)?;
     }
     let what = " has no kernel: add a module with compatible = \"multiboot,kernel\", \"multiboot,module\"";
-    Ok((kernel.ok_or(BootError::BadModule { path: node.path, what })?, ramdisk, bootargs))
+    Ok((kernel.ok_or(BootError::BadNode { path: node.path, what })?, ramdisk, bootargs))
 }
 
 enum Kind {

@@ -260,12 +260,15 @@ impl<'a> Device<'a> {
         Ok(found)
     }
 
-    /// Interrupt `index` of its `interrupts` as a GIC numbers it: cells <type number flags>, type 1 a PPI.
+    /// Interrupt `index` of its `interrupts` as a GIC numbers it: cells <type number flags>, type 0 an SPI, 1 a PPI.
     pub(crate) fn interrupt(&self, index: usize) -> Option<u32> {
-        let cells = self.spot.value("interrupts")?.get(index.checked_mul(12)?..)?.get(..12)?;
-        let kind = number(cells.get(..4)?)?;
-        let first = if kind == 1 { 16 } else { 32 };
-        (number(cells.get(4..8)?)? as u32).checked_add(first).filter(|interrupt| *interrupt < 1020)
+        let cells = self.spot.value("interrupts")?.get(index.checked_mul(12)?..)?;
+        let interrupt = number(cells.get(4..8)?)? as u32;
+        match number(cells.get(..4)?)? {
+            0 if interrupt < 988 => Some(interrupt + 32),
+            1 if interrupt < 16 => Some(interrupt + 16),
+            _ => None,
+        }
     }
 
     /// Finds a device by its path from `root`.

@@ -79,7 +79,7 @@ fn twenty_thousand_damaged_trees() {
     let mut survivors = 0;
     for _ in 0..20_000 {
         let mut blob = good.clone();
-        for _ in 0..=random.below(8) {
+        for _ in 0..=random.below(3) {
             let at = random.below(blob.len());
             match random.below(4) {
                 0 => blob[at] = random.below(256) as u8,

@@ -196,6 +196,10 @@ fn refuses_bad_names() {
     let long = "a-name-of-thirty-two-characters-";
     assert_eq!(refusal(&with_chosen(&guest(long, 0x4900_0000, ""))), why);
     parse(&with_chosen(&guest(&long[1..], 0x4900_0000, ""))).unwrap();
+    assert_eq!(
+        refusal(&with_chosen(&guest("hyp@0", 0x4900_0000, ""))),
+        "/chosen/hyp@0: the hypervisor's own lines on the console begin with [hyp]: give the guest another name"
+    );
     let mut blob = with_chosen(&guest("visible", 0x4900_0000, ""));
     let at = blob.windows(7).position(|bytes| bytes == b"visible").unwrap();
     blob[at] = 0x07;
