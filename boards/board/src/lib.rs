@@ -1,2 +1,33 @@
-//! Not written yet.
+//! What a board is.
+//!
+//! A board is a crate of data: it names the drivers that go into its image. What a device tree tells (addresses,
+//! interrupts, CPUs, memory) is not repeated here. A mistake in the data is an error of the compiler.
 #![no_std]
+
+pub use hyp_arm::board as image;
+pub use hyp_arm::config::{Config, Console};
+
+/// A board's data.
+#[derive(Debug)]
+pub struct Board {
+    /// Its name: the folder's name under `boards/`, as `cargo xtask run --board` takes it.
+    pub name: &'static str,
+    /// Console drivers that its image holds.
+    pub consoles: &'static [Console],
+}
+
+impl Board {
+    /// Checks the data and makes the port's configuration of it; called in a constant, so that a mistake does not build.
+    pub const fn config(self) -> Config {
+        let name = self.name.as_bytes();
+        assert!(!name.is_empty() && name.len() <= 31, "a board's name has 1 to 31 characters");
+        let mut i = 0;
+        while i < name.len() {
+            let fine = name[i].is_ascii_lowercase() || name[i].is_ascii_digit() || name[i] == b'-';
+            assert!(fine, "a board's name is made of a-z, 0-9 and -");
+            i += 1;
+        }
+        assert!(!self.consoles.is_empty(), "a board needs a console driver");
+        Config { name: self.name, consoles: self.consoles }
+    }
+}

@@ -1,2 +1,64 @@
-//! Not written yet.
-#![no_std]
+//! Makuhari on ARMv8: the port to EL2.
+//!
+//! Read it in the order in which a machine lives. `boot.s` takes over from the loader, [`init`] builds everything from
+//! the device tree and never runs again, and then each CPU stands in the core's loop, which calls [`arch`]: load a vCPU
+//! ([`vcpu`]), run it ([`run`]), hear why it stopped. What a guest may touch is in [`stage2`]; what it believes to be its
+//! interrupt controller, its clock and its firmware is in [`vgic`], [`vtimer`] and [`psci`].
+//!
+//! Parts that only compute build on any host and are tested there; the others exist on AArch64 only.
+#![cfg_attr(not(test), no_std)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
+
+pub mod psci;
+pub mod stage2;
+pub mod syndrome;
+pub mod vgic;
+
+#[cfg(target_arch = "aarch64")]
+mod el2 {
+    core::arch::global_asm!(include_str!("boot.s"));
+    core::arch::global_asm!(include_str!("vectors.s"));
+}
+
+#[cfg(target_arch = "aarch64")]
+pub mod arch;
+#[cfg(target_arch = "aarch64")]
+pub mod config;
+#[cfg(target_arch = "aarch64")]
+mod console;
+#[cfg(target_arch = "aarch64")]
+pub mod domain;
+#[cfg(target_arch = "aarch64")]
+mod fault;
+#[cfg(target_arch = "aarch64")]
+mod firmware;
+#[cfg(target_arch = "aarch64")]
+mod float;
+#[cfg(target_arch = "aarch64")]
+mod guest_memory;
+#[cfg(target_arch = "aarch64")]
+mod init;
+#[cfg(target_arch = "aarch64")]
+mod interrupts;
+#[cfg(target_arch = "aarch64")]
+mod layout;
+#[cfg(target_arch = "aarch64")]
+mod lock;
+#[cfg(target_arch = "aarch64")]
+mod mmu;
+#[cfg(target_arch = "aarch64")]
+mod percpu;
+#[cfg(target_arch = "aarch64")]
+mod pool;
+#[cfg(target_arch = "aarch64")]
+mod registers;
+#[cfg(target_arch = "aarch64")]
+mod run;
+#[cfg(target_arch = "aarch64")]
+mod system_register;
+#[cfg(target_arch = "aarch64")]
+mod tlb;
+#[cfg(target_arch = "aarch64")]
+pub mod vcpu;
+#[cfg(target_arch = "aarch64")]
+mod vtimer;

@@ -1,0 +1,166 @@
+//! The port, as the core sees it.
+
+use core::sync::atomic::Ordering;
+
+use hyp_core::arch::{Arch, BadAddress, CpuId, CpuOnResult, Exit, Interrupt, Page};
+use hyp_core::domain::DomainId;
+use hyp_core::report::Report;
+use hyp_core::stats::ExitCounts;
+use hyp_core::time::Nanos;
+use hyp_dev::timer::Clock;
+use hyp_log::Shown;
+use smccc::psci;
+use spin::Once;
+
+use crate::domain::ArmDomain;
+use crate::lock::Relax;
+use crate::run::Turn;
+use crate::vcpu::ArmVcpu;
+use crate::{firmware, guest_memory, interrupts, percpu};
+
+/// ARMv8-A at EL2.
+pub struct Arm {
+    clock: Once<Clock>,
+}
+
+/// A clock for the time before [`Arm::init`], in which nobody asks for the time. The rate is QEMU's.
+const NO_CLOCK: &Clock = match &Clock::new(62_500_000) {
+    Some(clock) => clock,
+    None => unreachable!(),
+};
+
+impl Arm {
+    /// A machine whose clock is not known yet.
+    pub const fn new() -> Self {
+        Self { clock: Once::new() }
+    }
+
+    /// Notes the machine's clock.
+    pub fn init(&self, clock: Clock) {
+        self.clock.call_once(|| clock);
+    }
+
+    /// The machine's clock.
+    pub fn clock(&self) -> &Clock {
+        self.clock.get().unwrap_or(NO_CLOCK)
+    }
+}
+
+impl Default for Arm {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Arch for Arm {
+    type Relax = Relax;
+    type Vcpu = ArmVcpu;
+    type Domain = ArmDomain;
+
+    fn now(&self) -> Nanos {
+        self.clock().now()
+    }
+
+    fn set_timer(&self, at: Option<Nanos>) {
+        self.clock().set_alarm(at);
+    }
+
+    fn kick(&self, cpu: CpuId) {
+        interrupts::kick(percpu::of(cpu).affinity.load(Ordering::Relaxed));
+    }
+
+    fn idle(&self) -> Interrupt {
+        if !hyp_log::pump() {
+            aarch64_cpu::asm::wfi();
+        }
+        interrupts::idle(self.clock())
+    }
+
+    fn machine_off(&self, restart: bool) {
+        hyp_log::flush();
+        if restart { firmware::system_reset() } else { firmware::system_off() }
+    }
+
+    fn load(&self, domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
+        vcpu.load(domain, index);
+    }
+
+    fn save(&self, domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
+        vcpu.save(domain, index);
+    }
+
+    fn run(&self, domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, counts: &mut ExitCounts) -> Exit {
+        Turn { domain, vcpu, index, counts, clock: self.clock() }.run()
+    }
+
+    fn set_result(&self, vcpu: &mut ArmVcpu, value: u64) {
+        vcpu.registers.set(0, value);
+    }
+
+    fn cpu_on_result(&self, vcpu: &mut ArmVcpu, question: &Exit, result: CpuOnResult) {
+        use psci::error::{ALREADY_ON, INVALID_PARAMETERS};
+        let value = match (question, result) {
+            (Exit::AffinityInfo { .. }, CpuOnResult::Done | CpuOnResult::AlreadyOn) => 0,
+            (Exit::AffinityInfo { .. }, CpuOnResult::AlreadyOff) => 1,
+            (_, CpuOnResult::Done) => 0,
+            (_, CpuOnResult::AlreadyOn) => ALREADY_ON,
+            (_, CpuOnResult::AlreadyOff | CpuOnResult::NoSuchVcpu) => INVALID_PARAMETERS,
+        };
+        vcpu.registers.set(0, i64::from(value) as u64);
+    }
+
+    fn repeat_hypercall(&self, vcpu: &mut ArmVcpu) {
+        vcpu.registers.pc = vcpu.registers.pc.wrapping_sub(4);
+    }
+
+    fn reset_vcpu(&self, _domain: &ArmDomain, vcpu: &mut ArmVcpu, _index: u8, entry: u64, argument: u64) {
+        vcpu.reset(entry, argument);
+    }
+
+    fn timer_deadline(&self, vcpu: &ArmVcpu) -> Option<Nanos> {
+        vcpu.timer.deadline(vcpu.clock_offset, self.clock())
+    }
+
+    fn set_event_line(&self, domain: &ArmDomain, _vcpu: &mut ArmVcpu, index: u8, level: bool) {
+        interrupts::set_event_line(domain, index, level);
+    }
+
+    fn has_interrupt(&self, domain: &ArmDomain, vcpu: &ArmVcpu, index: u8) -> bool {
+        interrupts::any_deliverable(domain, vcpu, index)
+    }
+
+    fn read_guest(&self, domain: &ArmDomain, _vcpu: &ArmVcpu, from: u64, to: &mut [u8]) -> Result<(), BadAddress> {
+        guest_memory::read(domain, from, to)
+    }
+
+    fn write_guest(&self, domain: &ArmDomain, _vcpu: &ArmVcpu, to: u64, from: &[u8]) -> Result<(), BadAddress> {
+        guest_memory::write(domain, to, from)
+    }
+
+    fn shared_info<'d>(&self, domain: &'d ArmDomain) -> &'d Page {
+        domain.shared_info
+    }
+
+    fn map_shared_info(&self, domain: &ArmDomain, frame: u64) -> Result<(), BadAddress> {
+        domain.map_shared_info(frame)
+    }
+
+    fn guest_page<'d>(&self, domain: &'d ArmDomain, frame: u64) -> Result<&'d Page, BadAddress> {
+        domain.page(frame)
+    }
+
+    fn reset_domain(&self, domain: &ArmDomain, step: u32) -> Option<(u64, u64)> {
+        domain.reset(step)
+    }
+
+    fn console_write(&self, domain: DomainId, bytes: &[u8]) -> usize {
+        let taken = hyp_log::write_guest(domain.index(), bytes);
+        hyp_log::pump();
+        taken
+    }
+
+    fn report(&self, report: Report<'_>) {
+        hyp_log::event!("{}", Shown(&report));
+        hyp_log::pump();
+    }
+}

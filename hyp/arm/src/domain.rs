@@ -1,0 +1,149 @@
+//! What a domain is on this port: its memory, its second stage, its interrupt controller, and the images it starts from.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use aarch64_cpu::registers::{VTTBR_EL2, Writeable};
+use heapless::Vec;
+use hyp_boot::plan::GuestMemory;
+use hyp_core::arch::{BadAddress, Page, VcpuMask};
+use hyp_dev::timer;
+
+use crate::lock::Lock;
+use crate::guest_memory;
+use crate::layout::{self, DIRECT_MAP, PAGE_SIZE};
+use crate::stage2::Stage2;
+use crate::tlb;
+use crate::vgic::Vgic;
+
+/// Bytes copied in one step of a domain's reset, so that a reset never holds a CPU for long.
+const RESET_STEP: u64 = 64 * 1024;
+
+/// A piece of memory that a start or restart of a domain copies into it.
+#[derive(Clone, Copy)]
+pub struct Image {
+    /// Where the pristine copy lies, physical.
+    pub from: u64,
+    /// Where the guest finds it, guest-physical.
+    pub to: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// One domain.
+pub struct ArmDomain {
+    /// How many vCPUs it has.
+    pub vcpus: u8,
+    /// VTTBR_EL2: root table and VMID.
+    pub vttbr: u64,
+    /// The second-stage tables.
+    pub stage2: Lock<Stage2>,
+    /// The interrupt controller that the guest sees.
+    pub vgic: Lock<Vgic>,
+    /// vCPUs whose list registers no longer say what `vgic` says.
+    pub stale: AtomicU32,
+    /// Ticks between the machine's counter and the domain's.
+    pub clock_offset: AtomicU64,
+    /// The guest's RAM.
+    pub memory: GuestMemory,
+    /// The shared-info page.
+    pub shared_info: &'static Page,
+    /// Where the guest has mapped it, as a guest frame plus 1; 0 is nowhere.
+    pub shared_info_frame: AtomicU64,
+    /// What it starts from: kernel, device tree, ramdisk.
+    pub images: Vec<Image, 3>,
+    /// Guest-physical entry point and device tree.
+    pub start: (u64, u64),
+}
+
+impl ArmDomain {
+    /// The physical address itself if it belongs to this domain, `None` if it is somebody else's.
+    pub fn owned(&self, pa: u64) -> Option<u64> {
+        let mine = |start: u64, size: u64| pa >= start && pa - start < size;
+        let ram = self.memory.extents.iter().any(|extent| mine(extent.host, extent.size));
+        (ram || mine(self.shared_info_pa(), PAGE_SIZE)).then_some(pa)
+    }
+
+    /// A page of the guest's RAM.
+    pub fn page(&self, frame: u64) -> Result<&Page, BadAddress> {
+        let ipa = frame.checked_mul(PAGE_SIZE).ok_or(BadAddress)?;
+        let (pa, left) = self.memory.host(ipa).ok_or(BadAddress)?;
+        if left < PAGE_SIZE {
+            return Err(BadAddress);
+        }
+        // SAFETY: the page lies in this domain's RAM, which stays mapped in the direct map for good; any bytes are
+        // valid words, and all accesses through the reference are atomic.
+        Ok(unsafe { &*((pa + DIRECT_MAP) as *const Page) })
+    }
+
+    fn shared_info_pa(&self) -> u64 {
+        layout::image_pa(self.shared_info.as_ptr() as u64)
+    }
+
+    /// Maps the shared-info page at a guest frame instead of what is there; where it was before, the guest finds its
+    /// own memory again or nothing.
+    pub fn map_shared_info(&self, frame: u64) -> Result<(), BadAddress> {
+        let ipa = frame.checked_mul(PAGE_SIZE).ok_or(BadAddress)?;
+        self.stage2.lock().map_page(ipa, self.shared_info_pa()).map_err(|_| BadAddress)?;
+        let before = self.shared_info_frame.swap(frame + 1, Ordering::Relaxed);
+        tlb::invalidate_guest_page(ipa);
+        if before != 0 && before != frame + 1 {
+            self.restore(before - 1)?;
+            tlb::invalidate_guest_page((before - 1) * PAGE_SIZE);
+        }
+        Ok(())
+    }
+
+    /// Gives a guest frame back what it had at the start.
+    fn restore(&self, frame: u64) -> Result<(), BadAddress> {
+        let ipa = frame * PAGE_SIZE;
+        let mut stage2 = self.stage2.lock();
+        match self.memory.host(ipa) {
+            Some((pa, _)) => stage2.map_page(ipa, pa).map_err(|_| BadAddress)?,
+            None => stage2.unmap_page(ipa).map_err(|_| BadAddress)?,
+        }
+        Ok(())
+    }
+
+    /// Marks vCPUs whose list registers must be made anew.
+    pub fn mark_stale(&self, vcpus: VcpuMask) {
+        self.stale.fetch_or(vcpus, Ordering::Release);
+    }
+
+    /// Takes a step of the reset. Step 0 is everything but the copying. `None` while there is more to do.
+    pub fn reset(&self, step: u32) -> Option<(u64, u64)> {
+        if step == 0 {
+            self.vgic.lock().reset();
+            self.stale.store(0, Ordering::Relaxed);
+            let before = self.shared_info_frame.swap(0, Ordering::Relaxed);
+            if before != 0 {
+                // The mapping was there, so its tables are, and giving it back cannot fail.
+                let _ = self.restore(before - 1);
+                VTTBR_EL2.set(self.vttbr);
+                tlb::invalidate_guest();
+            }
+            self.clock_offset.store(timer::counter(), Ordering::Relaxed);
+        }
+        let mut skip = u64::from(step) * RESET_STEP;
+        for image in &self.images {
+            if skip < image.size {
+                self.copy(image, skip);
+                return None;
+            }
+            skip -= image.size.next_multiple_of(RESET_STEP);
+        }
+        Some(self.start)
+    }
+
+    /// Copies one step's worth of an image, piece by piece where the guest's memory is in pieces.
+    fn copy(&self, image: &Image, skip: u64) {
+        let mut at = skip;
+        let end = image.size.min(skip + RESET_STEP);
+        while at < end {
+            // The boot plan put every image into the guest's memory.
+            let Some((pa, left)) = self.memory.host(image.to + at) else { return };
+            let size = left.min(end - at);
+            guest_memory::load(image.from + at, pa, size);
+            at += size;
+        }
+    }
+}

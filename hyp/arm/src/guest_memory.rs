@@ -1,0 +1,102 @@
+//! Reading and writing a guest's memory by the addresses that it passes in hypercalls.
+//!
+//! An address is an allegation. The processor translates it through the guest's own tables and our second stage with
+//! the guest's rights; what comes out must lie in memory that we gave to this very domain. Only then it is touched.
+
+use core::arch::asm;
+use core::ptr;
+
+use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::{PAR_EL1, Readable, Writeable};
+use hyp_core::arch::BadAddress;
+use hyp_dev::sysreg;
+
+use crate::domain::ArmDomain;
+use crate::layout::{self, PAGE_SIZE};
+
+/// PAR_EL1.F: the translation failed.
+const FAILED: u64 = 1;
+const PAR_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// What is going to be done with the memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Intent {
+    Read,
+    Write,
+}
+
+/// Translates a virtual address of the loaded vCPU at EL1 through both stages.
+fn translate(address: u64, intent: Intent) -> Result<u64, BadAddress> {
+    let guests = PAR_EL1.get();
+    match intent {
+        // SAFETY: an address translation changes nothing but PAR_EL1, which is put back below.
+        Intent::Read => unsafe { asm!("at s12e1r, {}", in(reg) address, options(nostack, preserves_flags)) },
+        // SAFETY: as above.
+        Intent::Write => unsafe { asm!("at s12e1w, {}", in(reg) address, options(nostack, preserves_flags)) },
+    }
+    barrier::isb(barrier::SY);
+    let result = PAR_EL1.get();
+    PAR_EL1.set(guests);
+    if result & FAILED != 0 { Err(BadAddress) } else { Ok(result & PAR_ADDRESS | address & (PAGE_SIZE - 1)) }
+}
+
+/// Calls `copy` with the hypervisor's address, the offset so far and the length of each piece that lies in one page. The
+/// whole range is checked before the first call.
+fn each_piece(
+    domain: &ArmDomain,
+    address: u64,
+    length: usize,
+    intent: Intent,
+    mut copy: impl FnMut(u64, usize, usize),
+) -> Result<(), BadAddress> {
+    if length as u64 > PAGE_SIZE || address.checked_add(length as u64).is_none() {
+        return Err(BadAddress);
+    }
+    // At most one page long, so at most two pages are touched.
+    let first = length.min((PAGE_SIZE - address % PAGE_SIZE) as usize);
+    let place = |from: u64| translate(from, intent).and_then(|pa| domain.owned(pa).ok_or(BadAddress));
+    let start = if length == 0 { return Ok(()) } else { place(address)? };
+    if first < length {
+        let rest = place(address + first as u64)?;
+        copy(layout::va(start), 0, first);
+        copy(layout::va(rest), first, length - first);
+    } else {
+        copy(layout::va(start), 0, length);
+    }
+    Ok(())
+}
+
+/// Copies at most a page out of the loaded vCPU's address space.
+pub fn read(domain: &ArmDomain, from: u64, to: &mut [u8]) -> Result<(), BadAddress> {
+    let (length, to) = (to.len(), to.as_mut_ptr());
+    each_piece(domain, from, length, Intent::Read, |va, offset, size| {
+        // SAFETY: `va` is RAM of this domain, mapped and inside one page for `size` bytes; `to` has room for
+        // `offset + size <= length` bytes. A guest that changes the bytes meanwhile changes only what it passed.
+        unsafe { ptr::copy_nonoverlapping(va as *const u8, to.wrapping_add(offset), size) }
+    })
+}
+
+/// Copies at most a page into the loaded vCPU's address space.
+pub fn write(domain: &ArmDomain, to: u64, from: &[u8]) -> Result<(), BadAddress> {
+    let (length, from) = (from.len(), from.as_ptr());
+    each_piece(domain, to, length, Intent::Write, |va, offset, size| {
+        // SAFETY: as in `read`, with the directions changed.
+        unsafe { ptr::copy_nonoverlapping(from.wrapping_add(offset), va as *mut u8, size) }
+    })
+}
+
+/// Copies between physical ranges of RAM, and makes the result visible to a guest whose caches are still off.
+/// Both ranges lie in mapped RAM and do not overlap.
+pub fn load(from: u64, to: u64, size: u64) {
+    let (from, to) = (layout::va(from), layout::va(to));
+    // SAFETY: the caller took both ranges from the boot plan, which gave them to one module and to one domain that
+    // does not run.
+    unsafe { ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, size as usize) };
+    let line = 4 << (sysreg::read_ctr_el0() >> 16 & 0xf);
+    for at in ((to & !(line - 1))..to + size).step_by(line as usize) {
+        // SAFETY: cleaning a line of mapped RAM by address is always allowed.
+        unsafe { asm!("dc cvac, {}", in(reg) at, options(nostack, preserves_flags)) };
+    }
+    // SAFETY: barriers and instruction cache invalidation have no other effect.
+    unsafe { asm!("dsb sy", "ic ialluis", "dsb ish", "isb", options(nostack, preserves_flags)) };
+}

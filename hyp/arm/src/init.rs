@@ -1,0 +1,309 @@
+//! Boot: from the device tree to running guests, top to bottom, once.
+
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use aarch64_cpu::registers::{MPIDR_EL1, Readable};
+use heapless::Vec;
+use hyp_boot::guest_tree::{GuestTree, VirtualGic};
+use hyp_boot::image::{HEADER_BYTES, Layout};
+use hyp_boot::machine::{self, Machine};
+use hyp_boot::manifest::{DomainSpec, EndAction, LogFormat, Manifest};
+use hyp_boot::plan::{GuestMemory, Plan};
+use hyp_boot::{Region, blob_size};
+use hyp_core::arch::CpuId;
+use hyp_core::domain::{self, DomainConfig, EndActions};
+use hyp_core::hypervisor::Hypervisor;
+use hyp_core::limits::MAX_CPUS;
+use hyp_core::policy::Rights;
+use hyp_dev::gic::Gic;
+use hyp_dev::gicv3::GicV3;
+use hyp_dev::timer::Clock;
+use hyp_log::Shown;
+use spin::Once;
+
+use crate::arch::Arm;
+use crate::domain::{ArmDomain, Image};
+use crate::firmware::Conduit;
+use crate::layout::{self, PAGE_SIZE};
+use crate::lock::Lock;
+use crate::pool::PoolEmpty;
+use crate::stage2::{Stage2, tables_for};
+use crate::vcpu::{self, ArmVcpu};
+use crate::vgic::Vgic;
+use crate::vtimer::VIRTUAL_TIMER;
+use crate::{config, console, firmware, interrupts, mmu, percpu, pool};
+
+/// Bits of MPIDR_EL1 that are no affinity.
+const MPIDR_AFFINITY: u64 = 0xff_00ff_ffff;
+/// The largest device tree that boot.s maps wherever it lies.
+const LARGEST_TREE: u64 = 2 << 20;
+const STACK_PAGES: u64 = 4;
+/// Context switches that each CPU remembers: 512 a page.
+const TRACE_PAGES: u64 = 8;
+
+static HYPERVISOR: Hypervisor<Arm> = Hypervisor::new(Arm::new());
+/// Where each CPU but the first finds its stack; read by boot.s.
+#[unsafe(no_mangle)]
+static SECONDARY_STACKS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+/// Where each CPU writes down whom it runs.
+static TRACES: [Once<&'static [AtomicU64]>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
+/// CPUs that have come up.
+static CPUS_UP: AtomicU8 = AtomicU8::new(0);
+
+/// Says why there is nothing to run, and switches the machine off.
+fn give_up(why: &dyn core::fmt::Display) -> ! {
+    hyp_log::error!("{}", Shown(why));
+    hyp_log::flush();
+    firmware::system_off()
+}
+
+/// Unwraps what boot cannot go on without.
+trait OrGiveUp<T> {
+    fn or_give_up(self) -> T;
+}
+
+impl<T, E: core::fmt::Display> OrGiveUp<T> for Result<T, E> {
+    fn or_give_up(self) -> T {
+        self.unwrap_or_else(|why| give_up(&why))
+    }
+}
+
+/// Called by boot.s on the first CPU with the MMU on: `tree` and `loaded_at` are physical addresses, `tables` the bytes of
+/// first-stage tables in use.
+#[unsafe(no_mangle)]
+extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
+    layout::set_loaded_at(loaded_at);
+    mmu::init(tables);
+    percpu::init(0, MPIDR_EL1.get() & MPIDR_AFFINITY);
+    if let Some(clock) = Clock::of_machine() {
+        HYPERVISOR.arch().init(clock);
+    }
+    let blob = device_tree(tree);
+    let (uart, conduit) = Machine::last_words(blob);
+    firmware::init(conduit.map(|conduit| match conduit {
+        machine::Conduit::Hvc => Conduit::Hvc,
+        machine::Conduit::Smc => Conduit::Smc,
+    }));
+    console::init(uart.as_ref(), now_ns);
+    let machine = Machine::parse(blob).or_give_up();
+    let tree = Region { start: tree, size: blob.len() as u64 };
+    let manifest = Manifest::parse(blob, &machine, layout::image_block(), tree).or_give_up();
+    if manifest.options.log != Some(LogFormat::Plain) {
+        hyp_log::set_format(hyp_log::Format::Defmt);
+    }
+    for warning in manifest.warnings.iter() {
+        hyp_log::warn!("{}", Shown(warning));
+    }
+    let plan = Plan::make(&machine, &manifest, layout::image_block(), tree, 0).or_give_up();
+    machine.ram.iter().try_for_each(|ram| mmu::map_ram(*ram)).or_give_up();
+    init_interrupts(&machine);
+    vcpu::init_cpu();
+    give_trace(0);
+    let cpus = start_cpus(&machine);
+    HYPERVISOR.set_cpus(cpus);
+    hyp_log::info!("Makuhari {} on {}, {} CPU(s)", env!("CARGO_PKG_VERSION"), config::board().name, cpus);
+    let mut starts: Vec<(domain::DomainId, u64, u64), { hyp_core::limits::MAX_DOMAINS }> = Vec::new();
+    for (spec, memory) in manifest.domains.iter().zip(&plan.guests) {
+        // Cannot fail: as many as the manifest has room for.
+        let _ = starts.push(add_domain(spec, memory));
+    }
+    hyp_log::event!(
+        "@boot cpus={} image_bytes={} ram_bytes={} entered_ns={}",
+        cpus,
+        layout::file_bytes(),
+        pool::hypervisor_bytes(),
+        now_ns()
+    );
+    for (id, entry, argument) in starts {
+        HYPERVISOR.start(id, entry, argument).or_give_up();
+    }
+    run(0)
+}
+
+/// Called by boot.s on every other CPU.
+#[unsafe(no_mangle)]
+extern "C" fn secondary_main(cpu: u64) -> ! {
+    percpu::init(cpu as CpuId, MPIDR_EL1.get() & MPIDR_AFFINITY);
+    interrupts::init_cpu().or_give_up();
+    vcpu::init_cpu();
+    CPUS_UP.fetch_add(1, Ordering::Release);
+    run(cpu as CpuId)
+}
+
+/// Sets memory aside for a CPU's trace.
+fn give_trace(cpu: CpuId) {
+    let trace = pool::take(TRACE_PAGES).or_give_up();
+    if let Some(slot) = TRACES.get(usize::from(cpu)) {
+        slot.call_once(|| trace.as_flattened());
+    }
+}
+
+fn run(cpu: CpuId) -> ! {
+    let trace = TRACES.get(usize::from(cpu)).and_then(Once::get).copied().unwrap_or(&[]);
+    let mut cpu = HYPERVISOR.cpu(cpu, trace);
+    HYPERVISOR.run_cpu(&mut cpu);
+    firmware::system_off()
+}
+
+fn now_ns() -> u64 {
+    HYPERVISOR.arch().clock().now()
+}
+
+/// The loader's tree, where boot.s has mapped it.
+fn device_tree(tree: u64) -> &'static [u8] {
+    const HEAD: usize = 40;
+    let va = layout::va(tree);
+    // SAFETY: boot.s mapped 4 MiB around the address for reading, and nobody writes there.
+    let head = unsafe { core::slice::from_raw_parts(va as *const u8, HEAD) };
+    let size = blob_size(head).unwrap_or(0).min(LARGEST_TREE as usize);
+    // SAFETY: as above; the tree ends at most 2 MiB behind its start, inside what is mapped.
+    unsafe { core::slice::from_raw_parts(va as *const u8, size) }
+}
+
+fn init_interrupts(machine: &Machine<'_>) {
+    let machine::Gic::V3(gic) = &machine.gic else {
+        give_up(&"the interrupt controller is a GICv2, which this version does not drive: use a machine with a GICv3")
+    };
+    let map = |region: &Region| mmu::map_device(*region).or_give_up() as usize;
+    let distributor = map(&gic.distributor);
+    let redistributors = gic.redistributors.first().map_or(0, map);
+    // SAFETY: both have just been mapped, for good, and nothing else drives them.
+    let driver = unsafe { GicV3::new(distributor, redistributors) };
+    let driver = driver.unwrap_or_else(|| give_up(&"the interrupt controller's registers are not aligned to 64 KiB"));
+    interrupts::init(Gic::V3(driver), machine.timer.hypervisor, gic.maintenance);
+    interrupts::init_cpu().or_give_up();
+}
+
+/// Starts every other CPU of the tree and waits until it is up; returns how many there are.
+fn start_cpus(machine: &Machine<'_>) -> u8 {
+    /// Longest that firmware may take for one CPU, nanoseconds.
+    const PATIENCE: u64 = 1_000_000_000;
+    if machine.cpus_left_out != 0 {
+        hyp_log::warn!("{} CPU(s) are left out: {} is the most", machine.cpus_left_out, MAX_CPUS as u64);
+    }
+    let own = percpu::this().affinity.load(Ordering::Relaxed);
+    let mut up = 1;
+    for affinity in machine.cpus.iter().filter(|affinity| **affinity != own) {
+        let stack = pool::take_stack(STACK_PAGES).or_give_up();
+        give_trace(up);
+        let Some(slot) = SECONDARY_STACKS.get(usize::from(up)) else { break };
+        slot.store(stack, Ordering::Release);
+        if let Err(why) = firmware::cpu_on(*affinity, layout::secondary_entry_pa(), u64::from(up)) {
+            hyp_log::warn!("CPU {:#x} does not start: {}", *affinity, Shown(&why));
+            continue;
+        }
+        let deadline = now_ns() + PATIENCE;
+        while CPUS_UP.load(Ordering::Acquire) < up {
+            if now_ns() > deadline {
+                give_up(&"a CPU that firmware says it has started does not come up");
+            }
+            core::hint::spin_loop();
+            <crate::lock::Relax as spin::RelaxStrategy>::relax();
+        }
+        up += 1;
+    }
+    up
+}
+
+/// Builds one domain; returns what to start it with.
+fn add_domain(spec: &DomainSpec<'_>, memory: &GuestMemory) -> (domain::DomainId, u64, u64) {
+    let arm = build(spec, memory);
+    let mut step = 0;
+    let (entry, argument) = loop {
+        match arm.reset(step) {
+            Some(start) => break start,
+            None => step += 1,
+        }
+    };
+    let config = DomainConfig {
+        name: spec.name,
+        vcpus: spec.cpus,
+        affinity: spec.affinity,
+        weight: spec.weight,
+        actions: EndActions {
+            poweroff: action(spec.on_poweroff),
+            reboot: action(spec.on_reboot),
+            crash: action(spec.on_crash),
+        },
+        rights: Rights::from_bits_truncate(spec.allow.bits()),
+        peers: u32::from(spec.peers),
+    };
+    static VCPUS: AtomicU64 = AtomicU64::new(0);
+    let vcpu = |index| ArmVcpu::new(VCPUS.fetch_add(1, Ordering::Relaxed), index);
+    let id = HYPERVISOR.add_domain(&config, arm, vcpu).or_give_up();
+    hyp_log::name_domain(id.index(), spec.name);
+    (id, entry, argument)
+}
+
+fn action(action: EndAction) -> domain::EndAction {
+    match action {
+        EndAction::Destroy => domain::EndAction::Destroy,
+        EndAction::Restart => domain::EndAction::Restart,
+        EndAction::MachineOff => domain::EndAction::MachineOff,
+    }
+}
+
+/// Gives a domain its memory, its tables and the images it starts from.
+fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
+    static VMIDS: AtomicU64 = AtomicU64::new(1);
+    let tables = pool::take(tables_for(&memory.extents)).or_give_up();
+    let mut stage2 = Stage2::new(tables);
+    memory.extents.iter().try_for_each(|extent| stage2.map_ram(extent)).or_give_up();
+    let banks = memory.banks();
+    let first = banks.first().copied().unwrap_or_default();
+    let layout = Layout::make(spec, module_head(spec.kernel.place), first).or_give_up();
+    let tree = guest_tree(spec, &banks, layout.ramdisk).or_give_up();
+    let mut images = Vec::new();
+    let mut add = |from: u64, to: u64, size: u64| drop(images.push(Image { from, to, size }));
+    add(spec.kernel.place.start, layout.kernel.start, spec.kernel.place.size);
+    add(tree.start, layout.tree.start, tree.size);
+    if let (Some(module), Some(place)) = (&spec.ramdisk, layout.ramdisk) {
+        add(module.place.start, place.start, module.place.size);
+    }
+    let mut vgic = Vgic::new(spec.cpus);
+    vgic.set_quiet(interrupts::EVENT_CHANNEL);
+    vgic.map_hardware(VIRTUAL_TIMER);
+    let shared_info = pool::take(1).or_give_up();
+    ArmDomain {
+        vcpus: spec.cpus,
+        vttbr: stage2.root() | VMIDS.fetch_add(1, Ordering::Relaxed) << 48,
+        stage2: Lock::new(stage2),
+        vgic: Lock::new(vgic),
+        stale: 0.into(),
+        clock_offset: 0.into(),
+        memory: memory.clone(),
+        shared_info: shared_info.first().unwrap_or_else(|| give_up(&PoolEmpty)),
+        shared_info_frame: 0.into(),
+        images,
+        start: (layout.entry, layout.tree.start),
+    }
+}
+
+/// The first bytes of a kernel.
+fn module_head(place: Region) -> &'static [u8] {
+    let size = place.size.min(HEADER_BYTES as u64) as usize;
+    // SAFETY: the manifest has checked that the module lies in RAM, which is mapped, and in nobody else's range.
+    unsafe { core::slice::from_raw_parts(layout::va(place.start) as *const u8, size) }
+}
+
+/// Writes the guest's device tree into pages of the pool, where it stays for restarts; returns where, physical.
+fn guest_tree(spec: &DomainSpec<'_>, banks: &[Region], ramdisk: Option<Region>) -> Result<Region, PoolEmpty> {
+    const PAGES: u64 = 1;
+    let words = pool::take_words(PAGES)?;
+    let start = layout::image_pa(words.as_ptr() as u64);
+    // SAFETY: the words are this function's alone and any byte is a valid byte.
+    let bytes = unsafe {
+        core::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), (PAGES * PAGE_SIZE) as usize)
+    };
+    let tree = GuestTree {
+        banks,
+        cpus: spec.cpus,
+        gic: VirtualGic::V3,
+        bootargs: spec.bootargs,
+        ramdisk,
+        vpl011: false,
+        enhanced: spec.enhanced,
+    };
+    let size = tree.write(bytes).map_err(|_| PoolEmpty)?;
+    Ok(Region { start, size: size as u64 })
+}

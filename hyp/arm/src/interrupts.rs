@@ -1,0 +1,215 @@
+//! Physical interrupts as EL2 takes them, and virtual ones on their way into list registers.
+//!
+//! List registers stay in the hardware over exits. They are read back and made anew only when the domain's interrupt
+//! controller marked the vCPU *stale*; an exit that has nothing to do with interrupts touches nothing here.
+
+use core::sync::atomic::Ordering;
+
+use hyp_core::arch::{Exit, Interrupt};
+use hyp_dev::gic::{Acknowledged, Gic};
+use hyp_dev::sysreg;
+use spin::Once;
+
+use crate::domain::ArmDomain;
+use crate::percpu;
+use crate::vcpu::ArmVcpu;
+use crate::vgic::ListRegisters;
+use crate::vtimer::{self, VIRTUAL_TIMER};
+
+/// The SGI by which one CPU calls another.
+pub const KICK: u32 = 1;
+/// INTID of the event channels' interrupt (PPI 15).
+pub const EVENT_CHANNEL: u32 = 31;
+/// ICH_HCR_EL2.En.
+const VIRTUAL_INTERFACE_ON: u64 = 1;
+/// ICH_LR<n>_EL2: pending.
+const LIST_PENDING: u64 = 1 << 62;
+
+static GIC: Once<Gic> = Once::new();
+static OWN_TIMER: Once<(u32, u32)> = Once::new();
+
+/// Notes the machine's interrupt controller and brings it to a known state. `timer` and `maintenance` are the INTIDs of
+/// EL2's own interrupts.
+pub fn init(gic: Gic, timer: u32, maintenance: u32) {
+    gic.init();
+    GIC.call_once(|| gic);
+    OWN_TIMER.call_once(|| (timer, maintenance));
+}
+
+/// Brings this CPU's part to a known state and enables what EL2 takes.
+pub fn init_cpu() -> Result<(), hyp_dev::gic::GicError> {
+    let (Some(gic), Some((timer, maintenance))) = (GIC.get(), OWN_TIMER.get()) else { return Ok(()) };
+    gic.init_cpu()?;
+    let private = gic.private_interrupts()?;
+    percpu::this().private_interrupts.call_once(|| private);
+    [KICK, *timer, *maintenance, VIRTUAL_TIMER].into_iter().try_for_each(|intid| gic.enable(intid, true))
+}
+
+/// Makes another CPU leave its guest or its idle state.
+pub fn kick(affinity: u64) {
+    if let Some(gic) = GIC.get() {
+        // Fails only for an SGI number above 15.
+        let _ = gic.send_sgi(affinity, KICK);
+    }
+}
+
+/// Takes what is pending while no vCPU is loaded.
+pub fn idle(clock: &hyp_dev::timer::Clock) -> Interrupt {
+    let mut result = Interrupt::Other;
+    while let Some((gic, interrupt)) = acknowledge() {
+        result = own(gic, interrupt, clock);
+        gic.end(interrupt);
+    }
+    result
+}
+
+fn acknowledge() -> Option<(&'static Gic, Acknowledged)> {
+    let gic = GIC.get()?;
+    gic.acknowledge().map(|interrupt| (gic, interrupt))
+}
+
+/// What one of EL2's own interrupts means.
+fn own(gic: &Gic, interrupt: Acknowledged, clock: &hyp_dev::timer::Clock) -> Interrupt {
+    let (timer, maintenance) = OWN_TIMER.get().copied().unwrap_or_default();
+    match interrupt.intid() {
+        intid if intid == timer => {
+            clock.set_alarm(None);
+            Interrupt::Timer
+        }
+        KICK => Interrupt::Kick,
+        intid if intid == maintenance => Interrupt::Other,
+        // Nobody here drives the device that raised it; silence it for good.
+        intid => {
+            let _ = gic.enable(intid, false);
+            Interrupt::Other
+        }
+    }
+}
+
+/// Takes an interrupt that came while a vCPU ran. `None`: it was the vCPU's own, or housekeeping.
+pub fn take(domain: &ArmDomain, index: u8, clock: &hyp_dev::timer::Clock) -> Option<Exit> {
+    let (gic, interrupt) = acknowledge()?;
+    if interrupt.intid() == VIRTUAL_TIMER {
+        // It stays active until the guest deactivates it through its list register.
+        gic.drop_priority(interrupt);
+        let stale = domain.vgic.lock().set_line(index, VIRTUAL_TIMER, true);
+        domain.mark_stale(stale);
+        return None;
+    }
+    let what = own(gic, interrupt, clock);
+    if what == Interrupt::Other {
+        // A maintenance interrupt: the list registers want to be made anew.
+        domain.mark_stale(1 << index);
+    }
+    gic.end(interrupt);
+    (what != Interrupt::Other).then_some(Exit::Interrupt(what))
+}
+
+/// Folds the hardware's list registers back into `lists`.
+fn read_lists(lists: &mut ListRegisters) {
+    for i in 0..lists.used() {
+        lists.set(i, sysreg::read_ich_lr_el2(usize::from(i)));
+    }
+    if lists.control() != 0 {
+        lists.set_eoi_count((sysreg::read_ich_hcr_el2() >> 27) as u8);
+    }
+}
+
+/// Brings the list registers up to date if the vCPU is stale. Called before every entry.
+#[inline]
+pub fn refresh(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
+    if domain.stale.load(Ordering::Acquire) & 1 << index != 0 {
+        make_anew(domain, vcpu, index);
+    }
+}
+
+#[inline(never)]
+fn make_anew(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
+    domain.stale.fetch_and(!(1 << index), Ordering::AcqRel);
+    let lists = &mut vcpu.lists;
+    read_lists(lists);
+    {
+        let mut vgic = domain.vgic.lock();
+        vgic.sync(index, lists);
+        if vgic.physical(index) & 1 << VIRTUAL_TIMER != 0 && !vtimer::is_line_up() {
+            // The guest switched its timer off before it took the interrupt. It is stale already.
+            let _ = vgic.set_line(index, VIRTUAL_TIMER, false);
+        }
+        vgic.flush(index, lists);
+    }
+    write_lists(lists);
+}
+
+fn write_lists(lists: &ListRegisters) {
+    for (i, value) in lists.to_write().iter().enumerate() {
+        sysreg::write_ich_lr_el2(i, *value);
+    }
+    sysreg::write_ich_hcr_el2(VIRTUAL_INTERFACE_ON | lists.control());
+    if lists.deactivate() != 0 {
+        set_physical(lists.deactivate(), false);
+    }
+}
+
+/// Sets or clears the active state of this CPU's private interrupts in `intids`.
+fn set_physical(intids: u32, active: bool) {
+    if let Some(private) = percpu::this().private_interrupts.get() {
+        private.set_active(intids, active);
+    }
+}
+
+/// A vCPU comes in: its pending interrupts into list registers, and the physical interrupts they are tied to active.
+pub fn load(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, timer_is_up: bool) {
+    let physical = {
+        let mut vgic = domain.vgic.lock();
+        let listed = vgic.physical(index) & 1 << VIRTUAL_TIMER != 0;
+        if timer_is_up && !listed {
+            // As if the interrupt had been taken: without the exit that taking it would cost.
+            let _ = vgic.set_line(index, VIRTUAL_TIMER, true);
+        }
+        vgic.flush(index, &mut vcpu.lists);
+        vgic.physical(index)
+    };
+    domain.stale.fetch_and(!(1 << index), Ordering::AcqRel);
+    if physical != 0 {
+        set_physical(physical, true);
+    }
+    for i in vcpu.lists.to_write().len()..sysreg::list_registers() {
+        sysreg::write_ich_lr_el2(i, 0);
+    }
+    write_lists(&vcpu.lists);
+}
+
+/// A vCPU goes out: list registers back into the interrupt controller, tied physical interrupts free for the next.
+pub fn save(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
+    let physical = {
+        read_lists(&mut vcpu.lists);
+        let mut vgic = domain.vgic.lock();
+        vgic.sync(index, &mut vcpu.lists);
+        vgic.physical(index)
+    };
+    if physical != 0 {
+        set_physical(physical, false);
+    }
+    sysreg::write_ich_hcr_el2(0);
+}
+
+/// Sets the level of the event channels' interrupt.
+pub fn set_event_line(domain: &ArmDomain, index: u8, level: bool) {
+    let stale = domain.vgic.lock().set_line(index, EVENT_CHANNEL, level);
+    domain.mark_stale(stale);
+}
+
+/// Is there an interrupt that the loaded vCPU could take?
+pub fn any_deliverable(domain: &ArmDomain, vcpu: &ArmVcpu, index: u8) -> bool {
+    let listed = (0..vcpu.lists.used()).any(|i| sysreg::read_ich_lr_el2(usize::from(i)) & LIST_PENDING != 0);
+    listed || vtimer::is_line_up() || domain.vgic.lock().has_deliverable(index)
+}
+
+/// Folds the list registers back so that the interrupt controller shows the truth, for an access by the guest.
+pub fn look(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
+    if vcpu.lists.used() != 0 {
+        read_lists(&mut vcpu.lists);
+        domain.vgic.lock().sync(index, &mut vcpu.lists);
+        domain.mark_stale(1 << index);
+    }
+}

@@ -1,0 +1,148 @@
+//! The firmware that a guest sees: PSCI 1.1 and the SMC calling convention 1.1, by HVC or SMC alike.
+//!
+//! A filter, not a pass-through: what is not in the table here is answered with NOT_SUPPORTED and reaches no firmware.
+//! Sources: Arm DEN 0022 (PSCI), DEN 0028 (SMCCC). Pure, tested on the host.
+
+use smccc::psci;
+
+/// SMCCC: the call does not exist.
+const NOT_SUPPORTED: u64 = -1i64 as u64;
+/// PSCI: done.
+const SUCCESS: u64 = 0;
+/// PSCI: a parameter is wrong.
+const INVALID_PARAMETERS: u64 = -2i64 as u64;
+/// PSCI_VERSION and SMCCC_VERSION: 1.1.
+const VERSION_1_1: u64 = 1 << 16 | 1;
+/// MIGRATE_INFO_TYPE: there is no trusted system to migrate.
+const NOTHING_TO_MIGRATE: u64 = 2;
+const SMCCC_VERSION: u32 = 0x8000_0000;
+const SMCCC_ARCH_FEATURES: u32 = 0x8000_0001;
+/// Calls with this bit pass 64-bit arguments.
+const CALL_64: u32 = 1 << 30;
+
+/// What a firmware call asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Nothing but this value in x0.
+    Answer(u64),
+    /// Start a vCPU.
+    CpuOn {
+        /// Its index in the domain.
+        target: u32,
+        /// Entry point, guest-physical.
+        entry: u64,
+        /// For its x0.
+        argument: u64,
+    },
+    /// Is this vCPU on?
+    AffinityInfo {
+        /// Its index in the domain.
+        target: u32,
+    },
+    /// Stop the calling vCPU.
+    CpuOff,
+    /// Wait for an interrupt, then answer 0.
+    Suspend,
+    /// Stop the domain.
+    SystemOff,
+    /// Start the domain anew.
+    SystemReset,
+}
+
+/// Index of the vCPU with this affinity; the guest's tree numbers 16 to a cluster.
+fn vcpu_index(affinity: u64) -> Option<u32> {
+    let (aff0, aff1) = (affinity & 0xff, affinity >> 8 & 0xff);
+    let known = affinity & !0xffff == 0 && aff0 < 16;
+    known.then_some((aff1 * 16 + aff0) as u32)
+}
+
+/// An index that no domain has.
+const NO_VCPU: u32 = u32::MAX;
+
+fn exists(function: u32) -> bool {
+    matches!(
+        function,
+        psci::PSCI_VERSION
+            | psci::PSCI_CPU_SUSPEND_32
+            | psci::PSCI_CPU_SUSPEND_64
+            | psci::PSCI_CPU_OFF
+            | psci::PSCI_CPU_ON_32
+            | psci::PSCI_CPU_ON_64
+            | psci::PSCI_AFFINITY_INFO_32
+            | psci::PSCI_AFFINITY_INFO_64
+            | psci::PSCI_MIGRATE_INFO_TYPE
+            | psci::PSCI_SYSTEM_OFF
+            | psci::PSCI_SYSTEM_RESET
+            | psci::PSCI_FEATURES
+            | SMCCC_VERSION
+    )
+}
+
+/// Decodes a call: x0 and the three registers behind it.
+pub fn decode(x0: u64, args: [u64; 3]) -> Call {
+    let function = x0 as u32;
+    let [a, b, c] = if function & CALL_64 != 0 { args } else { args.map(|x| x & 0xffff_ffff) };
+    match function {
+        psci::PSCI_VERSION | SMCCC_VERSION => Call::Answer(VERSION_1_1),
+        psci::PSCI_CPU_SUSPEND_32 | psci::PSCI_CPU_SUSPEND_64 => Call::Suspend,
+        psci::PSCI_CPU_OFF => Call::CpuOff,
+        psci::PSCI_CPU_ON_32 | psci::PSCI_CPU_ON_64 => {
+            Call::CpuOn { target: vcpu_index(a).unwrap_or(NO_VCPU), entry: b, argument: c }
+        }
+        psci::PSCI_AFFINITY_INFO_32 | psci::PSCI_AFFINITY_INFO_64 => match (vcpu_index(a), b) {
+            (Some(target), 0) => Call::AffinityInfo { target },
+            _ => Call::Answer(INVALID_PARAMETERS),
+        },
+        psci::PSCI_MIGRATE_INFO_TYPE => Call::Answer(NOTHING_TO_MIGRATE),
+        psci::PSCI_SYSTEM_OFF => Call::SystemOff,
+        psci::PSCI_SYSTEM_RESET => Call::SystemReset,
+        psci::PSCI_FEATURES => Call::Answer(if exists(a as u32) { SUCCESS } else { NOT_SUPPORTED }),
+        SMCCC_ARCH_FEATURES => {
+            Call::Answer(if matches!(a as u32, SMCCC_VERSION | SMCCC_ARCH_FEATURES) { SUCCESS } else { NOT_SUPPORTED })
+        }
+        _ => Call::Answer(NOT_SUPPORTED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_1_1() {
+        assert_eq!(decode(0x8400_0000, [0; 3]), Call::Answer(0x1_0001));
+        assert_eq!(decode(0x8000_0000, [0; 3]), Call::Answer(0x1_0001));
+    }
+
+    #[test]
+    fn features_tell_what_decode_does() {
+        for function in 0x8400_0000..=0x8400_0020u64 {
+            let told = decode(0x8400_000a, [function, 0, 0]);
+            let does = decode(function, [0; 3]);
+            assert_eq!(told == Call::Answer(0), does != Call::Answer(NOT_SUPPORTED), "{function:#x}");
+        }
+    }
+
+    #[test]
+    fn a_32_bit_call_passes_32_bits() {
+        let on = decode(0x8400_0003, [0xffff_0000_0000_0001, 0x1_4000_0000, u64::MAX]);
+        assert_eq!(on, Call::CpuOn { target: 1, entry: 0x4000_0000, argument: 0xffff_ffff });
+        let on = decode(0xc400_0003, [0x101, 0x1_4000_0000, 7]);
+        assert_eq!(on, Call::CpuOn { target: 17, entry: 0x1_4000_0000, argument: 7 });
+    }
+
+    #[test]
+    fn strange_affinities_are_no_vcpu() {
+        for affinity in [16, 0x1_0000, 1 << 32, u64::MAX] {
+            assert_eq!(decode(0xc400_0003, [affinity, 0, 0]), Call::CpuOn { target: NO_VCPU, entry: 0, argument: 0 });
+        }
+        assert_eq!(decode(0xc400_0004, [0, 1, 0]), Call::Answer(INVALID_PARAMETERS));
+    }
+
+    #[test]
+    fn unknown_calls_are_not_supported() {
+        for function in [0x8400_0050u64, 0x8600_ff01, 0x8000_8000, 0, u64::MAX] {
+            assert_eq!(decode(function, [0; 3]), Call::Answer(NOT_SUPPORTED));
+        }
+    }
+}

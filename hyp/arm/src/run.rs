@@ -1,0 +1,221 @@
+//! The exit loop: a guest runs, traps, and either goes on at once or the core hears of it.
+
+use hyp_boot::guest_tree::{GUEST_GICD, GUEST_GICR};
+use hyp_core::arch::{Exit, GuestFault, ShutdownReason};
+use hyp_core::stats::{ExitCounts, ExitReason};
+use hyp_dev::timer::Clock;
+use xen_abi::hypercall::TAG;
+
+use aarch64_cpu::registers::{ELR_EL1, ESR_EL1, ESR_EL2, FAR_EL2, HPFAR_EL2, Readable, VBAR_EL1};
+
+use crate::domain::ArmDomain;
+use crate::interrupts;
+use crate::psci::{self, Call};
+use crate::registers::Trap;
+use crate::syndrome::{Abort, RegisterAccess, Syndrome};
+use crate::system_register::{self, Effect};
+use crate::vcpu::ArmVcpu;
+use crate::vgic::{Width, v3};
+
+/// The register that carries a hypercall's number (public/arch-arm.h).
+const HYPERCALL_REGISTER: u8 = 16;
+/// Bytes of vectors behind VBAR_EL1.
+const VECTORS: u64 = 0x800;
+
+/// A loaded vCPU, its domain, and where its exits are counted.
+pub struct Turn<'t> {
+    /// The domain.
+    pub domain: &'t ArmDomain,
+    /// The vCPU.
+    pub vcpu: &'t mut ArmVcpu,
+    /// The vCPU's number in its domain.
+    pub index: u8,
+    /// Its exits.
+    pub counts: &'t mut ExitCounts,
+    /// The machine's clock.
+    pub clock: &'t Clock,
+}
+
+impl Turn<'_> {
+    /// Runs the vCPU until something needs the core.
+    pub fn run(&mut self) -> Exit {
+        loop {
+            interrupts::refresh(self.domain, self.vcpu, self.index);
+            let exit = match self.vcpu.registers.enter() {
+                Trap::Synchronous => self.synchronous(),
+                Trap::Interrupt => self.interrupt(),
+                Trap::SystemError => Some(self.fault("asynchronous-abort")),
+                Trap::Aarch32 => Some(self.fault("switch-to-aarch32")),
+            };
+            if let Some(exit) = exit {
+                return exit;
+            }
+        }
+    }
+
+    fn synchronous(&mut self) -> Option<Exit> {
+        let esr = ESR_EL2.get();
+        match Syndrome::decode(esr) {
+            Syndrome::Hypercall(TAG) => {
+                let registers = &self.vcpu.registers;
+                let [a, b, c, d, e, ..] = registers.x;
+                Some(Exit::Hypercall { number: registers.get(HYPERCALL_REGISTER), args: [a, b, c, d, e] })
+            }
+            Syndrome::WaitFor { event } => {
+                self.vcpu.registers.skip_instruction();
+                Some(if event { Exit::Yield } else { self.idle() })
+            }
+            Syndrome::DataAbort(abort) => self.data_abort(abort),
+            Syndrome::SystemRegister(access) => self.system_register(access, esr as u32),
+            Syndrome::Float => {
+                self.counts.count(ExitReason::Float);
+                self.vcpu.float.acquire();
+                None
+            }
+            Syndrome::Hypercall(0) => self.firmware(),
+            Syndrome::SecureCall(_) => {
+                self.vcpu.registers.skip_instruction();
+                self.firmware()
+            }
+            Syndrome::InstructionAbort(_) => Some(self.bad_fetch()),
+            Syndrome::Hypercall(_) | Syndrome::Other(_) => {
+                self.undefined();
+                None
+            }
+        }
+    }
+
+    fn interrupt(&mut self) -> Option<Exit> {
+        let exit = interrupts::take(self.domain, self.index, self.clock);
+        if exit.is_none() {
+            self.counts.count(ExitReason::Interrupt);
+        }
+        exit
+    }
+
+    fn idle(&mut self) -> Exit {
+        self.vcpu.timer.observe();
+        Exit::Idle
+    }
+
+    fn undefined(&mut self) {
+        self.counts.count(ExitReason::Register);
+        system_register::inject_undefined(&mut self.vcpu.registers);
+    }
+
+    /// PSCI and SMCCC, by either conduit.
+    fn firmware(&mut self) -> Option<Exit> {
+        let [function, a, b, c, ..] = self.vcpu.registers.x;
+        Some(match psci::decode(function, [a, b, c]) {
+            Call::Answer(value) => {
+                self.counts.count(ExitReason::Firmware);
+                self.vcpu.registers.set(0, value);
+                return None;
+            }
+            Call::Suspend => {
+                self.vcpu.registers.set(0, 0);
+                self.idle()
+            }
+            Call::CpuOn { target, entry, argument } => Exit::CpuOn { target, entry, argument },
+            Call::AffinityInfo { target } => Exit::AffinityInfo { target },
+            Call::CpuOff => Exit::CpuOff,
+            Call::SystemOff => Exit::Shutdown(ShutdownReason::PowerOff),
+            Call::SystemReset => Exit::Shutdown(ShutdownReason::Reboot),
+        })
+    }
+
+    fn system_register(&mut self, access: RegisterAccess, iss: u32) -> Option<Exit> {
+        self.counts.count(ExitReason::Register);
+        if let Some(register) = v3::sgi_register(iss) {
+            self.vcpu.registers.skip_instruction();
+            let value = self.vcpu.registers.get(access.transfer);
+            let stale = v3::send_sgi(&mut self.domain.vgic.lock(), self.index, register, value);
+            return self.notify(stale);
+        }
+        match system_register::effect(access.register, access.read) {
+            Effect::Value(value) => {
+                self.vcpu.registers.set(access.transfer, value);
+                self.vcpu.registers.skip_instruction();
+            }
+            Effect::Ignored => self.vcpu.registers.skip_instruction(),
+            Effect::Undefined => system_register::inject_undefined(&mut self.vcpu.registers),
+        }
+        None
+    }
+
+    /// Interrupts became pending for some vCPUs. The core need not hear of it if the caller is the only one.
+    fn notify(&self, stale: u32) -> Option<Exit> {
+        self.domain.mark_stale(stale);
+        let others = stale & !(1 << self.index);
+        (others != 0).then_some(Exit::Notify(others))
+    }
+
+    fn data_abort(&mut self, abort: Abort) -> Option<Exit> {
+        let ipa = (HPFAR_EL2.get() & !0xf) << 8 | FAR_EL2.get() & 0xfff;
+        let Some((region, offset)) = abort.is_translation().then(|| self.gic_register(ipa)).flatten() else {
+            return Some(self.data_fault(&abort, ipa));
+        };
+        let Some(access) = abort.access else {
+            return Some(self.fault_at("device-access-by-an-instruction-without-syndrome", FAR_EL2.get(), ipa));
+        };
+        self.counts.count(ExitReason::Mmio);
+        self.vcpu.registers.skip_instruction();
+        let width = Width::from_sas(access.size.trailing_zeros() as u8);
+        interrupts::look(self.domain, self.vcpu, self.index);
+        if abort.write {
+            let value = self.vcpu.registers.get(access.transfer);
+            let stale = v3::write(&mut self.domain.vgic.lock(), self.index, region, offset, width, value);
+            return self.notify(stale);
+        }
+        let value = v3::read(&self.domain.vgic.lock(), self.index, region, offset, width);
+        self.vcpu.registers.set(access.transfer, access.extend(value));
+        None
+    }
+
+    /// Which register of the virtual interrupt controller lies at a guest-physical address.
+    fn gic_register(&self, ipa: u64) -> Option<(v3::Region, u32)> {
+        let redistributors = u64::from(v3::REDISTRIBUTOR_BYTES) * u64::from(self.domain.vcpus);
+        let offset_in = |start: u64, size: u64| ipa.checked_sub(start).filter(|offset| *offset < size);
+        if let Some(offset) = offset_in(GUEST_GICD.start, GUEST_GICD.size) {
+            return Some((v3::Region::Distributor, offset as u32));
+        }
+        let offset = offset_in(GUEST_GICR.start, redistributors)?;
+        Some((v3::Region::Redistributors, offset as u32))
+    }
+
+    fn data_fault(&self, abort: &Abort, ipa: u64) -> Exit {
+        let what = match (abort.walk, abort.is_translation(), abort.write) {
+            (true, ..) => "translation-tables-in-unmapped-memory",
+            (_, true, false) => "read-of-unmapped-memory",
+            (_, true, true) => "write-to-unmapped-memory",
+            (_, false, _) => "access-to-protected-memory",
+        };
+        self.fault_at(what, if abort.no_address { 0 } else { FAR_EL2.get() }, ipa)
+    }
+
+    /// The guest jumped out of its memory. When it jumped to its own vectors, an exception before it is the true cause.
+    fn bad_fetch(&self) -> Exit {
+        let pc = self.vcpu.registers.pc;
+        let ipa = (HPFAR_EL2.get() & !0xf) << 8 | pc & 0xfff;
+        if pc.wrapping_sub(VBAR_EL1.get()) >= VECTORS {
+            return self.fault_at("jump-to-unmapped-memory", pc, ipa);
+        }
+        let what = match ESR_EL1.get() >> 26 & 0x3f {
+            0x00 => "undefined-instruction",
+            0x20 | 0x21 => "fetch-abort-without-a-handler",
+            0x24 | 0x25 => "data-abort-without-a-handler",
+            _ => "exception-without-a-handler",
+        };
+        let (guilty, cause) = (ELR_EL1.get(), ESR_EL1.get());
+        Exit::Fault(GuestFault { what, pc: guilty, address: pc, guest_physical: ipa, syndrome: cause })
+    }
+
+    fn fault(&self, what: &'static str) -> Exit {
+        self.fault_at(what, 0, 0)
+    }
+
+    fn fault_at(&self, what: &'static str, address: u64, guest_physical: u64) -> Exit {
+        let (pc, syndrome) = (self.vcpu.registers.pc, ESR_EL2.get());
+        Exit::Fault(GuestFault { what, pc, address, guest_physical, syndrome })
+    }
+}

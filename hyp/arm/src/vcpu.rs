@@ -1,0 +1,129 @@
+//! What a vCPU is on this port, and its turn on a processor: in, out, and the state it starts in.
+
+use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::{HCR_EL2, MDCR_EL2, Readable, VTCR_EL2, VTTBR_EL2, Writeable};
+use core::sync::atomic::Ordering;
+use hyp_boot::guest_tree;
+use hyp_dev::sysreg;
+
+use crate::domain::ArmDomain;
+use crate::float::{self, FloatUnit};
+use crate::interrupts;
+use crate::registers::{Registers, SystemRegisters};
+use crate::vgic::ListRegisters;
+use crate::vtimer::VirtualTimer;
+
+/// HCR_EL2 for every guest (Arm ARM D19.2.48): VM, SWIO, interrupts and aborts to EL2 and virtual ones to the guest,
+/// broadcast of its maintenance, traps of WFI, WFE, SMC and implementation-defined registers, AArch64.
+const HCR: u64 = 1 << 0
+    | 1 << 1
+    | 1 << 3
+    | 1 << 4
+    | 1 << 5
+    | 1 << 9
+    | 1 << 10
+    | 1 << 13
+    | 1 << 14
+    | 1 << 19
+    | 1 << 20
+    | 1 << 21
+    | 1 << 31;
+/// MPIDR_EL1 bit 31 is RES1.
+const MPIDR_RES1: u64 = 1 << 31;
+/// ICH_HCR_EL2.En.
+const VIRTUAL_INTERFACE_ON: u64 = 1;
+
+/// One vCPU.
+pub struct ArmVcpu {
+    /// What travels at every exit.
+    pub registers: Registers,
+    system: SystemRegisters,
+    /// The float unit as this vCPU sees it.
+    pub float: FloatUnit,
+    /// Its virtual timer.
+    pub timer: VirtualTimer,
+    /// What the interrupt controller has put into list registers.
+    pub lists: ListRegisters,
+    /// ICH_VMCR_EL2: the guest's priority mask and enables.
+    vmcr: u64,
+    /// ICH_AP0R0_EL2 and ICH_AP1R0_EL2: the guest's active priorities.
+    active_priorities: [u64; 2],
+    /// Its MPIDR_EL1.
+    affinity: u64,
+    /// The domain's clock offset, in ticks.
+    pub clock_offset: u64,
+}
+
+impl ArmVcpu {
+    /// A vCPU that is off. `number` is its number in the machine, `index` in its domain.
+    pub fn new(number: u64, index: u8) -> Self {
+        Self {
+            registers: Registers::reset(0, 0),
+            system: SystemRegisters::reset(),
+            float: FloatUnit::new(number),
+            timer: VirtualTimer::reset(),
+            lists: ListRegisters::new(sysreg::list_registers() as u8),
+            vmcr: 0,
+            active_priorities: [0; 2],
+            affinity: guest_tree::affinity(u32::from(index)) | MPIDR_RES1,
+            clock_offset: 0,
+        }
+    }
+
+    /// The state in which PSCI starts a CPU.
+    pub fn reset(&mut self, entry: u64, argument: u64) {
+        self.registers = Registers::reset(entry, argument);
+        self.system = SystemRegisters::reset();
+        self.float.reset();
+        self.timer = VirtualTimer::reset();
+        self.lists.clear();
+        self.vmcr = 0;
+        self.active_priorities = [0; 2];
+    }
+
+    /// Puts it into the processor.
+    pub fn load(&mut self, domain: &ArmDomain, index: u8) {
+        VTTBR_EL2.set(domain.vttbr);
+        HCR_EL2.set(HCR);
+        sysreg::write_vmpidr_el2(self.affinity);
+        self.system.load();
+        sysreg::write_ich_vmcr_el2(self.vmcr);
+        let [group0, group1] = self.active_priorities;
+        sysreg::write_ich_ap0r_el2(0, group0);
+        sysreg::write_ich_ap1r_el2(0, group1);
+        self.clock_offset = domain.clock_offset.load(Ordering::Relaxed);
+        let timer_is_up = self.timer.load(self.clock_offset);
+        interrupts::load(domain, self, index, timer_is_up);
+        barrier::isb(barrier::SY);
+    }
+
+    /// Takes it out.
+    pub fn save(&mut self, domain: &ArmDomain, index: u8) {
+        self.float.release();
+        interrupts::save(domain, self, index);
+        self.timer.save();
+        self.vmcr = sysreg::read_ich_vmcr_el2();
+        self.active_priorities = [sysreg::read_ich_ap0r_el2(0), sysreg::read_ich_ap1r_el2(0)];
+        self.system.save();
+    }
+}
+
+/// What a CPU needs once before it runs guests: traps of debug and performance registers, clock access, no guest
+/// translations of earlier lives.
+pub fn init_cpu() {
+    /// TDA, TDOSA, TDRA, TPM, TPMCR of MDCR_EL2.
+    const DEBUG_TRAPS: u64 = 1 << 9 | 1 << 10 | 1 << 11 | 1 << 6 | 1 << 5;
+    /// HPMN of MDCR_EL2: all event counters, as at reset.
+    const COUNTERS: u64 = 0x1f;
+    /// EL1PCTEN of CNTHCTL_EL2: guests may read the physical counter; its timer traps.
+    const COUNTER_ACCESS: u64 = 1;
+    HCR_EL2.set(HCR);
+    MDCR_EL2.set(MDCR_EL2.get() & COUNTERS | DEBUG_TRAPS);
+    sysreg::write_cnthctl_el2(COUNTER_ACCESS);
+    sysreg::write_vpidr_el2(sysreg::read_midr_el1());
+    sysreg::write_hstr_el2(0);
+    VTCR_EL2.set(crate::stage2::vtcr());
+    sysreg::write_ich_hcr_el2(VIRTUAL_INTERFACE_ON);
+    float::trap();
+    crate::tlb::invalidate_all_guests();
+}

@@ -1,0 +1,185 @@
+// Exception vectors of EL2, and the way into a guest and out of it.
+//
+// `enter_guest` looks like a function that returns when the guest stops: it keeps the hypervisor's callee-saved
+// registers on its stack, with the pointer to the vCPU's registers above them, and an exception from the guest restores
+// them. The vCPU's registers (see registers.rs) are x0-x30, ELR, SPSR, in that order, from offset 0.
+
+    .section .text.vectors, "ax"
+    .balign 2048
+    .global vectors
+vectors:
+    // From EL2 itself with SP_EL0: never used.
+    .rept 4
+    .balign 128
+    b       own_exception
+    .endr
+    // From EL2 itself. An interrupt here is a mistake too: EL2 runs with interrupts masked.
+    .rept 4
+    .balign 128
+    b       own_exception
+    .endr
+
+    .macro leave_guest kind
+    .balign 128
+    stp     x0, x1, [sp, #-16]!
+    ldr     x0, [sp, #112]
+    stp     x2, x3, [x0, #16]
+    stp     x4, x5, [x0, #32]
+    stp     x6, x7, [x0, #48]
+    stp     x8, x9, [x0, #64]
+    stp     x10, x11, [x0, #80]
+    stp     x12, x13, [x0, #96]
+    stp     x14, x15, [x0, #112]
+    stp     x16, x17, [x0, #128]
+    stp     x18, x19, [x0, #144]
+    stp     x20, x21, [x0, #160]
+    stp     x22, x23, [x0, #176]
+    stp     x24, x25, [x0, #192]
+    mov     x4, #\kind
+    b       save_rest
+    .endm
+
+    leave_guest 0                               // synchronous, AArch64
+    leave_guest 1                               // IRQ
+    leave_guest 1                               // FIQ: group 0 is the firmware's, so this is ours or nothing
+    leave_guest 2                               // SError
+    leave_guest 3                               // the same four from AArch32, which no guest may use
+    leave_guest 3
+    leave_guest 3
+    leave_guest 3
+
+    .balign 128
+save_rest:
+    stp     x26, x27, [x0, #208]
+    stp     x28, x29, [x0, #224]
+    mrs     x1, ELR_EL2
+    mrs     x3, SPSR_EL2
+    stp     x30, x1, [x0, #240]
+    str     x3, [x0, #256]
+    ldp     x1, x2, [sp], #16
+    stp     x1, x2, [x0]
+    mov     x0, x4
+    ldp     x19, x20, [sp, #16]
+    ldp     x21, x22, [sp, #32]
+    ldp     x23, x24, [sp, #48]
+    ldp     x25, x26, [sp, #64]
+    ldp     x27, x28, [sp, #80]
+    ldp     x29, x30, [sp], #112
+    ret
+
+// fn enter_guest(registers: *mut Registers) -> u64: runs the guest; the kind of exception that ended it.
+    .global enter_guest
+enter_guest:
+    stp     x29, x30, [sp, #-112]!
+    stp     x19, x20, [sp, #16]
+    stp     x21, x22, [sp, #32]
+    stp     x23, x24, [sp, #48]
+    stp     x25, x26, [sp, #64]
+    stp     x27, x28, [sp, #80]
+    str     x0, [sp, #96]
+    ldp     x30, x1, [x0, #240]
+    ldr     x2, [x0, #256]
+    msr     ELR_EL2, x1
+    msr     SPSR_EL2, x2
+    ldp     x2, x3, [x0, #16]
+    ldp     x4, x5, [x0, #32]
+    ldp     x6, x7, [x0, #48]
+    ldp     x8, x9, [x0, #64]
+    ldp     x10, x11, [x0, #80]
+    ldp     x12, x13, [x0, #96]
+    ldp     x14, x15, [x0, #112]
+    ldp     x16, x17, [x0, #128]
+    ldp     x18, x19, [x0, #144]
+    ldp     x20, x21, [x0, #160]
+    ldp     x22, x23, [x0, #176]
+    ldp     x24, x25, [x0, #192]
+    ldp     x26, x27, [x0, #208]
+    ldp     x28, x29, [x0, #224]
+    ldp     x0, x1, [x0]
+    eret
+    dsb     nsh                                 // keeps the processor from running ahead past the ERET
+    isb
+
+// EL2 faulted. The stack may be the culprit, so the dump gets one of its own; the guest's thread register is lost.
+own_exception:
+    msr     TPIDRRO_EL0, x0
+    ldr     x0, =FAULT_STACK
+    add     x0, x0, #8192
+    sub     x0, x0, #288
+    stp     x2, x3, [x0, #16]
+    stp     x4, x5, [x0, #32]
+    stp     x6, x7, [x0, #48]
+    stp     x8, x9, [x0, #64]
+    stp     x10, x11, [x0, #80]
+    stp     x12, x13, [x0, #96]
+    stp     x14, x15, [x0, #112]
+    stp     x16, x17, [x0, #128]
+    stp     x18, x19, [x0, #144]
+    stp     x20, x21, [x0, #160]
+    stp     x22, x23, [x0, #176]
+    stp     x24, x25, [x0, #192]
+    stp     x26, x27, [x0, #208]
+    stp     x28, x29, [x0, #224]
+    mrs     x2, ELR_EL2
+    mrs     x3, SPSR_EL2
+    stp     x30, x2, [x0, #240]
+    str     x3, [x0, #256]
+    mov     x3, sp
+    str     x3, [x0, #264]
+    mrs     x2, TPIDRRO_EL0
+    stp     x2, x1, [x0]
+    mov     sp, x0
+    ldr     x9, =own_fault
+    br      x9
+    .ltorg
+
+// Float state: fn save_float(to: *mut Float), fn load_float(from: *const Float): q0-q31, FPCR, FPSR.
+    .arch_extension fp
+    .arch_extension simd
+    .global save_float
+save_float:
+    stp     q0, q1, [x0, #0]
+    stp     q2, q3, [x0, #32]
+    stp     q4, q5, [x0, #64]
+    stp     q6, q7, [x0, #96]
+    stp     q8, q9, [x0, #128]
+    stp     q10, q11, [x0, #160]
+    stp     q12, q13, [x0, #192]
+    stp     q14, q15, [x0, #224]
+    stp     q16, q17, [x0, #256]
+    stp     q18, q19, [x0, #288]
+    stp     q20, q21, [x0, #320]
+    stp     q22, q23, [x0, #352]
+    stp     q24, q25, [x0, #384]
+    stp     q26, q27, [x0, #416]
+    stp     q28, q29, [x0, #448]
+    stp     q30, q31, [x0, #480]
+    mrs     x1, FPCR
+    mrs     x2, FPSR
+    add     x0, x0, #512
+    stp     x1, x2, [x0]
+    ret
+
+    .global load_float
+load_float:
+    ldp     q0, q1, [x0, #0]
+    ldp     q2, q3, [x0, #32]
+    ldp     q4, q5, [x0, #64]
+    ldp     q6, q7, [x0, #96]
+    ldp     q8, q9, [x0, #128]
+    ldp     q10, q11, [x0, #160]
+    ldp     q12, q13, [x0, #192]
+    ldp     q14, q15, [x0, #224]
+    ldp     q16, q17, [x0, #256]
+    ldp     q18, q19, [x0, #288]
+    ldp     q20, q21, [x0, #320]
+    ldp     q22, q23, [x0, #352]
+    ldp     q24, q25, [x0, #384]
+    ldp     q26, q27, [x0, #416]
+    ldp     q28, q29, [x0, #448]
+    ldp     q30, q31, [x0, #480]
+    add     x0, x0, #512
+    ldp     x1, x2, [x0]
+    msr     FPCR, x1
+    msr     FPSR, x2
+    ret

@@ -1,0 +1,71 @@
+//! The guest's virtual timer: the processor's own, with an offset that starts a domain's clock at zero.
+//!
+//! While its vCPU is loaded the timer runs in hardware and its interrupt (PPI 11) is forwarded by a list register that
+//! is tied to the physical interrupt, so that the guest's end of interrupt reaches the hardware without an exit. While
+//! it is not loaded, the core waits for [`VirtualTimer::deadline`] instead.
+
+use hyp_dev::sysreg;
+use hyp_dev::timer::Clock;
+
+const ENABLE: u64 = 1 << 0;
+const MASK: u64 = 1 << 1;
+const STATUS: u64 = 1 << 2;
+
+/// INTID of the virtual timer, for guests and, by the architecture's recommendation, for the machine.
+pub const VIRTUAL_TIMER: u32 = 27;
+
+/// The registers of a vCPU's virtual timer.
+pub struct VirtualTimer {
+    control: u64,
+    compare: u64,
+}
+
+/// The line is up: on, not masked, condition met.
+const fn asserted(control: u64) -> bool {
+    control & (ENABLE | MASK | STATUS) == ENABLE | STATUS
+}
+
+impl VirtualTimer {
+    /// Off.
+    pub const fn reset() -> Self {
+        Self { control: 0, compare: 0 }
+    }
+
+    /// Reads the loaded timer without stopping it.
+    pub fn observe(&mut self) {
+        self.control = sysreg::read_cntv_ctl_el0();
+        self.compare = sysreg::read_cntv_cval_el0();
+    }
+
+    /// Takes the timer out of the processor; it is off there afterwards.
+    pub fn save(&mut self) {
+        self.observe();
+        sysreg::write_cntv_ctl_el0(0);
+    }
+
+    /// Puts it in. `offset` is the domain's, in ticks. Returns whether its line is up already.
+    pub fn load(&self, offset: u64) -> bool {
+        sysreg::write_cntvoff_el2(offset);
+        sysreg::write_cntv_cval_el0(self.compare);
+        sysreg::write_cntv_ctl_el0(self.control & (ENABLE | MASK));
+        self.control & (ENABLE | MASK) == ENABLE && {
+            sysreg::isb();
+            asserted(sysreg::read_cntv_ctl_el0())
+        }
+    }
+
+    /// When it will interrupt, in the machine's nanoseconds. Valid after [`Self::save`] or [`Self::observe`].
+    pub fn deadline(&self, offset: u64, clock: &Clock) -> Option<u64> {
+        (self.control & (ENABLE | MASK) == ENABLE).then(|| clock.to_ns(self.compare.saturating_add(offset)))
+    }
+
+    /// Its line was up when it was last observed.
+    pub fn is_asserted(&self) -> bool {
+        asserted(self.control)
+    }
+}
+
+/// The loaded timer's line is up now.
+pub fn is_line_up() -> bool {
+    asserted(sysreg::read_cntv_ctl_el0())
+}
