@@ -109,7 +109,12 @@ impl Records {
         let frames = self.video.done.len() as u64;
         if frames.is_multiple_of(self.video.rate) {
             let late = (self.video.count(Jobs::is_late), self.audio.count(Jobs::is_late));
-            println!("{:2} s: {frames} frames, {} late; {} audio periods late", frames / self.video.rate, late.0, late.1);
+            println!(
+                "{:2} s: {frames} frames, {} late; {} audio periods late",
+                frames / self.video.rate,
+                late.0,
+                late.1
+            );
         }
     }
 

@@ -71,9 +71,7 @@ impl Video {
     /// Show a frame, decode one for later; the CRC of the shown frame's planes.
     pub(crate) fn next_frame(&mut self) -> u32 {
         self.decode_picture();
-        self.shown_next.pop_front().map_or(0, |frame| {
-            Crc::new().add(&frame.y).add(&frame.u).add(&frame.v).value()
-        })
+        self.shown_next.pop_front().map_or(0, |frame| Crc::new().add(&frame.y).add(&frame.u).add(&frame.v).value())
     }
 
     /// Feed the decoder one coded picture and what goes before it.

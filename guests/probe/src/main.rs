@@ -43,7 +43,9 @@ fn main(machine: &'static Machine) {
         "sleep" => sleep(),
         "spin" => spin(),
         _ => {
-            println!("probe: unknown mode; known: checks, undefined, undefined-caught, unmapped, nowhere, crash, panic,");
+            println!(
+                "probe: unknown mode; known: checks, undefined, undefined-caught, unmapped, nowhere, crash, panic,"
+            );
             println!("probe: reboot, sleep, spin");
             power::crash();
         }

@@ -1,7 +1,7 @@
 //! Heap: the largest gap in RAM between the image, the device tree and the RAM disk.
 
-use talc::source::Manual;
 use talc::TalcLock;
+use talc::source::Manual;
 
 use crate::Machine;
 use crate::cpu::Relax;

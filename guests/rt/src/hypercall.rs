@@ -80,8 +80,7 @@ pub fn yield_cpu() -> Result<(), Errno> {
 
 /// `SCHEDOP_poll`: sleep until one of the ports is pending or system time reaches `timeout` (ns; 0: never).
 pub fn poll(ports: &[u32], timeout: u64) -> Result<(), Errno> {
-    let mut argument =
-        sched::Poll { ports: ports.as_ptr() as u64, nr_ports: ports.len() as u32, pad0: 0, timeout };
+    let mut argument = sched::Poll { ports: ports.as_ptr() as u64, nr_ports: ports.len() as u32, pad0: 0, timeout };
     operate(hypercall::SCHED_OP, sched::SCHEDOP_POLL, &mut argument).map(drop)
 }
 

@@ -30,7 +30,7 @@ const fn identity_map() -> [u64; 512] {
     entries[0] = BLOCK | ACCESSED | NOT_EXECUTABLE;
     let mut gib = 1;
     while gib < MAPPED_END / GIB {
-        entries[gib as usize] = gib * GIB | BLOCK | NORMAL | INNER_SHAREABLE | ACCESSED;
+        entries[gib as usize] = (gib * GIB) | BLOCK | NORMAL | INNER_SHAREABLE | ACCESSED;
         gib += 1;
     }
     entries

@@ -73,7 +73,8 @@ pub(crate) fn read(address: usize) -> &'static Machine {
         Ok(tree) => tree,
         Err(error) => {
             console::assume_hypervisor();
-            panic!("device tree at {address:#x} (x0 at entry): {error}");
+            crate::println!("device tree at {address:#x} (x0 at entry): {error}");
+            crate::power::crash()
         }
     };
     MACHINE.call_once(|| machine(tree, address))
@@ -153,7 +154,11 @@ fn uart(tree: &Fdt<'static>, path: &'static str) -> Option<usize> {
     let path = path.split(':').next()?;
     let path = if path.starts_with('/') { path } else { text(tree.find_node("/aliases")?, path)? };
     let node = tree.find_node(path)?;
-    if node.is_compatible("arm,pl011") || node.is_compatible("arm,sbsa-uart") { reg(node, 0).map(|reg| reg.0) } else { None }
+    if node.is_compatible("arm,pl011") || node.is_compatible("arm,sbsa-uart") {
+        reg(node, 0).map(|reg| reg.0)
+    } else {
+        None
+    }
 }
 
 fn cpus(tree: &Fdt<'static>) -> ([u64; MAX], usize) {
