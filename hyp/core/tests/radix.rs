@@ -4,6 +4,8 @@
 //! it is told to forget it. A write that makes such a translation ambiguous is a failure, as is a table freed while
 //! something may still lead to it, and a returned [`Invalidate`] that leaves anything behind.
 
+#![allow(clippy::panic, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
