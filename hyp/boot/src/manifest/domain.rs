@@ -1,0 +1,118 @@
+//! A guest as its node describes it, in types that leave no word to interpret.
+
+use crate::Region;
+use crate::tree::Path;
+
+/// What to do when a domain has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndAction {
+    /// Leave it stopped.
+    Destroy,
+    /// Start it again from its images.
+    Restart,
+    /// Switch the machine off.
+    MachineOff,
+}
+
+/// A group of hypercalls that a manifest allows or not. The number is the group's bit in [`Allow`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Group {
+    /// `xen_version`.
+    Version = 0,
+    /// `console_io`.
+    Console = 1,
+    /// `sched_op`.
+    Sched = 2,
+    /// `event_channel_op`.
+    Events = 3,
+    /// `vcpu_op`.
+    Vcpu = 4,
+    /// `hvm_op` get and set of parameters.
+    Params = 5,
+    /// `memory_op`.
+    Memory = 6,
+}
+
+/// The groups and their words in `makuhari,allow`.
+pub(super) const GROUPS: [(Group, &str); 7] = [
+    (Group::Version, "version"),
+    (Group::Console, "console"),
+    (Group::Sched, "sched"),
+    (Group::Events, "events"),
+    (Group::Vcpu, "vcpu"),
+    (Group::Params, "params"),
+    (Group::Memory, "memory"),
+];
+
+/// A set of [`Group`]s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allow(pub(super) u16);
+
+impl Allow {
+    /// Everything: what a guest may do whose node has no `makuhari,allow`.
+    pub const ALL: Self = Self(0x7f);
+
+    /// Is the group in it?
+    pub const fn has(self, group: Group) -> bool {
+        self.0 & (1 << group as u16) != 0
+    }
+
+    /// The set as bits: bit n is the group of number n.
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+}
+
+/// A file that the loader put into memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Module<'a> {
+    /// Its node.
+    pub path: Path<'a>,
+    /// Where it lies, host-physical.
+    pub place: Region,
+}
+
+/// A guest as its node describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainSpec<'a> {
+    /// The node's name before any `@`; at most 31 printable characters.
+    pub name: &'a str,
+    /// The node.
+    pub path: Path<'a>,
+    /// Bytes of RAM, a multiple of 4 KiB.
+    pub memory: u64,
+    /// Number of vCPUs.
+    pub cpus: u8,
+    /// Share of the CPU relative to others; 256 is usual.
+    pub weight: u16,
+    /// Physical CPUs that its vCPUs may run on, bit n for CPU n of the tree; all ones when the node does not say.
+    pub affinity: u32,
+    /// Does it get an emulated PL011?
+    pub vpl011: bool,
+    /// Does it see a hypervisor node?
+    pub enhanced: bool,
+    /// When it switches itself off.
+    pub on_poweroff: EndAction,
+    /// When it asks for a restart.
+    pub on_reboot: EndAction,
+    /// When it crashes or is stopped.
+    pub on_crash: EndAction,
+    /// Hypercalls that it may make.
+    pub allow: Allow,
+    /// Domains it may join event channels with: bit n is `domains[n]`. Naming by one side is enough, so it is symmetric.
+    pub peers: u8,
+    /// Its kernel.
+    pub kernel: Module<'a>,
+    /// Its initial ramdisk.
+    pub ramdisk: Option<Module<'a>>,
+    /// Its command line.
+    pub bootargs: &'a str,
+}
+
+impl<'a> DomainSpec<'a> {
+    /// Its kernel and ramdisk.
+    pub(super) fn modules(&self) -> impl Iterator<Item = &Module<'a>> {
+        core::iter::once(&self.kernel).chain(&self.ramdisk)
+    }
+}
