@@ -48,6 +48,8 @@ impl Demultiplexer {
                         lines.extend(self.end_line());
                     }
                 }
+                // An empty frame is none: the zero byte before it was an end, this one is a start.
+                (Some(frame), 0) if frame.is_empty() => {}
                 (Some(_), 0) => self.end_frame(&mut lines),
                 (Some(frame), byte) => {
                     frame.push(byte);

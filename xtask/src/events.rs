@@ -194,7 +194,7 @@ fn of_hypervisor(kind: &str, fields: &mut Fields) -> Result<Event, String> {
         "domain" => Event::Domain {
             id: fields.number("id")?,
             name: fields.text("name")?,
-            state: fields.word("state", &["created", "running", "shutdown", "crashed", "restarted"])?,
+            state: fields.word("state", &["created", "running", "paused", "shutdown", "crashed", "restarted"])?,
             reason: fields.optional("reason"),
         },
         "fault" => {

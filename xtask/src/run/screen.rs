@@ -65,20 +65,16 @@ impl Screen {
     }
 }
 
-/// The player says once a second how far it is, as `frame N/M` or `N of M frames`; at the end it tells each frame.
+/// The player says once a second how far it is, `2 s: 120 frames, ...`; at the end it tells each frame.
 fn frames_so_far(line: &Line, said: Option<&Said>) -> Option<u64> {
     match said.map(|said| &said.event) {
         Some(Event::Frame(frame)) => return Some(frame.n + 1),
         Some(_) => return None,
         None => {}
     }
-    if !matches!(line.source, Some(Source::Guest(_))) || !line.text.contains("frame") {
-        return None;
-    }
-    let text = line.text.replace(" of ", "/");
-    let (before, after) = text.split_once('/')?;
-    after.starts_with(|letter: char| letter.is_ascii_digit()).then_some(())?;
-    before.rsplit(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+    let Some(Source::Guest(_)) = line.source else { return None };
+    let (before, _) = line.text.split_once(" frames, ")?;
+    before.rsplit(' ').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -90,9 +86,8 @@ mod tests {
     #[test]
     fn progress_is_read_from_the_players_line() {
         let line = |text: &str| Line { source: Some(Source::Guest("player".into())), text: text.into() };
-        assert_eq!(frames_so_far(&line("frame 60/600, 0 late"), None), Some(60));
-        assert_eq!(frames_so_far(&line("played 120 of 600 frames"), None), Some(120));
-        assert_eq!(frames_so_far(&line("frames and/or sound"), None), None);
-        assert_eq!(frames_so_far(&line("60/600"), None), None);
+        assert_eq!(frames_so_far(&line(" 1 s: 60 frames, 0 late; 0 audio periods late"), None), Some(60));
+        assert_eq!(frames_so_far(&line("player: 60 frames a second, audio of 48000 Hz"), None), None);
+        assert_eq!(frames_so_far(&line("no frames, no sound"), None), None);
     }
 }
