@@ -1,0 +1,185 @@
+//! A physical CPU: what it runs, what it waits for, and the loop that never ends.
+//!
+//! Everything here belongs to one CPU and is reached by exclusive reference, so there is nothing to lock. Others leave
+//! word in the CPU's inbox and kick it. The loop is cut into steps, one guest exit each, so that tests can let several
+//! CPUs take turns in one thread.
+
+pub mod exits;
+pub mod lives;
+pub mod switch;
+pub mod timers;
+
+use spin::mutex::TicketMutexGuard;
+
+use crate::arch::{Arch, CpuId, Interrupt};
+use crate::cpu::lives::Job;
+use crate::cpu::timers::Timers;
+use crate::domain::Domain;
+use crate::event::two_level::Info;
+use crate::hypervisor::Hypervisor;
+use crate::limits::MAX_DOMAINS;
+use crate::sched::{Class, RunQueue};
+use crate::sync::Held;
+use crate::time::Nanos;
+use crate::vcpu::{Private, Vcpu};
+
+/// What a CPU has besides the vCPU that it runs.
+pub struct Local {
+    id: CpuId,
+    queue: RunQueue,
+    timers: Timers,
+    /// What the timer is set to; `None` when that is not known.
+    armed: Option<Option<Nanos>>,
+    /// Look around before the guest goes on.
+    resched: bool,
+    /// vCPUs that start: their registers are to be set before they run.
+    fresh: u32,
+    /// vCPUs that are kept from running because their domain is paused.
+    parked: u32,
+    /// Work on domains that are ending, in small steps.
+    jobs: [Job; MAX_DOMAINS],
+    /// When the next step is due, while there is any.
+    job_due: Nanos,
+    pub(crate) held: Held,
+}
+
+impl Local {
+    pub(crate) fn new(id: CpuId) -> Self {
+        Self {
+            id,
+            queue: RunQueue::new(),
+            timers: Timers::new(),
+            armed: None,
+            resched: true,
+            fresh: 0,
+            parked: 0,
+            jobs: [Job::None; MAX_DOMAINS],
+            job_due: 0,
+            held: Held::new(),
+        }
+    }
+
+    /// This CPU's number.
+    pub fn id(&self) -> CpuId {
+        self.id
+    }
+}
+
+/// The vCPU that a CPU runs.
+pub struct Current<'h, A: Arch> {
+    pub(crate) vcpu: &'h Vcpu<A>,
+    pub(crate) domain: &'h Domain<A>,
+    pub(crate) private: TicketMutexGuard<'h, Private<A>, A::Relax>,
+    /// Its `vcpu_info`.
+    pub(crate) info: Option<Info<'h>>,
+    /// Since when it has run.
+    since: Nanos,
+    /// It waits for an event.
+    blocked: bool,
+    /// It switches itself off.
+    leaves: bool,
+    /// When it wants to be woken at the latest, besides by its own timer.
+    pub(crate) timeout: Option<Nanos>,
+}
+
+impl<A: Arch> Current<'_, A> {
+    /// Brings the event interrupt in line with what the `vcpu_info` says.
+    #[inline(always)]
+    pub(crate) fn update_line(&mut self, arch: &A) {
+        let level = self.info.as_ref().is_some_and(Info::is_pending);
+        if level != self.private.line {
+            self.private.line = level;
+            arch.set_event_line(self.domain.arch(), &mut self.private.arch, self.vcpu.index(), level);
+        }
+    }
+
+    /// An interrupt waits for it, so that it must not block.
+    pub(crate) fn has_interrupt(&mut self, arch: &A) -> bool {
+        self.update_line(arch);
+        arch.has_interrupt(self.domain.arch(), &self.private.arch, self.vcpu.index())
+    }
+}
+
+/// A physical CPU, on the stack of its hypervisor loop.
+pub struct Cpu<'h, A: Arch> {
+    pub(crate) local: Local,
+    pub(crate) current: Option<Current<'h, A>>,
+}
+
+impl<A: Arch> Cpu<'_, A> {
+    /// What the CPU has besides the vCPU that it runs.
+    pub fn local(&mut self) -> &mut Local {
+        &mut self.local
+    }
+}
+
+impl<A: Arch> Hypervisor<A> {
+    /// Runs guests on this CPU until the machine is switched off.
+    pub fn run_cpu<'h>(&'h self, cpu: &mut Cpu<'h, A>) {
+        while self.step(cpu) {}
+    }
+
+    /// Runs a guest up to its next exit and deals with that, or waits for one interrupt when there is no guest to run.
+    /// Returns `false` when this CPU will not run guests again.
+    #[inline]
+    pub fn step<'h>(&'h self, cpu: &mut Cpu<'h, A>) -> bool {
+        if cpu.local.resched && !self.schedule(cpu) {
+            return false;
+        }
+        let Cpu { local, current: Some(current) } = cpu else {
+            self.wait(&mut cpu.local);
+            return true;
+        };
+        current.update_line(&self.arch);
+        let private = &mut *current.private;
+        let index = current.vcpu.index();
+        let exit = self.arch.run(current.domain.arch(), &mut private.arch, index, &mut private.counts);
+        self.handle_exit(local, current, exit);
+        true
+    }
+
+    /// There is nobody to run: works on what can wait, or sleeps.
+    fn wait(&self, local: &mut Local) {
+        if self.has_job(local) {
+            local.resched = true;
+        } else {
+            let interrupt = self.arch.idle();
+            self.handle_interrupt(local, interrupt);
+        }
+    }
+
+    /// The hypervisor itself was interrupted.
+    fn handle_interrupt(&self, local: &mut Local, interrupt: Interrupt) {
+        match interrupt {
+            Interrupt::Timer => {
+                local.armed = None;
+                local.resched = true;
+            }
+            Interrupt::Kick => local.resched = true,
+            Interrupt::Other => {}
+        }
+    }
+
+    /// An event came for a vCPU: its home CPU lets it run.
+    pub(crate) fn wake(&self, local: &mut Local, vcpu: &Vcpu<A>) {
+        if vcpu.home() != local.id {
+            self.post(vcpu);
+        } else if local.queue.current() == Some(vcpu.id()) {
+            // It runs, and looks at its event line before it goes on.
+        } else if local.queue.wake(self.arch.now(), vcpu.id()) {
+            local.resched = true;
+        } else {
+            self.arm(local);
+        }
+    }
+
+    /// Sets the timer to what comes first.
+    fn arm(&self, local: &mut Local) {
+        let slice_end = local.queue.slice_end();
+        let first = [local.timers.first(), slice_end, self.job_time(local)].into_iter().flatten().min();
+        if local.armed != Some(first) {
+            local.armed = Some(first);
+            self.arch.set_timer(first);
+        }
+    }
+}

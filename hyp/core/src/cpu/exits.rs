@@ -1,0 +1,134 @@
+//! What guests leave their code for.
+
+use super::{Current, Local};
+use crate::arch::{Arch, CpuOnResult, Exit, ShutdownReason, VcpuMask};
+use crate::hypercall::{self, Answer, Call};
+use crate::hypervisor::Hypervisor;
+use crate::report::Report;
+use crate::sched::Class;
+use crate::stats::ExitReason;
+use crate::vcpu::RunState;
+
+impl<A: Arch> Hypervisor<A> {
+    /// Deals with one exit of the current vCPU.
+    #[inline]
+    pub(super) fn handle_exit<'h>(&'h self, local: &mut Local, current: &mut Current<'h, A>, exit: Exit) {
+        if let Exit::Hypercall { number, args } = exit {
+            current.private.counts.count(ExitReason::Hypercall);
+            let answer = hypercall::dispatch(&mut Call { hypervisor: self, local, current, args }, number);
+            self.answer(local, current, answer);
+        } else {
+            self.handle_rare_exit(local, current, exit);
+        }
+    }
+
+    #[inline]
+    fn answer(&self, local: &mut Local, current: &mut Current<'_, A>, answer: Answer) {
+        match answer {
+            Answer::Value(value) => self.arch.set_result(&mut current.private.arch, value),
+            Answer::Repeat => self.arch.repeat_hypercall(&mut current.private.arch),
+            Answer::RepeatLater => {
+                self.arch.repeat_hypercall(&mut current.private.arch);
+                self.give_way(local);
+            }
+            Answer::GiveWay => {
+                self.arch.set_result(&mut current.private.arch, 0);
+                self.give_way(local);
+            }
+            Answer::Block => {
+                self.arch.set_result(&mut current.private.arch, 0);
+                self.block(local, current);
+            }
+            Answer::Ended => {}
+        }
+    }
+
+    #[inline(never)]
+    fn handle_rare_exit(&self, local: &mut Local, current: &mut Current<'_, A>, exit: Exit) {
+        let counts = &mut current.private.counts;
+        match exit {
+            Exit::Hypercall { .. } => {}
+            Exit::Interrupt(interrupt) => {
+                counts.count(ExitReason::Interrupt);
+                self.handle_interrupt(local, interrupt);
+            }
+            Exit::Idle => {
+                counts.count(ExitReason::Idle);
+                if !current.has_interrupt(&self.arch) {
+                    self.block(local, current);
+                }
+            }
+            Exit::Yield => {
+                counts.count(ExitReason::Yield);
+                self.give_way(local);
+            }
+            Exit::Notify(mask) => self.notify(local, current, mask),
+            Exit::CpuOn { target, entry, argument } => {
+                counts.count(ExitReason::Firmware);
+                let result = self.cpu_on(current, target, entry, argument);
+                self.arch.cpu_on_result(&mut current.private.arch, &exit, result);
+            }
+            Exit::AffinityInfo { target } => {
+                counts.count(ExitReason::Firmware);
+                let result = match self.state_of(current, target) {
+                    None => CpuOnResult::NoSuchVcpu,
+                    Some(RunState::Offline) => CpuOnResult::AlreadyOff,
+                    Some(_) => CpuOnResult::Done,
+                };
+                self.arch.cpu_on_result(&mut current.private.arch, &exit, result);
+            }
+            Exit::CpuOff => {
+                counts.count(ExitReason::Firmware);
+                current.leaves = true;
+                local.resched = true;
+            }
+            Exit::Shutdown(reason) => {
+                counts.count(ExitReason::Firmware);
+                self.end_domain(local, current.domain, reason);
+            }
+            Exit::Fault(fault) => {
+                self.arch.report(Report::Fault { domain: current.domain.name(), vcpu: current.vcpu.index(), fault });
+                self.end_domain(local, current.domain, ShutdownReason::Crash);
+            }
+        }
+    }
+
+    fn state_of(&self, current: &Current<'_, A>, target: u32) -> Option<RunState> {
+        Some(self.vcpu(current.domain.vcpu(target)?)?.state())
+    }
+
+    fn cpu_on(&self, current: &Current<'_, A>, target: u32, entry: u64, argument: u64) -> CpuOnResult {
+        if current.domain.vcpu(target).is_none() {
+            CpuOnResult::NoSuchVcpu
+        } else if self.switch_on(current.domain, target, entry, argument) {
+            CpuOnResult::Done
+        } else {
+            CpuOnResult::AlreadyOn
+        }
+    }
+
+    /// Interrupts became pending for vCPUs of the current one's domain.
+    fn notify(&self, local: &mut Local, current: &Current<'_, A>, mask: VcpuMask) {
+        let others = current.domain.vcpu_ids().zip(0u32..).filter(|(id, index)| {
+            mask.checked_shr(*index).unwrap_or(0) & 1 != 0 && *id != current.vcpu.id()
+        });
+        for vcpu in others.filter_map(|(id, _)| self.vcpu(id)) {
+            self.wake(local, vcpu);
+        }
+    }
+
+    /// The current vCPU waits for an event.
+    fn block(&self, local: &mut Local, current: &mut Current<'_, A>) {
+        current.blocked = true;
+        local.queue.block(self.arch.now());
+        local.resched = true;
+    }
+
+    /// The current vCPU lets others go first.
+    fn give_way(&self, local: &mut Local) {
+        if local.queue.has_others() {
+            local.queue.give_way(self.arch.now());
+            local.resched = true;
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Starting, stopping, pausing and restarting domains across CPUs.
+//!
+//! A domain ends by a mark that every CPU sees and a word in the inbox of each of its vCPUs' home CPUs. Each home CPU
+//! stops its own; the one that stops the last does the rest, as a job in small steps between which guests run.
+
+use core::sync::atomic::Ordering;
+
+use super::{Cpu, Local};
+use crate::arch::{Arch, ShutdownReason};
+use crate::domain::{Domain, DomainId};
+use crate::event::two_level::{self, Info};
+use crate::hypervisor::{Hypervisor, cpu_bit};
+use crate::lifecycle::{self, Event, State, Todo};
+use crate::limits::MAX_CPUS;
+use crate::report::{DomainChange, Report, TRACE_RECORDS};
+use crate::sched::Class;
+use crate::time::{MILLISECOND, Nanos};
+use crate::vcpu::{RunState, VcpuId};
+
+/// While there is a job, it gets a step this often.
+const JOB_PERIOD: Nanos = MILLISECOND;
+/// Event channels that one step of a job closes.
+const CLOSE_BUDGET: u32 = 16;
+
+/// Work on one domain that is done in steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Job {
+    /// Nothing to do.
+    None,
+    /// Close its event channels; then reset it, where that is wanted, for the reason named.
+    Close(Option<ShutdownReason>),
+    /// Bring its memory back, next this step.
+    Reset(ShutdownReason, u32),
+}
+
+impl<A: Arch> Hypervisor<A> {
+    pub(super) fn has_job(&self, local: &Local) -> bool {
+        local.jobs.iter().any(|job| *job != Job::None)
+    }
+
+    /// When to look for jobs next.
+    pub(super) fn job_time(&self, local: &Local) -> Option<Nanos> {
+        self.has_job(local).then_some(local.job_due)
+    }
+
+    /// Does one step of one job.
+    pub(super) fn do_job(&self, local: &mut Local) {
+        let Some(index) = local.jobs.iter().position(|job| *job != Job::None) else { return };
+        local.job_due = self.arch.now().saturating_add(JOB_PERIOD);
+        let id = DomainId::from_index(index);
+        let (Some(domain), Some(job)) = (self.domain(id), local.jobs.get(index).copied()) else { return };
+        let next = match job {
+            Job::None => Job::None,
+            Job::Close(then) => match (self.close_some(&local.held, id, CLOSE_BUDGET), then) {
+                (false, _) => job,
+                (true, None) => Job::None,
+                (true, Some(reason)) => {
+                    self.forget(domain);
+                    Job::Reset(reason, 0)
+                }
+            },
+            Job::Reset(reason, step) => match self.arch.reset_domain(domain.arch(), step) {
+                None => Job::Reset(reason, step.saturating_add(1)),
+                Some((entry, argument)) => {
+                    self.restarted(local, domain, reason, entry, argument);
+                    Job::None
+                }
+            },
+        };
+        if let Some(slot) = local.jobs.get_mut(index) {
+            *slot = next;
+        }
+    }
+
+    /// Forgets what a domain has told us since it started.
+    fn forget(&self, domain: &Domain<A>) {
+        for vcpu in domain.vcpu_ids().filter_map(|id| self.vcpu(id)) {
+            vcpu.info.store(two_level::NOT_REGISTERED, Ordering::Release);
+            vcpu.polling.store(crate::vcpu::NOT_POLLING, Ordering::SeqCst);
+        }
+        domain.pollers.store(0, Ordering::SeqCst);
+        domain.params.iter().for_each(|param| param.store(0, Ordering::Relaxed));
+        two_level::clear(self.arch.shared_info(domain.arch()));
+    }
+
+    fn restarted(&self, local: &Local, domain: &Domain<A>, reason: ShutdownReason, entry: u64, argument: u64) {
+        if self.change(local, domain, Event::Reset) == Some(Todo::Run) {
+            domain.stopping.store(false, Ordering::Release);
+            self.report_domain(domain, DomainChange::Restarted(reason));
+            self.switch_on(domain, 0, entry, argument);
+        }
+    }
+
+    /// Moves a domain on in its life; `None` where the event cannot happen now.
+    fn change(&self, local: &Local, domain: &Domain<A>, event: Event) -> Option<Todo> {
+        let mut state = domain.state.lock(&local.held, domain.id().index());
+        let (next, todo) = lifecycle::next(*state, event, domain.actions)?;
+        *state = next;
+        Some(todo)
+    }
+
+    /// Where a domain is in its life.
+    pub fn domain_state(&self, local: &Local, id: DomainId) -> Option<State> {
+        Some(*self.domain(id)?.state.lock(&local.held, id.index()))
+    }
+
+    /// Makes the home CPUs of a domain's vCPUs look at them.
+    fn post_all(&self, local: &mut Local, domain: &Domain<A>) {
+        domain.vcpu_ids().filter_map(|id| self.vcpu(id)).for_each(|vcpu| self.post(vcpu));
+        local.resched = true;
+    }
+
+    /// A domain ends. It goes on until each of its CPUs has noticed, which each does before it runs it again.
+    pub(crate) fn end_domain(&self, local: &mut Local, domain: &Domain<A>, reason: ShutdownReason) {
+        if self.change(local, domain, Event::End(reason)) == Some(Todo::Stop) {
+            domain.paused.store(false, Ordering::Release);
+            domain.stopping.store(true, Ordering::Release);
+            self.post_all(local, domain);
+        }
+    }
+
+    /// Keeps a running domain from running, or lets a paused one go on. Returns whether that was possible.
+    pub fn set_paused(&self, local: &mut Local, domain: &Domain<A>, paused: bool) -> bool {
+        let event = if paused { Event::Pause } else { Event::Unpause };
+        if self.change(local, domain, event).is_none() {
+            return false;
+        }
+        domain.paused.store(paused, Ordering::Release);
+        self.report_domain(domain, if paused { DomainChange::Paused } else { DomainChange::Running });
+        self.post_all(local, domain);
+        true
+    }
+
+    /// Deals with what others left in the inbox.
+    pub(super) fn read_inbox<'h>(&'h self, cpu: &mut Cpu<'h, A>) {
+        let mut set = self.take_inbox(cpu.local.id);
+        while let Some(id) = VcpuId::new(set.trailing_zeros() as u8) {
+            set &= !id.bit();
+            self.look_at(cpu, id);
+        }
+    }
+
+    /// Somebody wants something of a vCPU whose home this CPU is; the vCPU's and its domain's state say what.
+    fn look_at<'h>(&'h self, cpu: &mut Cpu<'h, A>, id: VcpuId) {
+        let Some(vcpu) = self.vcpu(id) else { return };
+        let Some(domain) = self.domain(vcpu.domain()) else { return };
+        let state = vcpu.state();
+        if state == RunState::Offline {
+            return;
+        }
+        let now = self.arch.now();
+        if domain.is_stopping() {
+            return self.switch_off(cpu, id);
+        }
+        if state == RunState::Starting {
+            cpu.local.fresh |= id.bit();
+            cpu.local.parked |= id.bit();
+            vcpu.set_state(RunState::Runnable);
+        }
+        if domain.paused.load(Ordering::Acquire) {
+            if cpu.current.as_ref().is_some_and(|current| current.vcpu.id() == id) {
+                self.put_away(cpu, RunState::Runnable);
+            }
+            cpu.local.timers.remove(id);
+            cpu.local.queue.remove(now, id);
+            cpu.local.parked |= id.bit();
+            return;
+        }
+        if cpu.local.parked & id.bit() != 0 {
+            cpu.local.parked &= !id.bit();
+            cpu.local.queue.add(now, id, domain.weight);
+        }
+        if let Some(current) = cpu.current.as_mut().filter(|current| current.vcpu.id() == id) {
+            // It may have been given another place by another vCPU.
+            current.info = Info::of(&self.arch, domain, vcpu);
+        }
+        cpu.local.queue.wake(now, id);
+    }
+
+    /// Switches off a vCPU whose home this CPU is. Whoever switches off the last of a domain that ends goes on with
+    /// what follows.
+    pub(super) fn switch_off(&self, cpu: &mut Cpu<'_, A>, id: VcpuId) {
+        let Some(vcpu) = self.vcpu(id) else { return };
+        let Some(domain) = self.domain(vcpu.domain()) else { return };
+        if cpu.current.as_ref().is_some_and(|current| current.vcpu.id() == id) {
+            self.put_away(cpu, RunState::Runnable);
+        }
+        let local = &mut cpu.local;
+        local.queue.remove(self.arch.now(), id);
+        local.timers.remove(id);
+        local.fresh &= !id.bit();
+        local.parked &= !id.bit();
+        vcpu.set_state(RunState::Offline);
+        if domain.live.fetch_sub(1, Ordering::AcqRel) == 1 && domain.is_stopping() {
+            self.stopped(local, domain);
+        }
+    }
+
+    /// The last vCPU of a domain that ends is off.
+    fn stopped(&self, local: &mut Local, domain: &Domain<A>) {
+        let Some(State::ShuttingDown(reason)) = self.domain_state(local, domain.id()) else { return };
+        let Some(todo) = self.change(local, domain, Event::Stopped) else { return };
+        let restarts = todo == Todo::Restart;
+        if let Some(job) = local.jobs.get_mut(domain.id().index()) {
+            *job = Job::Close(restarts.then_some(reason));
+        }
+        if !restarts {
+            let crashed = matches!(reason, ShutdownReason::Crash | ShutdownReason::Watchdog);
+            let change = if crashed { DomainChange::Crashed(reason) } else { DomainChange::Shutdown(reason) };
+            self.report_domain(domain, change);
+        }
+        let all_over = self.domains().all(|domain| {
+            let state = self.domain_state(local, domain.id());
+            state.is_some_and(|state| state.is_over() || state == State::Created)
+        });
+        if todo == Todo::MachineOff || all_over {
+            self.machine_off.store(true, Ordering::Release);
+            self.kick_all(local.id);
+        }
+        local.resched = true;
+    }
+
+    /// This CPU runs no guests any more. The last one that says so reports and switches the machine off.
+    pub(super) fn park_cpu(&self, local: &Local) {
+        let mine = cpu_bit(local.id);
+        let before = self.parked.fetch_or(mine, Ordering::AcqRel);
+        if before & mine == 0 && before | mine == self.joined.load(Ordering::Acquire) {
+            self.report_end();
+            self.arch.machine_off(false);
+        }
+    }
+
+    /// Says what there is to say about the whole run, in the same order every time.
+    fn report_end(&self) {
+        for domain in self.domains() {
+            for vcpu in domain.vcpu_ids().filter_map(|id| self.vcpu(id)) {
+                let private = vcpu.private.lock();
+                let (cpu_time, counts) = (private.cpu_time, &private.counts);
+                self.arch.report(Report::Usage { domain: domain.name(), vcpu: vcpu.index(), cpu_time, counts });
+            }
+        }
+        self.arch.report(Report::Elapsed { ns: self.arch.now() });
+        for domain in self.domains() {
+            for vcpu in domain.vcpu_ids().filter_map(|id| self.vcpu(id)) {
+                self.arch.report(Report::Vcpu { id: vcpu.id(), domain: domain.name(), vcpu: vcpu.index() });
+            }
+        }
+        (0..MAX_CPUS as u8).for_each(|cpu| self.report_trace(cpu));
+        self.arch.report(Report::End);
+    }
+
+    fn report_trace(&self, cpu: u8) {
+        let Some(trace) = self.traces.get(usize::from(cpu)).and_then(spin::once::Once::get) else { return };
+        let mut line = heapless::Vec::<u64, TRACE_RECORDS>::new();
+        let mut first = trace.first();
+        for record in trace.records() {
+            // There is room: the line is emptied as soon as it is full.
+            let _ = line.push(record);
+            if line.is_full() {
+                self.arch.report(Report::Trace { cpu, first, records: &line });
+                first = first.saturating_add(TRACE_RECORDS as u64);
+                line.clear();
+            }
+        }
+        if !line.is_empty() {
+            self.arch.report(Report::Trace { cpu, first, records: &line });
+        }
+    }
+}

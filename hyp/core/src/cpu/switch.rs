@@ -1,0 +1,112 @@
+//! Changing from one vCPU to another.
+
+use core::sync::atomic::Ordering;
+
+use super::{Cpu, Current, Local};
+use crate::arch::Arch;
+use crate::event::two_level::Info;
+use crate::hypervisor::Hypervisor;
+use crate::report::Report;
+use crate::sched::Class;
+use crate::time::Nanos;
+use crate::vcpu::{NOT_POLLING, RunState, VcpuId};
+
+impl<A: Arch> Hypervisor<A> {
+    /// Looks around: inbox, timers, work that can wait; then makes the vCPU current that should run now. Returns `false`
+    /// when the machine is being switched off and this CPU is done.
+    pub(super) fn schedule<'h>(&'h self, cpu: &mut Cpu<'h, A>) -> bool {
+        cpu.local.resched = false;
+        if self.machine_off.load(Ordering::Acquire) {
+            self.put_away(cpu, RunState::Runnable);
+            self.park_cpu(&cpu.local);
+            return false;
+        }
+        if let Some(leaving) = cpu.current.as_ref().filter(|current| current.leaves).map(|current| current.vcpu.id()) {
+            self.switch_off(cpu, leaving);
+        }
+        self.read_inbox(cpu);
+        if !cpu.local.queue.is_urgent() {
+            self.do_job(&mut cpu.local);
+        }
+        let now = self.arch.now();
+        while let Some(vcpu) = cpu.local.timers.take_due(now).and_then(|id| self.vcpu(id)) {
+            cpu.local.queue.wake(now, vcpu.id());
+        }
+        let next = cpu.local.queue.pick(now);
+        let running = cpu.current.as_ref().map(|current| current.vcpu.id());
+        if next == running {
+            if let Some(current) = &mut cpu.current {
+                self.unblock(&mut cpu.local, current);
+            }
+        } else {
+            let blocked = cpu.current.as_ref().is_some_and(|current| current.blocked);
+            self.put_away(cpu, if blocked { RunState::Blocked } else { RunState::Runnable });
+            match next {
+                Some(next) => self.take_up(cpu, next, now),
+                None => self.record(&cpu.local, now, None),
+            }
+        }
+        self.arm(&mut cpu.local);
+        true
+    }
+
+    /// A vCPU goes on: it waits for nothing any more.
+    fn unblock(&self, local: &mut Local, current: &mut Current<'_, A>) {
+        if core::mem::take(&mut current.blocked) {
+            current.timeout = None;
+            self.stop_polling(current);
+            local.timers.remove(current.vcpu.id());
+        }
+    }
+
+    pub(crate) fn stop_polling(&self, current: &Current<'_, A>) {
+        if current.vcpu.polling.swap(NOT_POLLING, Ordering::SeqCst) != NOT_POLLING {
+            current.domain.pollers.fetch_and(!(1 << current.vcpu.index()), Ordering::SeqCst);
+        }
+    }
+
+    /// Takes the current vCPU, if there is one, out of the CPU.
+    pub(super) fn put_away(&self, cpu: &mut Cpu<'_, A>, state: RunState) {
+        let Some(mut current) = cpu.current.take() else { return };
+        let index = current.vcpu.index();
+        let private = &mut *current.private;
+        self.arch.save(current.domain.arch(), &mut private.arch, index);
+        private.cpu_time = private.cpu_time.saturating_add(self.arch.now().saturating_sub(current.since));
+        let own = self.arch.timer_deadline(&private.arch);
+        let deadline = [own, current.timeout].into_iter().flatten().min();
+        cpu.local.timers.set(current.vcpu.id(), deadline);
+        current.vcpu.set_state(state);
+    }
+
+    /// Puts a vCPU into the CPU.
+    fn take_up<'h>(&'h self, cpu: &mut Cpu<'h, A>, id: VcpuId, now: Nanos) {
+        let Some(vcpu) = self.vcpu(id) else { return };
+        let Some(domain) = self.domain(vcpu.domain()) else { return };
+        let mut private = vcpu.private.lock();
+        if cpu.local.fresh & id.bit() != 0 {
+            cpu.local.fresh &= !id.bit();
+            let (entry, argument) = (vcpu.entry.load(Ordering::Relaxed), vcpu.argument.load(Ordering::Relaxed));
+            self.arch.reset_vcpu(domain.arch(), &mut private.arch, vcpu.index(), entry, argument);
+            private.line = false;
+            private.progress = None;
+        }
+        cpu.local.timers.remove(id);
+        self.arch.load(domain.arch(), &mut private.arch, vcpu.index());
+        vcpu.set_state(RunState::Running);
+        self.record(&cpu.local, now, Some(id));
+        if !self.first_guest.load(Ordering::Relaxed) && !self.first_guest.swap(true, Ordering::Relaxed) {
+            self.arch.report(Report::FirstGuest { ns: self.arch.now() });
+        }
+        let info = Info::of(&self.arch, domain, vcpu);
+        let current =
+            Current { vcpu, domain, private, info, since: now, blocked: false, leaves: false, timeout: None };
+        self.stop_polling(&current);
+        cpu.current = Some(current);
+    }
+
+    fn record(&self, local: &Local, now: Nanos, vcpu: Option<VcpuId>) {
+        if let Some(trace) = self.traces.get(usize::from(local.id)).and_then(spin::once::Once::get) {
+            trace.record(now, vcpu);
+        }
+    }
+}

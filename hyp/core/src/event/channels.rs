@@ -1,0 +1,196 @@
+//! Event channels between the hypervisor's domains: the tables' rules with locks, policy and delivery.
+
+use core::sync::atomic::Ordering;
+
+use xen_abi::errno::Errno;
+
+use super::two_level::{self, Delivery, Info};
+use super::{Entry, Port, Table, Target, connect};
+use crate::arch::Arch;
+use crate::cpu::Local;
+use crate::domain::{Domain, DomainId};
+use crate::hypervisor::Hypervisor;
+use crate::policy::Decision;
+use crate::sync::{Guard, Held};
+use crate::vcpu::{NOT_POLLING, POLLING_ANY};
+
+impl<A: Arch> Hypervisor<A> {
+    /// A domain's ports. Fails only for a number that no domain can have.
+    fn ports<'l>(&'l self, held: &'l Held, id: DomainId) -> Result<Guard<'l, Table, A::Relax>, Errno> {
+        Ok(self.events.get(id.index()).ok_or(Errno::ESRCH)?.lock(held, id.index()))
+    }
+
+    /// The ports of `one` and, where it is another domain, of `other`, locked in order.
+    #[expect(clippy::type_complexity, reason = "two guards, the second one optional")]
+    fn both<'l>(
+        &'l self,
+        held: &'l Held,
+        one: DomainId,
+        other: DomainId,
+    ) -> Result<(Guard<'l, Table, A::Relax>, Option<Guard<'l, Table, A::Relax>>), Errno> {
+        if one < other {
+            let first = self.ports(held, one)?;
+            Ok((first, Some(self.ports(held, other)?)))
+        } else if other < one {
+            let first = self.ports(held, other)?;
+            Ok((self.ports(held, one)?, Some(first)))
+        } else {
+            Ok((self.ports(held, one)?, None))
+        }
+    }
+
+    /// The ports of `id` and of whom `port` is connected to. The connection may change until both are locked, so it is
+    /// looked up again under both locks; that ends because each new try means that another CPU got its own change done.
+    #[expect(clippy::type_complexity, reason = "as above")]
+    fn with_peer<'l>(
+        &'l self,
+        held: &'l Held,
+        id: DomainId,
+        port: u32,
+    ) -> Result<(Guard<'l, Table, A::Relax>, Option<Guard<'l, Table, A::Relax>>), Errno> {
+        loop {
+            let remote = remote_of(self.ports(held, id)?.get(port)?, id);
+            let both = self.both(held, id, remote)?;
+            if remote_of(both.0.get(port)?, id) == remote {
+                return Ok(both);
+            }
+        }
+    }
+
+    /// Puts an event where it goes and wakes who waits for it.
+    #[inline]
+    pub(crate) fn deliver(&self, local: &mut Local, target: Target) {
+        let Some(domain) = self.domain(target.domain) else { return };
+        let vcpu = domain.vcpu(u32::from(target.vcpu)).and_then(|id| self.vcpu(id));
+        let info = || vcpu.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
+        let delivery = two_level::set_pending(self.arch.shared_info(domain.arch()), info, target.port);
+        if let (Delivery::Raised, Some(vcpu)) = (delivery, vcpu) {
+            self.wake(local, vcpu);
+        }
+        if delivery != Delivery::Merged && domain.pollers.load(Ordering::SeqCst) != 0 {
+            self.wake_pollers(local, domain, target.port);
+        }
+    }
+
+    fn wake_pollers(&self, local: &mut Local, domain: &Domain<A>, port: Port) {
+        let pollers = domain.pollers.load(Ordering::SeqCst);
+        for vcpu in domain.vcpu_ids().filter_map(|id| self.vcpu(id)) {
+            let polls = vcpu.polling.load(Ordering::SeqCst);
+            let listens = polls == POLLING_ANY || polls == u32::from(port);
+            if pollers & 1 << vcpu.index() != 0 && polls != NOT_POLLING && listens {
+                self.wake(local, vcpu);
+            }
+        }
+    }
+
+    /// Sends on a port of `from`.
+    ///
+    /// # Errors
+    /// `EINVAL` for a port on which nobody can send.
+    #[inline]
+    pub fn send(&self, local: &mut Local, _: Decision, from: DomainId, port: u32) -> Result<(), Errno> {
+        let target = self.ports(&local.held, from)?.target(from, port)?;
+        if let Some(target) = target {
+            self.deliver(local, target);
+        }
+        Ok(())
+    }
+
+    /// Raises a virtual interrupt of a domain's vCPU; nothing happens where it is not bound.
+    pub fn raise_virq(&self, local: &mut Local, domain: DomainId, vcpu: u8, virq: u32) {
+        let target = self.ports(&local.held, domain).ok().and_then(|ports| {
+            let port = ports.virq(virq, vcpu);
+            let entry = ports.get(u32::from(port)).ok()?;
+            Some(Target { domain, port, vcpu: entry.vcpu })
+        });
+        if let Some(target) = target {
+            self.deliver(local, target);
+        }
+    }
+
+    /// A new port of `me` to which `remote` may connect.
+    pub(crate) fn alloc_unbound(&self, held: &Held, _: Decision, me: DomainId, remote: DomainId) -> Result<Port, Errno> {
+        self.ports(held, me)?.alloc_unbound(remote)
+    }
+
+    /// Changes the caller's own ports only.
+    pub(crate) fn own_ports<'l>(
+        &'l self,
+        held: &'l Held,
+        _: Decision,
+        me: DomainId,
+    ) -> Result<Guard<'l, Table, A::Relax>, Errno> {
+        self.ports(held, me)
+    }
+
+    /// Connects a new port of `me` with a waiting port of `remote`. The new port is pending at once, because what was
+    /// sent before somebody listened is lost.
+    pub(crate) fn bind_interdomain(
+        &self,
+        local: &mut Local,
+        _: Decision,
+        me: DomainId,
+        remote: DomainId,
+        remote_port: u32,
+    ) -> Result<Port, Errno> {
+        let port = {
+            let (mut mine, mut theirs) = self.both(&local.held, me, remote)?;
+            connect(me, &mut mine, remote, theirs.as_deref_mut(), remote_port)?
+        };
+        self.deliver(local, Target { domain: me, port, vcpu: 0 });
+        Ok(port)
+    }
+
+    /// Closes a port; its other end waits for a new connection.
+    pub(crate) fn close(&self, held: &Held, id: DomainId, port: u32) -> Result<(), Errno> {
+        let (mut mine, mut theirs) = self.with_peer(held, id, port)?;
+        if let Some((_, remote_port)) = mine.close(port)? {
+            // A port can be connected to itself's domain; then both ends are in one table.
+            theirs.as_deref_mut().unwrap_or(&mut mine).disconnect(remote_port, id);
+        }
+        if let Some(domain) = self.domain(id) {
+            two_level::clear_pending(self.arch.shared_info(domain.arch()), port as Port);
+        }
+        Ok(())
+    }
+
+    /// Closes up to `budget` ports of a domain. Returns whether all are closed.
+    pub(crate) fn close_some(&self, held: &Held, id: DomainId, budget: u32) -> bool {
+        for _ in 0..budget {
+            let next = self.ports(held, id).ok().and_then(|ports| ports.next_in_use(1));
+            let Some(port) = next else { return true };
+            // It can only fail when a port is not in use any more, and then it is what we want.
+            let _ = self.close(held, id, u32::from(port));
+        }
+        false
+    }
+
+    /// Lets a port notify another vCPU, which exists.
+    pub(crate) fn bind_vcpu(&self, held: &Held, _: Decision, id: DomainId, port: u32, vcpu: u8) -> Result<(), Errno> {
+        let (mut mine, mut theirs) = self.with_peer(held, id, port)?;
+        if let Some((_, remote_port)) = mine.bind_vcpu(port, vcpu)? {
+            theirs.as_deref_mut().unwrap_or(&mut mine).set_remote_vcpu(remote_port, vcpu);
+        }
+        Ok(())
+    }
+
+    /// Unmasks a port and delivers what is pending.
+    pub(crate) fn unmask(&self, local: &mut Local, _: Decision, domain: &Domain<A>, port: u32) -> Result<(), Errno> {
+        let entry = self.ports(&local.held, domain.id())?.get(port)?;
+        let vcpu = domain.vcpu(u32::from(entry.vcpu)).and_then(|id| self.vcpu(id));
+        let info = || vcpu.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
+        let delivery = two_level::unmask(self.arch.shared_info(domain.arch()), info, port as Port);
+        if let (Delivery::Raised, Some(vcpu)) = (delivery, vcpu) {
+            self.wake(local, vcpu);
+        }
+        Ok(())
+    }
+}
+
+/// Who has the other end; the domain itself where there is none.
+fn remote_of(entry: Entry, id: DomainId) -> DomainId {
+    match entry.channel {
+        super::Channel::Interdomain { remote, .. } => remote,
+        _ => id,
+    }
+}

@@ -1,0 +1,25 @@
+//! `memory_op`: so far only where the shared-info page appears (`public/memory.h`).
+
+use xen_abi::errno::Errno;
+use xen_abi::memory::{AddToPhysmap, XENMAPSPACE_SHARED_INFO, XENMEM_ADD_TO_PHYSMAP};
+
+use super::{Answer, Call, DONE};
+use crate::arch::Arch;
+use crate::policy::Decision;
+
+pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result<Answer, Errno> {
+    if call.operation() != XENMEM_ADD_TO_PHYSMAP {
+        return Err(Errno::ENOSYS);
+    }
+    let op: AddToPhysmap = call.read(call.args[1])?;
+    call.only_me(op.domid)?;
+    match op.space {
+        XENMAPSPACE_SHARED_INFO if op.idx == 0 => {
+            let domain = call.current.domain;
+            call.hypervisor.arch.map_shared_info(domain.arch(), op.gpfn).map_err(|_| Errno::EINVAL)?;
+            DONE
+        }
+        XENMAPSPACE_SHARED_INFO => Err(Errno::EINVAL),
+        _ => Err(Errno::ENOSYS),
+    }
+}

@@ -1,0 +1,248 @@
+//! The whole machine: every domain, every vCPU, and what CPUs tell each other.
+//!
+//! One value, of a size that is known when the image is linked: a port keeps it in a static, a test in a box. Domains are
+//! added before CPUs run; after that everything goes on through shared references.
+
+use core::fmt::{self, Display, Formatter};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use heapless::String;
+use spin::once::Once;
+use spin::mutex::TicketMutex;
+
+use crate::arch::{Arch, CpuId};
+use crate::cpu::{Cpu, Local};
+use crate::domain::{Domain, DomainConfig, DomainId};
+use crate::event::Table;
+use crate::lifecycle::{self, Event, Todo};
+use crate::limits::{MAX_CPUS, MAX_DOMAINS, MAX_NAME, MAX_VCPUS, MAX_VCPUS_PER_DOMAIN};
+use crate::report::{DomainChange, Report};
+use crate::sync::{Held, Lock, Rank};
+use crate::trace::Trace;
+use crate::vcpu::{Vcpu, VcpuId};
+
+/// Why a domain could not be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddError {
+    /// There are [`MAX_DOMAINS`] already.
+    TooManyDomains,
+    /// It has no vCPU, or more than [`MAX_VCPUS_PER_DOMAIN`], or there would be more than [`MAX_VCPUS`] in all.
+    Vcpus(u8),
+    /// Its name has more than [`MAX_NAME`] bytes.
+    NameTooLong,
+    /// Its affinity names no CPU of this machine.
+    NoCpu(u32),
+}
+
+impl Display for AddError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyDomains => write!(f, "more than {MAX_DOMAINS} domains; leave some out"),
+            Self::Vcpus(count) => write!(
+                f,
+                "{count} vCPUs: a domain has 1 to {MAX_VCPUS_PER_DOMAIN}, all domains together at most {MAX_VCPUS}"
+            ),
+            Self::NameTooLong => write!(f, "a name is at most {MAX_NAME} bytes long"),
+            Self::NoCpu(affinity) => {
+                write!(f, "CPU affinity {affinity:#x} names no CPU of this machine; CPUs count from 0")
+            }
+        }
+    }
+}
+
+/// A domain could not be started: there is no such domain, or it has been started before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotStarted;
+
+/// How many there are so far.
+struct Numbers {
+    domains: u8,
+    vcpus: u8,
+    /// vCPUs by home CPU.
+    homed: [u8; MAX_CPUS],
+}
+
+/// The machine.
+pub struct Hypervisor<A: Arch> {
+    pub(crate) arch: A,
+    domains: [Once<Domain<A>, A::Relax>; MAX_DOMAINS],
+    vcpus: [Once<Vcpu<A>, A::Relax>; MAX_VCPUS],
+    pub(crate) events: [Lock<Table, A::Relax>; MAX_DOMAINS],
+    pub(crate) traces: [Once<Trace, A::Relax>; MAX_CPUS],
+    /// For each CPU, the vCPUs that it has to look at.
+    inboxes: [AtomicU32; MAX_CPUS],
+    numbers: TicketMutex<Numbers, A::Relax>,
+    cpus: AtomicU8,
+    /// CPUs that run guests.
+    pub(crate) joined: AtomicU32,
+    /// CPUs that will not run guests again.
+    pub(crate) parked: AtomicU32,
+    pub(crate) machine_off: AtomicBool,
+    pub(crate) first_guest: AtomicBool,
+}
+
+impl<A: Arch> Hypervisor<A> {
+    /// A machine without domains and with one CPU.
+    pub const fn new(arch: A) -> Self {
+        Self {
+            arch,
+            domains: [const { Once::new() }; MAX_DOMAINS],
+            vcpus: [const { Once::new() }; MAX_VCPUS],
+            events: [const { Lock::new(Rank::Event, Table::new()) }; MAX_DOMAINS],
+            traces: [const { Once::new() }; MAX_CPUS],
+            inboxes: [const { AtomicU32::new(0) }; MAX_CPUS],
+            numbers: TicketMutex::new(Numbers { domains: 0, vcpus: 0, homed: [0; MAX_CPUS] }),
+            cpus: AtomicU8::new(1),
+            joined: AtomicU32::new(0),
+            parked: AtomicU32::new(0),
+            machine_off: AtomicBool::new(false),
+            first_guest: AtomicBool::new(false),
+        }
+    }
+
+    /// The port.
+    pub fn arch(&self) -> &A {
+        &self.arch
+    }
+
+    /// Says that the machine has CPUs 0 to `count` - 1, at most [`MAX_CPUS`]. Domains that are added later may use them.
+    pub fn set_cpus(&self, count: u8) {
+        self.cpus.store(count.clamp(1, MAX_CPUS as u8), Ordering::Relaxed);
+    }
+
+    /// A domain by its number.
+    #[inline]
+    pub fn domain(&self, id: DomainId) -> Option<&Domain<A>> {
+        self.domains.get(id.index()).and_then(Once::get)
+    }
+
+    /// All domains, by rising number.
+    pub fn domains(&self) -> impl Iterator<Item = &Domain<A>> {
+        self.domains.iter().map_while(Once::get)
+    }
+
+    /// A vCPU by its number in the machine.
+    #[inline]
+    pub fn vcpu(&self, id: VcpuId) -> Option<&Vcpu<A>> {
+        self.vcpus.get(id.index()).and_then(Once::get)
+    }
+
+    /// Adds a domain, which does not run yet. `make` makes the port's part of each of its vCPUs.
+    ///
+    /// # Errors
+    /// See [`AddError`]; nothing is changed then.
+    pub fn add_domain(
+        &self,
+        config: &DomainConfig<'_>,
+        arch: A::Domain,
+        mut make: impl FnMut(u8) -> A::Vcpu,
+    ) -> Result<DomainId, AddError> {
+        let mut numbers = self.numbers.lock();
+        let index = usize::from(numbers.domains);
+        let (Some(slot), id) = (self.domains.get(index), DomainId::from_index(index)) else {
+            return Err(AddError::TooManyDomains);
+        };
+        let first = numbers.vcpus;
+        let last = first.saturating_add(config.vcpus);
+        if config.vcpus == 0 || usize::from(config.vcpus) > MAX_VCPUS_PER_DOMAIN || usize::from(last) > MAX_VCPUS {
+            return Err(AddError::Vcpus(config.vcpus));
+        }
+        let name = String::try_from(config.name).map_err(|_| AddError::NameTooLong)?;
+        let allowed = config.affinity & 1u32.checked_shl(self.cpus.load(Ordering::Relaxed).into()).map_or(!0, |x| x - 1);
+        if allowed == 0 {
+            return Err(AddError::NoCpu(config.affinity));
+        }
+        for (number, index) in (first..last).zip(0..) {
+            let home = numbers.place(allowed);
+            if let (Some(vcpu), Some(id_of_vcpu)) = (self.vcpus.get(usize::from(number)), VcpuId::new(number)) {
+                vcpu.call_once(|| Vcpu::new(id_of_vcpu, index, id, home, make(index)));
+            }
+        }
+        numbers.vcpus = last;
+        numbers.domains = numbers.domains.saturating_add(1);
+        let domain = slot.call_once(|| Domain::new(id, config, name, first, arch));
+        self.report_domain(domain, DomainChange::Created);
+        Ok(id)
+    }
+
+    /// Lets a domain run: its vCPU 0 starts at `entry`, guest-physical, with `argument` in its first argument register.
+    ///
+    /// # Errors
+    /// [`NotStarted`] when there is no such domain, or it was started before.
+    pub fn start(&self, id: DomainId, entry: u64, argument: u64) -> Result<(), NotStarted> {
+        let domain = self.domain(id).ok_or(NotStarted)?;
+        let held = Held::new();
+        {
+            let mut state = domain.state.lock(&held, id.index());
+            let Some((next, Todo::Run)) = lifecycle::next(*state, Event::Start, domain.actions) else {
+                return Err(NotStarted);
+            };
+            *state = next;
+        }
+        self.report_domain(domain, DomainChange::Running);
+        self.switch_on(domain, 0, entry, argument).then_some(()).ok_or(NotStarted)
+    }
+
+    /// Switches on a vCPU that is off. Returns whether it was off and is there.
+    pub(crate) fn switch_on(&self, domain: &Domain<A>, index: u32, entry: u64, argument: u64) -> bool {
+        let Some(vcpu) = domain.vcpu(index).and_then(|id| self.vcpu(id)).filter(|vcpu| vcpu.begin_start()) else {
+            return false;
+        };
+        // Counted before its home CPU can see it, so that the count never falls to zero too early.
+        domain.live.fetch_add(1, Ordering::AcqRel);
+        vcpu.entry.store(entry, Ordering::Relaxed);
+        vcpu.argument.store(argument, Ordering::Relaxed);
+        self.post(vcpu);
+        true
+    }
+
+    /// Makes this the CPU with this number, which from now on runs guests by [`Hypervisor::run_cpu`]. `trace` is
+    /// where its context switches are recorded. Call it once for each CPU.
+    pub fn cpu(&self, id: CpuId, trace: &'static [AtomicU64]) -> Cpu<'_, A> {
+        if let Some(slot) = self.traces.get(usize::from(id)) {
+            slot.call_once(|| Trace::new(trace));
+        }
+        self.joined.fetch_or(cpu_bit(id), Ordering::AcqRel);
+        Cpu { local: Local::new(id), current: None }
+    }
+
+    /// Tells a vCPU's home CPU, whichever CPU this is, to look at it.
+    pub(crate) fn post(&self, vcpu: &Vcpu<A>) {
+        let Some(inbox) = self.inboxes.get(usize::from(vcpu.home())) else { return };
+        if inbox.fetch_or(vcpu.id().bit(), Ordering::AcqRel) == 0 {
+            self.arch.kick(vcpu.home());
+        }
+    }
+
+    /// Takes what is in a CPU's inbox.
+    pub(crate) fn take_inbox(&self, cpu: CpuId) -> u32 {
+        let inbox = self.inboxes.get(usize::from(cpu));
+        // A plain read first: the inbox is mostly empty, and a swap takes the line from the other CPUs.
+        inbox.filter(|inbox| inbox.load(Ordering::Acquire) != 0).map_or(0, |inbox| inbox.swap(0, Ordering::AcqRel))
+    }
+
+    /// Makes every CPU that runs guests look around.
+    pub(crate) fn kick_all(&self, but: CpuId) {
+        let joined = self.joined.load(Ordering::Acquire);
+        (0..MAX_CPUS as CpuId).filter(|cpu| *cpu != but && joined & cpu_bit(*cpu) != 0).for_each(|cpu| self.arch.kick(cpu));
+    }
+
+    pub(crate) fn report_domain(&self, domain: &Domain<A>, change: DomainChange) {
+        self.arch.report(Report::Domain { id: domain.id(), name: domain.name(), change });
+    }
+}
+
+impl Numbers {
+    /// The CPU among these that has fewest vCPUs gets one more.
+    fn place(&mut self, allowed: u32) -> CpuId {
+        let cpus = self.homed.iter_mut().zip(0..).filter(|(_, cpu)| allowed & cpu_bit(*cpu) != 0);
+        let Some((count, cpu)) = cpus.min_by_key(|(count, _)| **count) else { return 0 };
+        *count = count.saturating_add(1);
+        cpu
+    }
+}
+
+/// The set that holds only this CPU.
+pub(crate) const fn cpu_bit(cpu: CpuId) -> u32 {
+    1u32.wrapping_shl(cpu as u32)
+}

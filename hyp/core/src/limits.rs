@@ -1,0 +1,23 @@
+//! How many of everything there can be.
+//!
+//! There is no heap: each table has its full size from the start, so that memory is known when the image is linked and
+//! a guest cannot make the hypervisor run out of it.
+
+/// Domains, ever: numbers are not given out twice.
+pub const MAX_DOMAINS: usize = 8;
+/// vCPUs of all domains together. Sets of them are kept as bits of a `u32`.
+pub const MAX_VCPUS: usize = 32;
+/// vCPUs of one domain.
+pub const MAX_VCPUS_PER_DOMAIN: usize = 8;
+/// Physical CPUs.
+pub const MAX_CPUS: usize = 8;
+/// Event channels of one domain, port 0 included, which is never given out. The 2-level ABI allows 4096.
+pub const MAX_PORTS: usize = 1024;
+/// Bytes of a domain's name.
+pub const MAX_NAME: usize = 32;
+/// Ports that one `SCHEDOP_poll` may wait for. Xen's limit is 128.
+pub const MAX_POLL_PORTS: usize = 128;
+
+const _: () = assert!(MAX_VCPUS <= u32::BITS as usize, "a set of vCPUs is a u32");
+const _: () = assert!(MAX_CPUS <= u32::BITS as usize, "a set of CPUs is a u32");
+const _: () = assert!(MAX_DOMAINS <= u32::BITS as usize, "a set of domains is a u32");

@@ -1,0 +1,39 @@
+//! Who runs next on a physical CPU.
+//!
+//! Each CPU has one [`RunQueue`], which it alone touches: no locks, no machine, only numbers and times, so that the whole
+//! of it runs in tests on the host. It asks its classes in fixed order; today the only one is [`credit`], in its
+//! `client` form. A class that is added (pinned, reserve, the stock credit) implements [`Class`] and takes its place in
+//! that order.
+
+pub mod credit;
+
+use crate::time::Nanos;
+use crate::vcpu::VcpuId;
+
+/// A way to share a CPU. At most one vCPU of the CPU is current; the class that picked it is told what it does.
+pub trait Class {
+    /// A vCPU joins, blocked.
+    fn add(&mut self, now: Nanos, vcpu: VcpuId, weight: u16);
+    /// A vCPU leaves, whatever it was doing.
+    fn remove(&mut self, now: Nanos, vcpu: VcpuId);
+    /// An event arrived for a vCPU; it becomes runnable when it was blocked. Returns whether it should run at once in
+    /// place of the current vCPU.
+    fn wake(&mut self, now: Nanos, vcpu: VcpuId) -> bool;
+    /// The current vCPU waits for an event.
+    fn block(&mut self, now: Nanos);
+    /// The current vCPU lets others go first.
+    fn give_way(&mut self, now: Nanos);
+    /// The vCPU to run from now on, which becomes current; `None` where it has nobody to run.
+    fn pick(&mut self, now: Nanos) -> Option<VcpuId>;
+    /// When it wants to be asked again at the latest; `None` where the current vCPU may run on for ever.
+    fn slice_end(&self) -> Option<Nanos>;
+    /// The vCPU that runs.
+    fn current(&self) -> Option<VcpuId>;
+    /// Others wait for the CPU besides the current vCPU.
+    fn has_others(&self) -> bool;
+    /// The current vCPU must not wait for work of the hypervisor that can wait.
+    fn is_urgent(&self) -> bool;
+}
+
+/// All vCPUs of one physical CPU.
+pub type RunQueue = credit::Credit;

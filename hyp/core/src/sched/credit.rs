@@ -1,0 +1,298 @@
+//! The `credit` class in its `client` form: shares by weight, and no wait for whoever stays inside its share.
+//!
+//! A media guest needs its CPU at once when its timer says so, but not much of it; a batch guest takes whatever it can
+//! get. Each vCPU has a bank of credit in nanoseconds. While it takes part it earns time in proportion to its weight, and
+//! it pays exactly for what it runs. Nothing is sampled by a tick, so nobody can hide between ticks or be charged for
+//! time that it did not use.
+//!
+//! - A vCPU to which an event comes while it has credit is *boosted*: it runs before all others until its credit is
+//!   gone or it blocks. Several boosted ones take turns by short slices.
+//! - Otherwise the one with most credit runs, for longer slices. So those who have more than they used go before those
+//!   who used more than they had, and shares come out as the weights say.
+//! - A bank is full at [`BANK`]. A blocked vCPU whose bank is full no longer takes part, so that its share goes to the
+//!   others; nor does a debt grow beyond the same amount, because time that nobody else wanted is not held against
+//!   anybody for long.
+//!
+//! # How earning is computed
+//!
+//! `clock` is the time that one unit of weight would have earned since the start. It moves on by elapsed time divided
+//! by the sum of the weights that take part; each vCPU remembers its position when it was last paid. That costs the same
+//! however many vCPUs there are.
+
+use crate::limits::MAX_VCPUS;
+use crate::sched::Class;
+use crate::time::{MILLISECOND, Nanos};
+use crate::vcpu::VcpuId;
+
+/// Largest credit and largest debt, in ns.
+pub const BANK: i64 = 30 * MILLISECOND as i64;
+/// How long a vCPU runs before another of the same kind gets its turn.
+pub const SLICE: Nanos = 10 * MILLISECOND;
+/// The same while several boosted vCPUs wait, and after one gave way.
+pub const SHORT_SLICE: Nanos = MILLISECOND;
+/// A boosted vCPU runs at least this long before its credit is looked at.
+const LEAST_SLICE: Nanos = MILLISECOND / 5;
+/// The clock moves at most this much at a time, which is far more than fills every bank.
+const LONGEST_STEP: Nanos = 1000 * MILLISECOND;
+/// Fraction bits of the clock.
+const FRACTION: u32 = 16;
+
+/// What the class knows of a vCPU.
+#[derive(Clone, Copy)]
+struct Account {
+    weight: u64,
+    /// Credit when it was last paid, in ns.
+    credit: i64,
+    /// Where the clock was then.
+    paid: u64,
+    /// When it joined the queue, as a running number.
+    turn: u64,
+    boosted: bool,
+    /// It lets others go first, once.
+    gives_way: bool,
+}
+
+/// All vCPUs of a physical CPU, under the `client` form of the credit class.
+pub struct Credit {
+    accounts: [Account; MAX_VCPUS],
+    /// Known vCPUs.
+    known: u32,
+    /// Those that earn.
+    earning: u32,
+    /// Those that wait for the CPU.
+    queued: u32,
+    current: Option<VcpuId>,
+    /// Sum of the weights of those that earn.
+    weights: u64,
+    clock: u64,
+    now: Nanos,
+    turns: u64,
+    slice_start: Nanos,
+    /// How long the current vCPU may run while others wait.
+    slice: Nanos,
+}
+
+impl Default for Credit {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The vCPUs of a set.
+fn members(mut set: u32) -> impl Iterator<Item = VcpuId> {
+    core::iter::from_fn(move || {
+        let next = VcpuId::new(set.trailing_zeros() as u8)?;
+        set &= !next.bit();
+        Some(next)
+    })
+}
+
+impl Credit {
+    /// Nobody there.
+    pub const fn new() -> Self {
+        let nobody = Account { weight: 1, credit: 0, paid: 0, turn: 0, boosted: false, gives_way: false };
+        Self {
+            accounts: [nobody; MAX_VCPUS],
+            known: 0,
+            earning: 0,
+            queued: 0,
+            current: None,
+            weights: 0,
+            clock: 0,
+            now: 0,
+            turns: 0,
+            slice_start: 0,
+            slice: SLICE,
+        }
+    }
+
+    /// Credit of a vCPU when the class last looked at it, in ns; a debt is negative.
+    pub fn credit(&self, vcpu: VcpuId) -> i64 {
+        self.accounts.get(vcpu.index()).map_or(0, |account| account.credit)
+    }
+
+    /// The vCPU runs before all that are not boosted.
+    pub fn is_boosted(&self, vcpu: VcpuId) -> bool {
+        self.accounts.get(vcpu.index()).is_some_and(|account| account.boosted)
+    }
+
+    /// Moves the clock on and lets the current vCPU pay.
+    fn advance(&mut self, now: Nanos) {
+        let elapsed = now.saturating_sub(self.now);
+        self.now = self.now.max(now);
+        let step = elapsed.min(LONGEST_STEP) << FRACTION;
+        self.clock = self.clock.wrapping_add(step.checked_div(self.weights).unwrap_or(0));
+        if let Some(current) = self.current {
+            self.pay(current, elapsed);
+        }
+        for vcpu in members(self.earning & !self.queued & !self.current.map_or(0, VcpuId::bit)) {
+            if self.pay(vcpu, 0) >= BANK {
+                self.leave(vcpu);
+            }
+        }
+    }
+
+    /// Pays a vCPU what it has earned, takes what it has run, and tells what it has now.
+    fn pay(&mut self, vcpu: VcpuId, ran: Nanos) -> i64 {
+        let earns = self.earning & vcpu.bit() != 0;
+        let clock = self.clock;
+        let Some(account) = self.accounts.get_mut(vcpu.index()) else { return 0 };
+        let units = if earns { clock.wrapping_sub(account.paid) } else { 0 };
+        let earned = units.saturating_mul(account.weight) >> FRACTION;
+        let change = (earned as i64).saturating_sub(i64::try_from(ran).unwrap_or(i64::MAX));
+        account.credit = account.credit.saturating_add(change).clamp(-BANK, BANK);
+        account.paid = clock;
+        account.credit
+    }
+
+    fn join(&mut self, vcpu: VcpuId) {
+        if self.earning & vcpu.bit() == 0 {
+            self.earning |= vcpu.bit();
+            let clock = self.clock;
+            if let Some(account) = self.accounts.get_mut(vcpu.index()) {
+                account.paid = clock;
+                self.weights = self.weights.saturating_add(account.weight);
+            }
+        }
+    }
+
+    fn leave(&mut self, vcpu: VcpuId) {
+        if self.earning & vcpu.bit() != 0 {
+            self.earning &= !vcpu.bit();
+            let weight = self.accounts.get(vcpu.index()).map_or(0, |account| account.weight);
+            self.weights = self.weights.saturating_sub(weight);
+        }
+    }
+
+    fn enqueue(&mut self, vcpu: VcpuId) {
+        self.turns = self.turns.wrapping_add(1);
+        self.queued |= vcpu.bit();
+        if let Some(account) = self.accounts.get_mut(vcpu.index()) {
+            account.turn = self.turns;
+        }
+    }
+
+    fn any_boosted(&self, set: u32) -> bool {
+        members(set).any(|vcpu| self.is_boosted(vcpu))
+    }
+
+    /// How a queued vCPU compares with others; the greatest runs.
+    fn rank(&self, vcpu: VcpuId) -> (u8, i64, u64) {
+        let Some(account) = self.accounts.get(vcpu.index()) else { return (0, 0, 0) };
+        let earlier = u64::MAX.wrapping_sub(account.turn);
+        match account {
+            Account { gives_way: true, .. } => (1, 0, earlier),
+            Account { boosted: true, .. } => (3, 0, earlier),
+            _ => (2, account.credit, earlier),
+        }
+    }
+}
+
+impl Class for Credit {
+    fn add(&mut self, now: Nanos, vcpu: VcpuId, weight: u16) {
+        self.remove(now, vcpu);
+        self.known |= vcpu.bit();
+        if let Some(account) = self.accounts.get_mut(vcpu.index()) {
+            let weight = u64::from(weight.max(1));
+            *account = Account { weight, credit: 0, paid: 0, turn: 0, boosted: false, gives_way: false };
+        }
+    }
+
+    fn remove(&mut self, now: Nanos, vcpu: VcpuId) {
+        self.advance(now);
+        self.leave(vcpu);
+        self.known &= !vcpu.bit();
+        self.queued &= !vcpu.bit();
+        self.current = self.current.filter(|current| *current != vcpu);
+    }
+
+    fn wake(&mut self, now: Nanos, vcpu: VcpuId) -> bool {
+        if self.known & vcpu.bit() == 0 || self.current == Some(vcpu) {
+            return false;
+        }
+        self.advance(now);
+        self.join(vcpu);
+        let boosted = self.pay(vcpu, 0) > 0;
+        if let Some(account) = self.accounts.get_mut(vcpu.index()) {
+            account.boosted = boosted;
+            account.gives_way = false;
+        }
+        if self.queued & vcpu.bit() == 0 {
+            self.enqueue(vcpu);
+        }
+        self.current.is_none_or(|current| boosted && !self.is_boosted(current))
+    }
+
+    fn block(&mut self, now: Nanos) {
+        self.advance(now);
+        if let Some(account) = self.current.take().and_then(|current| self.accounts.get_mut(current.index())) {
+            account.boosted = false;
+        }
+    }
+
+    fn give_way(&mut self, now: Nanos) {
+        self.advance(now);
+        if let Some(account) = self.current.and_then(|current| self.accounts.get_mut(current.index())) {
+            account.boosted = false;
+            account.gives_way = true;
+        }
+    }
+
+    fn pick(&mut self, now: Nanos) -> Option<VcpuId> {
+        self.advance(now);
+        if let Some(current) = self.current.take() {
+            self.enqueue(current);
+        }
+        let mut gave_way = false;
+        for vcpu in members(self.queued) {
+            let credit = self.pay(vcpu, 0);
+            if let Some(account) = self.accounts.get_mut(vcpu.index()) {
+                account.boosted &= credit > 0;
+                gave_way |= account.gives_way;
+            }
+        }
+        let next = members(self.queued).max_by_key(|vcpu| self.rank(*vcpu))?;
+        for vcpu in members(if gave_way { self.queued } else { 0 }) {
+            if let Some(account) = self.accounts.get_mut(vcpu.index()) {
+                account.gives_way = false;
+            }
+        }
+        self.queued &= !next.bit();
+        self.current = Some(next);
+        self.slice_start = self.now;
+        self.slice = match self.accounts.get(next.index()) {
+            Some(account) if account.boosted => (account.credit.max(0) as u64).max(LEAST_SLICE),
+            _ if gave_way => SHORT_SLICE,
+            _ => SLICE,
+        };
+        Some(next)
+    }
+
+    fn slice_end(&self) -> Option<Nanos> {
+        let current = self.current?;
+        if self.queued == 0 {
+            return None;
+        }
+        let slice = match (self.is_boosted(current), self.any_boosted(self.queued)) {
+            (true, true) => self.slice.min(SHORT_SLICE),
+            (false, true) => 0,
+            _ => self.slice,
+        };
+        Some(self.slice_start.saturating_add(slice))
+    }
+
+    fn current(&self) -> Option<VcpuId> {
+        self.current
+    }
+
+    fn has_others(&self) -> bool {
+        self.queued != 0
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.current.is_some_and(|current| self.is_boosted(current))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! Locks, with their order.
+//!
+//! Ticket locks, so that no CPU starves; interrupts are masked wherever they are held. Locks are taken in one written
+//! order, [`Rank`], and two of the same rank by rising number, else two CPUs could wait for each other for ever. A debug
+//! build checks this for each CPU: [`Held`] remembers the highest rank that the CPU holds.
+
+use core::cell::Cell;
+use core::ops::{Deref, DerefMut};
+
+use spin::RelaxStrategy;
+use spin::mutex::{TicketMutex, TicketMutexGuard};
+
+/// The order in which locks are taken: lower ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Rank {
+    /// Access rules.
+    Policy = 1,
+    /// A domain's life.
+    Domain = 2,
+    /// A domain's memory map.
+    Memory = 3,
+    /// Grant tables.
+    Grant = 4,
+    /// Event channels.
+    Event = 5,
+    /// The console.
+    Console = 6,
+}
+
+/// What one CPU holds. There is one for each CPU, and it never leaves it.
+#[derive(Debug, Default)]
+pub struct Held(Cell<u16>);
+
+impl Held {
+    /// Nothing held.
+    pub const fn new() -> Self {
+        Self(Cell::new(0))
+    }
+}
+
+/// Data behind a ticket lock of a known rank.
+pub struct Lock<T, R> {
+    inner: TicketMutex<T, R>,
+    rank: Rank,
+}
+
+impl<T, R: RelaxStrategy> Lock<T, R> {
+    /// A lock of this rank.
+    pub const fn new(rank: Rank, data: T) -> Self {
+        Self { inner: TicketMutex::new(data), rank }
+    }
+
+    /// Waits for the lock. `number` orders it among the locks of its rank: it is the index of whose it is.
+    #[inline]
+    pub fn lock<'l>(&'l self, held: &'l Held, number: usize) -> Guard<'l, T, R> {
+        let before = held.0.get();
+        let place = (self.rank as u16) << 8 | number as u16 & 0xff;
+        debug_assert!(before < place, "lock {place:#x} taken while {before:#x} is held");
+        held.0.set(place);
+        Guard { inner: self.inner.lock(), held, before }
+    }
+}
+
+/// The data, as long as the lock is held.
+pub struct Guard<'l, T, R: RelaxStrategy> {
+    inner: TicketMutexGuard<'l, T, R>,
+    held: &'l Held,
+    before: u16,
+}
+
+impl<T, R: RelaxStrategy> Deref for Guard<'_, T, R> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T, R: RelaxStrategy> DerefMut for Guard<'_, T, R> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+impl<T, R: RelaxStrategy> Drop for Guard<'_, T, R> {
+    fn drop(&mut self) {
+        // Guards of two locks may be dropped in either order; the mark falls only with the one that set it.
+        self.held.0.set(self.held.0.get().min(self.before));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Held, Lock, Rank};
+    use spin::relax::Spin;
+
+    #[test]
+    fn in_order() {
+        let (domain, event) = (Lock::<_, Spin>::new(Rank::Domain, 1), Lock::<_, Spin>::new(Rank::Event, 2));
+        let held = Held::new();
+        for _ in 0..2 {
+            let first = domain.lock(&held, 1);
+            let second = event.lock(&held, 1);
+            assert_eq!(*first + *second, 3);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "taken while")]
+    fn out_of_order() {
+        let (domain, event) = (Lock::<_, Spin>::new(Rank::Domain, ()), Lock::<_, Spin>::new(Rank::Event, ()));
+        let held = Held::new();
+        let _event = event.lock(&held, 1);
+        let _domain = domain.lock(&held, 1);
+    }
+}

@@ -1,0 +1,159 @@
+//! A virtual CPU as the hypervisor sees it.
+//!
+//! Each vCPU has one home CPU. Only the home CPU changes its run state and touches its private part; everybody else
+//! leaves a word in the home CPU's inbox. That makes wake-ups, stops and starts free of races without a lock. What
+//! others may look at is atomic.
+
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use spin::mutex::TicketMutex;
+
+use crate::arch::{Arch, CpuId};
+use crate::domain::DomainId;
+use crate::limits::MAX_VCPUS;
+use crate::stats::ExitCounts;
+use crate::time::Nanos;
+
+/// The number of a vCPU in the whole machine, below [`MAX_VCPUS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VcpuId(u8);
+
+impl VcpuId {
+    /// The vCPU with this number; `None` where there can be none.
+    pub const fn new(number: u8) -> Option<Self> {
+        if (number as usize) < MAX_VCPUS { Some(Self(number)) } else { None }
+    }
+
+    /// Its number, counted from 0.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// Its number, to index tables with.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The set that holds only this vCPU.
+    pub const fn bit(self) -> u32 {
+        1 << self.0
+    }
+}
+
+/// Whether and how a vCPU takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RunState {
+    /// It is switched off.
+    Offline,
+    /// Somebody switches it on; its home CPU has not seen that yet.
+    Starting,
+    /// It waits for its CPU.
+    Runnable,
+    /// It runs.
+    Running,
+    /// It waits for an event.
+    Blocked,
+}
+
+impl RunState {
+    const fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::Starting,
+            2 => Self::Runnable,
+            3 => Self::Running,
+            4 => Self::Blocked,
+            _ => Self::Offline,
+        }
+    }
+}
+
+/// What only the home CPU touches, while it runs the vCPU or puts it away.
+pub struct Private<A: Arch> {
+    /// The port's part: registers and the like.
+    pub arch: A::Vcpu,
+    /// Its exits so far.
+    pub counts: ExitCounts,
+    /// How long it has run, up to when it was last put away.
+    pub cpu_time: Nanos,
+    /// The level of its event interrupt, as the port was told last.
+    pub line: bool,
+    /// How far a hypercall that goes on in pieces has come: its arguments and the bytes done.
+    pub progress: Option<([u64; 3], u64)>,
+}
+
+/// What a vCPU that polls event channels waits for: nothing.
+pub const NOT_POLLING: u32 = 0;
+/// What a vCPU that polls event channels waits for: any of several ports.
+pub const POLLING_ANY: u32 = u32::MAX;
+
+/// One virtual CPU.
+pub struct Vcpu<A: Arch> {
+    id: VcpuId,
+    index: u8,
+    domain: DomainId,
+    home: CpuId,
+    state: AtomicU8,
+    /// Where it starts, guest-physical, and with what argument; valid while it is [`RunState::Starting`].
+    pub(crate) entry: AtomicU64,
+    pub(crate) argument: AtomicU64,
+    /// Where its `vcpu_info` is: guest frame << 12 | offset, or [`crate::event::two_level::NOT_REGISTERED`].
+    pub(crate) info: AtomicU64,
+    /// The port that it polls, [`NOT_POLLING`] or [`POLLING_ANY`].
+    pub(crate) polling: AtomicU32,
+    pub(crate) private: TicketMutex<Private<A>, A::Relax>,
+}
+
+impl<A: Arch> Vcpu<A> {
+    pub(crate) fn new(id: VcpuId, index: u8, domain: DomainId, home: CpuId, arch: A::Vcpu) -> Self {
+        let private = Private { arch, counts: ExitCounts::new(), cpu_time: 0, line: false, progress: None };
+        Self {
+            id,
+            index,
+            domain,
+            home,
+            state: AtomicU8::new(RunState::Offline as u8),
+            entry: AtomicU64::new(0),
+            argument: AtomicU64::new(0),
+            info: AtomicU64::new(crate::event::two_level::NOT_REGISTERED),
+            polling: AtomicU32::new(NOT_POLLING),
+            private: TicketMutex::new(private),
+        }
+    }
+
+    /// Its number in the machine.
+    pub fn id(&self) -> VcpuId {
+        self.id
+    }
+
+    /// Its number in its domain.
+    pub fn index(&self) -> u8 {
+        self.index
+    }
+
+    /// Whose it is.
+    pub fn domain(&self) -> DomainId {
+        self.domain
+    }
+
+    /// The physical CPU that it runs on.
+    pub fn home(&self) -> CpuId {
+        self.home
+    }
+
+    /// Its run state at this moment.
+    pub fn state(&self) -> RunState {
+        RunState::from_number(self.state.load(Ordering::Acquire))
+    }
+
+    /// Only its home CPU calls this.
+    pub(crate) fn set_state(&self, state: RunState) {
+        self.state.store(state as u8, Ordering::Release);
+    }
+
+    /// Claims an offline vCPU for a start. Of several who try, one succeeds.
+    pub(crate) fn begin_start(&self) -> bool {
+        let (off, starting) = (RunState::Offline as u8, RunState::Starting as u8);
+        self.state.compare_exchange(off, starting, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
