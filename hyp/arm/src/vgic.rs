@@ -18,10 +18,10 @@
 //! 3. write [`ListRegisters::to_write`] and [`ListRegisters::control`]; deactivate what [`ListRegisters::deactivate`]
 //!    names at the physical redistributor.
 //!
-//! When a vCPU comes onto a CPU, [`ListRegisters::invalidate`] and a `flush` are due. What [`Vgic::sync`] returns is as
-//! above. The same three steps are due on a maintenance interrupt, and steps 1 and [`Vgic::sync`] alone before a vCPU leaves its CPU, before
-//! [`Vgic::has_deliverable`] decides about WFI, and before a guest's register access is emulated (else it reads the state
-//! as of the last flush; writes are right in any case). After a `sync`, a `flush` must come before the guest runs.
+//! The same is due on a maintenance interrupt. Steps 1 and [`Vgic::sync`] alone are due before a vCPU leaves its CPU,
+//! before [`Vgic::has_deliverable`] decides about WFI, and before a guest's register access is emulated (else it reads
+//! the state as of the last flush; a GICv3's writes are right in any case). After a `sync`, a `flush` must come before
+//! the guest runs. When a vCPU comes onto a CPU, [`ListRegisters::invalidate`] and a `flush` are due.
 //!
 //! # Sources
 //!
@@ -30,15 +30,17 @@
 //! | level (a device's line) | [`Vgic::set_line`] both ways | the line falls; its completion costs one exit that looks again |
 //! | edge | [`Vgic::pulse`], or [`Vgic::set_line`] rising | acknowledged |
 //! | quiet, [`Vgic::set_quiet`] | the same, also for interrupts the guest calls level-sensitive | acknowledged, or the line falls |
-//! | hardware, [`Vgic::map_hardware`] | `set_line(true)` when the physical interrupt was taken | acknowledged; the guest's completion completes the physical one |
+//! | hardware, [`Vgic::map_hardware`] | `set_line(true)` when the physical interrupt was taken | the same as quiet |
 //!
 //! *Quiet* is for a source whose line the guest lowers by writing its own memory (the event channel): no exit follows
 //! the completion. *Hardware* is for a physical private interrupt of the same number that stays active, and so silent,
-//! until the guest is done with it (the virtual timer).
+//! until the guest is done with it (the virtual timer): the guest's completion completes it too. With a GICv2's virtual CPU
+//! interface, [`v2::flush`] and [`v2::sync`] take the places of those here.
 
 mod bank;
 mod lists;
 mod registers;
+pub mod v2;
 pub mod v3;
 
 #[cfg(test)]
@@ -55,6 +57,8 @@ pub const MAX_VCPUS: usize = 8;
 pub const SPIS: u32 = 64;
 /// INTIDs below this are private to a vCPU: SGIs 0 to 15, PPIs 16 to 31.
 const PRIVATE: u32 = 32;
+/// INTIDs below this are software-generated.
+const SGIS: usize = 16;
 /// Words of SPI state, 32 interrupts each.
 const SPI_BANKS: usize = (SPIS / 32) as usize;
 /// The priority bits that exist: 5, as in the virtual CPU interface of every core we know (ICH_VTR_EL2.PRIbits).
@@ -69,6 +73,10 @@ struct Cpu {
     routed: [u32; SPI_BANKS],
     /// SPIs that are active here or sit in a list register here, wherever they are routed by now.
     held: [u32; SPI_BANKS],
+    /// GICv2: for each SGI, the vCPUs (bit n: vCPU n) from which it is pending. The latch is set where any is.
+    sources: [u8; SGIS],
+    /// GICv2: for each SGI that is active, the vCPU that sent it.
+    active_source: [u8; SGIS],
     /// `GICR_WAKER.ProcessorSleep`: kept for the guest to read, never acted on.
     asleep: bool,
 }
@@ -77,13 +85,16 @@ struct Cpu {
 #[derive(Clone, Debug)]
 pub struct Vgic {
     vcpus: u8,
+    /// What `IGROUPR` holds after reset, and so which front end the controller has.
+    reset_group: u32,
     /// All ones when group 0 (`GICD_CTLR.EnableGrp0`) is enabled.
     group0: u32,
     /// All ones when group 1 (`GICD_CTLR.EnableGrp1`) is enabled.
     group1: u32,
     cpus: [Cpu; MAX_VCPUS],
     spis: [Bank; SPI_BANKS],
-    /// Affinity as the guest wrote it into `GICD_IROUTER<n>`: Aff3 in bits 24 to 31, down to Aff0 in bits 0 to 7.
+    /// GICv2: `GICD_ITARGETSR<n>`, bit n for vCPU n. GICv3: affinity as the guest wrote it into `GICD_IROUTER<n>`, Aff3
+    /// in bits 24 to 31, down to Aff0 in bits 0 to 7.
     routes: [u32; SPIS as usize],
 }
 
@@ -91,14 +102,20 @@ impl Vgic {
     /// A controller after reset, for vCPUs 0 to `vcpus` - 1 with affinity 0.0.0.n. More than [`MAX_VCPUS`] count as
     /// that many.
     pub const fn new(vcpus: u8) -> Self {
-        const CPU: Cpu =
-            Cpu { private: Bank::new(0xffff), routed: [0; SPI_BANKS], held: [0; SPI_BANKS], asleep: false };
-        const FIRST: Cpu =
-            Cpu { private: Bank::new(0xffff), routed: [!0; SPI_BANKS], held: [0; SPI_BANKS], asleep: false };
+        const CPU: Cpu = Cpu {
+            private: Bank::new(0xffff),
+            routed: [0; SPI_BANKS],
+            held: [0; SPI_BANKS],
+            sources: [0; SGIS],
+            active_source: [0; SGIS],
+            asleep: false,
+        };
+        const FIRST: Cpu = Cpu { routed: [!0; SPI_BANKS], ..CPU };
         const SPI: Bank = Bank::new(0);
         let vcpus = if vcpus as usize > MAX_VCPUS { MAX_VCPUS as u8 } else { vcpus };
         Self {
             vcpus,
+            reset_group: !0,
             group0: 0,
             group1: 0,
             cpus: [FIRST, CPU, CPU, CPU, CPU, CPU, CPU, CPU],
@@ -107,11 +124,23 @@ impl Vgic {
         }
     }
 
+    /// Put every interrupt into this group after this and every further reset.
+    fn with_reset_group(mut self, group: u32) -> Self {
+        self.reset_group = group;
+        self.cpus.iter_mut().for_each(|cpu| cpu.private.group = group);
+        self.spis.iter_mut().for_each(|bank| bank.group = group);
+        self
+    }
+
     /// Back to the state of [`Vgic::new`]; quiet and hardware interrupts stay so, lines fall. No vCPU may be in its
     /// guest, and list registers must be cleared with [`ListRegisters::clear`]. The caller deactivates
     /// [`Vgic::physical`] of every vCPU first.
     pub fn reset(&mut self) {
-        let old = core::mem::replace(self, Self::new(self.vcpus));
+        let new = Self::new(self.vcpus).with_reset_group(self.reset_group);
+        let old = core::mem::replace(self, new);
+        if old.reset_group == 0 {
+            self.routes.fill(1);
+        }
         for (new, old) in self.cpus.iter_mut().zip(&old.cpus) {
             new.private.quiet = old.private.quiet;
             new.private.hardware = old.private.hardware;
@@ -158,9 +187,7 @@ impl Vgic {
         let Some(bank) = self.bank_mut(vcpu, intid / 32) else { return 0 };
         let (latch, loaded, by_line) = (bank.latch, bank.loaded, bank.by_line());
         bank.set_line(bit, level);
-        let changed = latch ^ bank.latch | loaded ^ bank.loaded | by_line ^ bank.by_line();
-        // A hardware interrupt that is withdrawn while its physical one is active needs a flush to complete that.
-        let touched = (changed | bank.physical & !bank.needs_physical()) & bit;
+        let touched = (latch ^ bank.latch | loaded ^ bank.loaded | by_line ^ bank.by_line()) & bit;
         self.affected(vcpu, intid / 32, touched)
     }
 

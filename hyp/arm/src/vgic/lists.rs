@@ -62,6 +62,11 @@ impl ListRegisters {
         self.used
     }
 
+    /// Those that hold interrupts.
+    pub(super) fn used_mut(&mut self) -> &mut [u64] {
+        self.registers.get_mut(..usize::from(self.used)).unwrap_or_default()
+    }
+
     /// Take over what the hardware holds in list register `index`.
     pub fn set(&mut self, index: u8, value: u64) {
         if let Some(register) = self.registers.get_mut(usize::from(index)) {

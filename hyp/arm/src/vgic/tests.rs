@@ -7,6 +7,7 @@ extern crate std;
 mod machine;
 mod model;
 mod property;
+mod v2;
 
 use machine::Machine;
 
@@ -184,6 +185,30 @@ fn nesting_deeper_than_the_list_registers() {
 }
 
 #[test]
+fn interrupts_left_active_do_not_keep_others_out() {
+    let intids: std::vec::Vec<u32> = (32..40).collect();
+    for lists in 1..=4 {
+        let mut machine = machine(1, lists, &intids);
+        intids.iter().for_each(|intid| drop(machine.pulse(0, *intid)));
+        for _ in &intids {
+            assert!(machine.acknowledge(0).is_some(), "{lists} list registers, all of them active");
+            machine.drop_priority(0);
+        }
+        assert_eq!(machine.read(0, GICD, 0x304, Width::Word), 0xff);
+        intids.iter().for_each(|intid| machine.deactivate(0, *intid));
+        assert_eq!(machine.read(0, GICD, 0x304, Width::Word), 0);
+    }
+}
+
+#[test]
+fn what_the_guest_made_active_it_can_deactivate() {
+    let mut machine = machine(2, 4, &[40]);
+    machine.write(0, GICD, 0x304, Width::Word, 1 << 8);
+    machine.deactivate(0, 40);
+    assert_eq!(machine.read(0, GICD, 0x304, Width::Word), 0);
+}
+
+#[test]
 fn an_spi_follows_its_route() {
     let mut machine = machine(3, 4, &[50]);
     machine.pulse(0, 50);
@@ -198,6 +223,34 @@ fn an_spi_follows_its_route() {
     machine.write(0, GICD, 0x6000 + 50 * 8, Width::Double, 7);
     assert_eq!(machine.pulse(0, 50), 2, "vCPU 1 alone, which still has it active");
     assert_eq!(machine.read(0, GICD, 0x6000 + 50 * 8, Width::Double), 7);
+}
+
+#[test]
+fn an_spi_active_at_a_vcpu_that_is_off_its_cpu_stays_there() {
+    let mut machine = machine(2, 4, &[50]);
+    machine.pulse(0, 50);
+    machine.acknowledge(0);
+    machine.write(0, GICD, 0x6000 + 50 * 8, Width::Double, 1);
+    machine.pulse(0, 50);
+    machine.sync(0);
+    machine.refresh(1);
+    assert_eq!(machine.acknowledge(1), None);
+}
+
+#[test]
+fn an_spi_that_went_nowhere_waits_for_a_route() {
+    let mut machine = machine(2, 4, &[50]);
+    machine.write(0, GICD, 0x6000 + 50 * 8, Width::Double, 0x1_0000_0000);
+    assert_eq!(machine.pulse(0, 50), 0, "Aff3 names nobody");
+    assert_eq!(machine.write(0, GICD, 0x6000 + 50 * 8, Width::Double, 1), 2);
+    assert_eq!(machine.acknowledge(1), Some(50));
+}
+
+#[test]
+fn five_bits_of_priority_exist() {
+    let mut machine = machine(1, 4, &[]);
+    machine.write(0, GICR, 0x1_0404, Width::Word, 0xffff_ff07);
+    assert_eq!(machine.read(0, GICR, 0x1_0404, Width::Word), 0xf8f8_f800);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The processor's side: list registers as Arm IHI 0069 (8.? "Virtual interrupt handling") has them, and a hypervisor
+//! The processor's side: list registers as Arm IHI 0069 (chapter 6) has them, and a hypervisor
 //! that keeps the promises the module's text asks of it.
 
 use super::std::vec;
@@ -141,8 +141,19 @@ impl Machine {
 
     /// The guest writes ICC_EOIR1_EL1 with what it acknowledged last, `EOImode` 0.
     pub(super) fn complete(&mut self, vcpu: u8) -> Option<u32> {
+        let intid = self.drop_priority(vcpu)?;
+        self.deactivate(vcpu, intid);
+        Some(intid)
+    }
+
+    /// The same in `EOImode` 1: it stays active.
+    pub(super) fn drop_priority(&mut self, vcpu: u8) -> Option<u32> {
+        Some(self.interfaces[usize::from(vcpu)].running.pop()?.0)
+    }
+
+    /// The guest writes ICC_DIR_EL1.
+    pub(super) fn deactivate(&mut self, vcpu: u8, intid: u32) {
         let interface = &mut self.interfaces[usize::from(vcpu)];
-        let (intid, _) = interface.running.pop()?;
         let listed = interface.registers.iter_mut().find(|value| **value as u32 == intid && **value & ACTIVE != 0);
         match listed {
             Some(value) => {
@@ -158,7 +169,6 @@ impl Machine {
         if self.maintenance(vcpu) {
             self.refresh(vcpu);
         }
-        Some(intid)
     }
 
     /// The CPU takes a physical private interrupt for the vCPU on it.
