@@ -246,8 +246,7 @@ struct Found<'a> {
 impl<'a> Found<'a> {
     fn search(root: Spot<'a>) -> Result<Self, BootError<'a>> {
         let mut found = Self { gic: None, timer: None, psci: None };
-        each_device(root, &mut Vec::new(), &mut |spot, buses| {
-            let compatible = spot.strings("compatible");
+        each_device(root, &mut Vec::new(), &mut |spot, compatible, buses| {
             let slot = if ["arm,gic-v3", "arm,gic-400", "arm,cortex-a15-gic"].iter().any(|gic| compatible.has(gic)) {
                 &mut found.gic
             } else if compatible.has("arm,armv8-timer") {

@@ -289,13 +289,23 @@ impl<'a> Device<'a> {
 pub(crate) fn each_device<'a>(
     here: Spot<'a>,
     buses: &mut Buses<'a>,
-    look: &mut dyn FnMut(Spot<'a>, &Buses<'a>),
+    look: &mut dyn FnMut(Spot<'a>, StringList<'a>, &Buses<'a>),
 ) -> Result<(), BootError<'a>> {
     for child in here.children()? {
-        if child.value("compatible").is_some() && child.enabled() {
-            look(child, buses);
+        // One pass over the properties of each node: this runs before the first guest does, on all of the tree.
+        let (mut compatible, mut enabled, mut bus) = (StringList::default(), true, false);
+        for property in child.node.properties() {
+            match property.name() {
+                "compatible" => compatible.bytes = property.value_as().unwrap_or_default(),
+                "status" => enabled = child.enabled(),
+                "ranges" => bus = true,
+                _ => {}
+            }
         }
-        if child.value("ranges").is_some() && buses.push(child.bus()?).is_ok() {
+        if enabled && !compatible.bytes.is_empty() {
+            look(child, compatible, buses);
+        }
+        if bus && buses.push(child.bus()?).is_ok() {
             each_device(child, buses, look)?;
             buses.pop();
         }
