@@ -7,6 +7,8 @@ use crate::check::Checks;
 
 /// A number that nobody has given out, in the range of the operating system's own services.
 const UNKNOWN: u32 = 0x8600_ff77;
+/// Affinity of a vCPU that no domain has: the last one in its cluster numbering, 15.15 of Aff1 and Aff0.
+const NOBODY: u64 = 0xf0f;
 /// AFFINITY_INFO: the vCPU is on, is off.
 const ON: i64 = 0;
 const OFF: i64 = 1;
@@ -33,7 +35,7 @@ pub(crate) fn run(checks: &mut Checks, machine: &Machine) {
     let own = machine.cpus().first().copied().unwrap_or_default();
     checks.same("psci-affinity-info", psci::call(function::AFFINITY_INFO, own, 0, 0), ON);
     checks.same("psci-cpu-on-self", psci::call(function::CPU_ON, own, 0x4008_0000, 0), psci::ALREADY_ON);
-    let nobody = psci::call(function::CPU_ON, 0xff_0000, 0x4008_0000, 0);
+    let nobody = psci::call(function::CPU_ON, NOBODY, 0x4008_0000, 0);
     checks.same("psci-cpu-on-nobody", nobody, psci::INVALID_PARAMETERS);
     if machine.hypervisor {
         let smccc = call(function::SMCCC_VERSION);
