@@ -1,13 +1,7 @@
-//! Capacities of this crate's tables.
+//! Capacities of this crate's tables: the core's, and those that only reading a tree needs.
 
-/// Domains that one machine runs.
-pub(crate) const MAX_DOMAINS: usize = 8;
-/// vCPUs of all domains together.
-pub(crate) const MAX_VCPUS: usize = 32;
-/// vCPUs of one domain.
-pub(crate) const MAX_VCPUS_PER_DOMAIN: usize = 8;
-/// Physical CPUs.
-pub(crate) const MAX_CPUS: usize = 8;
+pub(crate) use hyp_core::limits::{MAX_CPUS, MAX_DOMAINS, MAX_VCPUS, MAX_VCPUS_PER_DOMAIN};
+
 /// Separate ranges of RAM in the machine's tree.
 pub(crate) const MAX_RAM: usize = 16;
 /// Reserved ranges in the machine's tree.
