@@ -6,7 +6,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use clap::ValueEnum;
 
 use crate::progress::Steps;
 use crate::setup::Need;
@@ -23,7 +24,21 @@ pub(crate) const BOARD: &str = "qemu-virt";
 
 /// Options of `cargo xtask build`.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// What to build; everything if nothing is named
+    parts: Vec<Part>,
+}
+
+/// What can be built by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Hypervisor,
+    Guests,
+    Media,
+}
+
+/// What a build needs on this machine.
+const NEEDS: &[Need] = &[Need::Toolchain, Need::Ffmpeg];
 
 /// What a build made.
 pub(crate) struct Built {
@@ -38,15 +53,26 @@ pub(crate) struct Built {
 }
 
 /// Runs the command.
-pub(crate) fn main(_args: Args) -> Result<()> {
-    let built = everything()?;
-    let bytes = |path: &PathBuf| fs::metadata(path).map_or(0, |data| data.len());
-    println!("{:>9} bytes  {}", bytes(&built.image), paths::shown(&built.image));
-    for guest in GUESTS {
-        let path = built.guests.join(guest);
-        println!("{:>9} bytes  {}", bytes(&path), paths::shown(&path));
+pub(crate) fn main(args: Args) -> Result<()> {
+    let parts = if args.parts.is_empty() { Part::value_variants() } else { &args.parts };
+    setup::ensure(NEEDS)?;
+    let steps = Steps::new(parts.len());
+    let mut made = Vec::new();
+    for part in parts {
+        match part {
+            Part::Hypervisor => made.push(steps.step("hypervisor", hypervisor)?.0),
+            Part::Guests => {
+                let dir = steps.step("guests", guests)?;
+                made.extend(GUESTS.map(|guest| dir.join(guest)));
+            }
+            Part::Media => made.push(steps.step("media", clip::ensure_made)?.archive),
+        }
     }
-    println!("{:>9} bytes  {}", bytes(&built.clip.archive), paths::shown(&built.clip.archive));
+    drop(steps);
+    for path in made {
+        let bytes = fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len();
+        println!("{bytes:>9} bytes  {}", paths::shown(&path));
+    }
     Ok(())
 }
 
@@ -55,7 +81,7 @@ pub(crate) fn main(_args: Args) -> Result<()> {
 /// # Errors
 /// Something that a build needs is missing, does not compile, or gives no Image.
 pub(crate) fn everything() -> Result<Built> {
-    setup::ensure(&[Need::Toolchain, Need::Ffmpeg])?;
+    setup::ensure(NEEDS)?;
     let steps = Steps::new(3);
     let (image, elf) = steps.step("hypervisor", hypervisor)?;
     let guests = steps.step("guests", guests)?;
