@@ -7,7 +7,7 @@ use core::arch::asm;
 
 pub use xen_abi;
 use xen_abi::errno::Errno;
-use xen_abi::{console, domid, event_channel, hvm, hypercall, memory, sched, vcpu, version};
+use xen_abi::{console, domid, event_channel, hvm, hypercall, memory, sched, version};
 
 use crate::{console as output, cpu};
 
@@ -82,13 +82,6 @@ pub fn yield_cpu() -> Result<(), Errno> {
 pub fn poll(ports: &[u32], timeout: u64) -> Result<(), Errno> {
     let mut argument = sched::Poll { ports: ports.as_ptr() as u64, nr_ports: ports.len() as u32, pad0: 0, timeout };
     operate(hypercall::SCHED_OP, sched::SCHEDOP_POLL, &mut argument).map(drop)
-}
-
-/// `VCPUOP_get_runstate_info` of one of our vCPUs.
-pub fn runstate(index: u32) -> Result<vcpu::RunstateInfo, Errno> {
-    let mut state = vcpu::RunstateInfo::default();
-    let operation = u64::from(vcpu::VCPUOP_GET_RUNSTATE_INFO);
-    checked(call(hypercall::VCPU_OP, [operation, u64::from(index), &raw mut state as u64, 0, 0])).map(|_| state)
 }
 
 /// `XENVER_version`: major << 16 | minor.

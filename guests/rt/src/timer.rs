@@ -61,6 +61,13 @@ pub fn now() -> u64 {
     to_ns(counter())
 }
 
+/// Nanoseconds on the physical counter, which no hypervisor shifts: Xen's system time, less what went by until Xen itself
+/// started (some milliseconds).
+pub fn system_time() -> u64 {
+    cpu_isb();
+    to_ns(read_register!("cntpct_el0"))
+}
+
 /// Arm the one-shot timer of this vCPU for a counter value.
 pub fn set(at: u64) {
     write_register!("cntv_cval_el0", at);
