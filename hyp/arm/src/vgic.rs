@@ -27,15 +27,15 @@
 //!
 //! | kind | told by | pending until |
 //! |---|---|---|
-//! | level (a device's line) | [`Vgic::set_line`] both ways | the line falls; its completion costs one exit that looks again |
+//! | level (a device's line) | [`Vgic::set_line`] both ways | the line falls (an exit follows each completion) |
 //! | edge | [`Vgic::pulse`], or [`Vgic::set_line`] rising | acknowledged |
-//! | quiet, [`Vgic::set_quiet`] | the same, also for interrupts the guest calls level-sensitive | acknowledged, or the line falls |
+//! | quiet, [`Vgic::set_quiet`] | the same, whatever the guest configures | acknowledged, or the line falls |
 //! | hardware, [`Vgic::map_hardware`] | `set_line(true)` when the physical interrupt was taken | the same as quiet |
 //!
 //! *Quiet* is for a source whose line the guest lowers by writing its own memory (the event channel): no exit follows
 //! the completion. *Hardware* is for a physical private interrupt of the same number that stays active, and so silent,
-//! until the guest is done with it (the virtual timer): the guest's completion completes it too. With a GICv2's virtual CPU
-//! interface, [`v2::flush`] and [`v2::sync`] take the places of those here.
+//! until the guest is done with it (the virtual timer): the guest's completion completes it too. With a GICv2's virtual
+//! CPU interface, [`v2::flush`] and [`v2::sync`] take the places of those here.
 
 mod bank;
 mod lists;
@@ -174,10 +174,10 @@ impl Vgic {
     }
 
     /// The physical PPIs (bit n: INTID n) that have to be active while this vCPU is on a CPU, so that they stay silent
-    /// until the guest completes them. A CPU that loads a vCPU sets the active state of the mapped PPIs to this. True
-    /// only while nothing is in the list registers: ask after [`Vgic::sync`], before [`Vgic::flush`].
+    /// until the guest completes them. A CPU that loads a vCPU sets the active state of the mapped PPIs to this. For
+    /// what is in list registers it says what the last [`Vgic::flush`] saw.
     pub fn physical(&self, vcpu: u8) -> u32 {
-        self.cpu(vcpu).map_or(0, |cpu| cpu.private.physical)
+        self.cpu(vcpu).map_or(0, |cpu| cpu.private.physical | cpu.private.tied)
     }
 
     /// Set the level of an interrupt's line. `vcpu` matters for private interrupts alone. For a hardware interrupt,

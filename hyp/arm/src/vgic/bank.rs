@@ -32,6 +32,8 @@ pub(super) struct Bank {
     pub(super) hardware: u32,
     /// The physical interrupt of a hardware one is active, and no list register will complete it.
     pub(super) physical: u32,
+    /// The same, and a list register will complete it.
+    pub(super) tied: u32,
     /// Lower is more urgent.
     pub(super) priority: [u8; 32],
 }
@@ -53,6 +55,7 @@ impl Bank {
             quiet: 0,
             hardware: 0,
             physical: 0,
+            tied: 0,
             priority: [0; 32],
         }
     }

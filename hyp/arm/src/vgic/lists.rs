@@ -1,12 +1,12 @@
 //! Between the controller's state and a vCPU's list registers.
 //!
-//! [`Vgic::flush`] moves what a vCPU could take, and what it has active, into list registers; [`Vgic::sync`] brings back
-//! what became of it. Between the two the hardware owns these interrupts: their bits are `listed`, nothing else
+//! [`Vgic::flush`] moves what a vCPU could take, and what it has active, into list registers; [`Vgic::sync`] brings
+//! back what became of it. Between the two the hardware owns these interrupts: their bits are `listed`, nothing else
 //! presents them, and what other vCPUs do to them meanwhile is kept apart (`latch` against `loaded`, `forced`) and wins
 //! when they come back.
 //!
-//! When there is more to present than list registers, the most urgent get them, at least one of them pending if
-//! any is, and the rest is made to ask for itself: completing anything listed, completing what is not listed, and having
+//! When there is more to present than list registers, the most urgent get them, at least one of them pending if any is,
+//! and the rest is made to ask for itself: completing anything listed, completing what is not listed, and having
 //! nothing pending left each raise a maintenance interrupt.
 
 use super::bank::Bank;
@@ -95,8 +95,8 @@ impl ListRegisters {
         self.deactivate
     }
 
-    /// The hardware's list registers hold something else by now, because another vCPU was on this CPU, or this one comes
-    /// to another CPU: the next flush has all of them written.
+    /// The hardware's list registers hold something else by now, because another vCPU was on this CPU, or this one
+    /// comes to another CPU: the next flush has all of them written.
     pub const fn invalidate(&mut self) {
         self.dirty = self.count;
     }
@@ -167,7 +167,8 @@ impl Bank {
         let flag = |word: u32, at: u32| u64::from(word >> index & 1) << at;
         let value = u64::from(number << 5 | index) | u64::from(self.priority(index)) << PRIORITY_SHIFT;
         let value = value | flag(self.group, GROUP1_BIT) | flag(pending, PENDING_BIT) | flag(active, ACTIVE_BIT);
-        // A level has to be looked at again after its completion; so has an interrupt that became pending again elsewhere.
+        // A level has to be looked at again after its completion; so has an interrupt that became pending again
+        // elsewhere.
         let again = self.by_line() | self.physical | active & !pending & self.pending();
         match again >> index & 1 != 0 || watch {
             true => value | self.on_completion(index, pending & active, watch),
@@ -195,6 +196,7 @@ impl Bank {
         self.latch ^= moved;
         if value & HARDWARE != 0 {
             self.physical &= !(1 << index);
+            self.tied |= 1 << index;
         }
     }
 
@@ -211,6 +213,7 @@ impl Bank {
         self.latch |= self.loaded & pending;
         if value & HARDWARE != 0 {
             self.physical |= pending | active;
+            self.tied &= !bit;
         }
         self.loaded &= !bit;
         self.listed &= !bit;
@@ -225,7 +228,6 @@ impl Vgic {
         if lists.used != 0 {
             return;
         }
-        lists.control = 0;
         if !self.list_all(vcpu, lists) {
             self.list_urgent(vcpu, lists);
         }
@@ -238,12 +240,13 @@ impl Vgic {
         lists.dirty = lists.used;
     }
 
-    /// Bring back what became of the interrupts in a vCPU's list registers, and leave these empty. Costs nothing to speak
-    /// of when they are. Returns the *other* vCPUs that may have to be shown an interrupt in consequence.
+    /// Bring back what became of the interrupts in a vCPU's list registers, and leave these empty. Costs nothing to
+    /// speak of when they are. Returns the *other* vCPUs that may have to be shown an interrupt in consequence.
     pub fn sync(&mut self, vcpu: u8, lists: &mut ListRegisters) -> VcpuMask {
         for _ in 0..core::mem::take(&mut lists.eoi_count) {
             self.complete_unlisted(vcpu);
         }
+        lists.control = 0;
         self.unlist_all(vcpu, lists)
     }
 
@@ -338,8 +341,9 @@ impl Vgic {
         self.affected(vcpu, number, waiting & !active)
     }
 
-    /// The guest has completed an active interrupt that was in no list register: the most urgent one, as completions come
-    /// in the reverse order of acknowledgements. (With `EOImode` 1 a guest may choose another order; this is not known.)
+    /// The guest has completed an active interrupt that was in no list register: the most urgent one, as completions
+    /// come in the reverse order of acknowledgements. (With `EOImode` 1 a guest may choose another order; this is not
+    /// known.)
     #[cold]
     #[inline(never)]
     fn complete_unlisted(&mut self, vcpu: u8) {

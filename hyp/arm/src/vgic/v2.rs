@@ -150,8 +150,8 @@ fn set_sources(vgic: &mut Vgic, at: At, value: u64) -> VcpuMask {
     bytes.fold(0, |mask, (sgi, from)| mask | add_sources(vgic, at.vcpu, sgi, from))
 }
 
-/// Takes away what is not in a list register; an SGI has left for its target otherwise. A vCPU has its own list registers
-/// brought back before its store is emulated, so that all of its pending SGIs are here.
+/// Takes away what is not in a list register; an SGI has left for its target otherwise. A vCPU has its own list
+/// registers brought back before its store is emulated, so that all of its pending SGIs are here.
 fn clear_sources(vgic: &mut Vgic, at: At, value: u64) -> VcpuMask {
     let Some(cpu) = vgic.cpu_mut(at.vcpu) else { return 0 };
     let bytes = cpu.sources.iter_mut().enumerate().skip(at.offset as usize).take(at.width.bytes() as usize);

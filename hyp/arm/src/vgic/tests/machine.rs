@@ -86,6 +86,7 @@ impl Machine {
         interface.control = interface.lists.control();
         interface.eoi_count = 0;
         interface.physical &= !interface.lists.deactivate();
+        assert_eq!(interface.physical, self.vgic.physical(vcpu), "vCPU {vcpu}: physical active state, loaded");
         assert!(!self.maintenance(vcpu), "vCPU {vcpu}: would leave at once for ever");
     }
 

@@ -55,6 +55,9 @@ impl Interrupt {
     }
 }
 
+/// One of an interrupt's bits.
+type Flag = fn(&Interrupt) -> u64;
+
 #[derive(Clone, Debug)]
 pub(super) struct Model {
     pub(super) private: Vec<Vec<Interrupt>>,
@@ -140,7 +143,7 @@ impl Model {
 
     pub(super) fn read(&self, vcpu: u8, region: Region, offset: u32, width: Width) -> u64 {
         let bytes = width.bytes();
-        if offset % bytes != 0 || region == Region::Distributor && offset >= 0x1_0000 {
+        if !offset.is_multiple_of(bytes) || region == Region::Distributor && offset >= 0x1_0000 {
             return 0;
         }
         let gather = |base, bits: u32, value: fn(&Interrupt) -> u64| {
@@ -150,7 +153,7 @@ impl Model {
             })
         };
         if bytes == 4 {
-            let flags: [(u32, fn(&Interrupt) -> u64); 7] = [
+            let flags: [(u32, Flag); 7] = [
                 (0x80, |i| i.group1.into()),
                 (0x100, |i| i.enabled.into()),
                 (0x180, |i| i.enabled.into()),
@@ -167,10 +170,10 @@ impl Model {
                 return word;
             }
         }
-        if bytes == 1 || bytes == 4 {
-            if let Some(word) = gather(0x400, 8, |i| i.priority.into()) {
-                return word;
-            }
+        if (bytes == 1 || bytes == 4)
+            && let Some(word) = gather(0x400, 8, |i| i.priority.into())
+        {
+            return word;
         }
         self.read_other(region, offset, bytes)
     }
@@ -182,10 +185,10 @@ impl Model {
             (4, _) => value >> 32,
             _ => 0,
         };
-        if region == Region::Distributor {
-            if let Some(spi) = self.spis.get((offset as usize).wrapping_sub(0x6100) / 8) {
-                return half(spi.route);
-            }
+        if region == Region::Distributor
+            && let Some(spi) = self.spis.get((offset as usize).wrapping_sub(0x6100) / 8)
+        {
+            return half(spi.route);
         }
         let vcpus = self.private.len() as u32;
         let (vcpu, frame) = (offset / 0x2_0000, offset % 0x2_0000);
@@ -208,7 +211,7 @@ impl Model {
     pub(super) fn write(&mut self, vcpu: u8, region: Region, offset: u32, width: Width, value: u64) {
         let bytes = width.bytes();
         let frame = offset % 0x1_0000;
-        if offset % bytes != 0 || region == Region::Distributor && offset >= 0x1_0000 {
+        if !offset.is_multiple_of(bytes) || region == Region::Distributor && offset >= 0x1_0000 {
             return;
         }
         if bytes == 4 && (0x80..0x400).contains(&frame) {

@@ -61,7 +61,8 @@ fn value() -> impl Strategy<Value = u64> {
 }
 
 fn sgi() -> impl Strategy<Value = (SgiRegister, u64)> {
-    let register = prop_oneof![3 => Just(SgiRegister::Group1), 1 => Just(SgiRegister::OtherGroup1), 1 => Just(SgiRegister::Group0)];
+    use SgiRegister::{Group0, Group1, OtherGroup1};
+    let register = prop_oneof![3 => Just(Group1), 1 => Just(OtherGroup1), 1 => Just(Group0)];
     let value = prop_oneof![
         4 => (0..4u64, 0..32u64).prop_map(|(n, targets)| n << 24 | targets),
         1 => (0..4u64).prop_map(|n| n << 24 | 1 << 40),

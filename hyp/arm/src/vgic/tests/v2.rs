@@ -34,7 +34,9 @@ impl Machine {
 
     fn read(&mut self, vcpu: u8, offset: u32, width: Width) -> u64 {
         self.refresh();
-        (0..4).for_each(|vcpu| drop(v2::sync(&mut self.vgic, vcpu, &mut self.lists[usize::from(vcpu)])));
+        for (vcpu, lists) in (0..).zip(&mut self.lists) {
+            v2::sync(&mut self.vgic, vcpu, lists);
+        }
         v2::read(&self.vgic, vcpu, offset, width)
     }
 
