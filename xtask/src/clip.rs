@@ -66,7 +66,10 @@ pub(crate) fn ensure_made() -> Result<Clip> {
         fs::write(&stamp, &recipe).with_context(|| format!("cannot write {}", stamp.display()))?;
     }
     let text = fs::read_to_string(&crcs).with_context(|| format!("cannot read {}", crcs.display()))?;
-    Ok(Clip { archive, picture_crcs: text.lines().map(|line| u32::from_str_radix(line, 16)).collect::<Result<_, _>>()? })
+    Ok(Clip {
+        archive,
+        picture_crcs: text.lines().map(|line| u32::from_str_radix(line, 16)).collect::<Result<_, _>>()?,
+    })
 }
 
 fn make(dir: &Path, archive_path: &Path, crcs_path: &Path) -> Result<()> {

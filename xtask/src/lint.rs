@@ -2,8 +2,8 @@
 //! so that one round of the command is one round of mending.
 
 mod arrows;
-mod lengths;
 pub(crate) mod ledger;
+mod lengths;
 mod text;
 
 use std::process::Command;

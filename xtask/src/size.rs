@@ -34,7 +34,8 @@ pub(crate) fn main(args: Args) -> Result<()> {
     if !args.lines {
         setup::ensure(&[Need::Toolchain])?;
         let (image, elf) = build::hypervisor()?;
-        report.image_bytes = Some(fs::metadata(&image).with_context(|| format!("cannot read {}", image.display()))?.len());
+        report.image_bytes =
+            Some(fs::metadata(&image).with_context(|| format!("cannot read {}", image.display()))?.len());
         let bytes = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
         report.sections = symbols::sections(&bytes)?;
         symbols::by_crate(&bytes, &mut report)?;

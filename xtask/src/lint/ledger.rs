@@ -83,7 +83,8 @@ pub(super) fn check(sources: &Sources, packages: &[Package]) -> Result<(String, 
 /// # Errors
 /// The file cannot be written.
 pub(super) fn update(sources: &Sources, packages: &[Package]) -> Result<()> {
-    fs::write(paths::root().join(FILE), table(&count(sources, packages))).with_context(|| format!("cannot write {FILE}"))?;
+    fs::write(paths::root().join(FILE), table(&count(sources, packages)))
+        .with_context(|| format!("cannot write {FILE}"))?;
     println!("{FILE} is written; read its difference before you commit it");
     Ok(())
 }

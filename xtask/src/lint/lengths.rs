@@ -71,7 +71,8 @@ pub(super) fn check(sources: &Sources) -> (Lengths, Vec<Finding>) {
         found.push(format!("the median file has {} lines; under {FILE_MEDIAN} is wanted", lengths.file_median));
     }
     if lengths.function_p90 >= FUNCTION_P90 {
-        found.push(format!("nine of ten functions have {} lines; under {FUNCTION_P90} is wanted", lengths.function_p90));
+        found
+            .push(format!("nine of ten functions have {} lines; under {FUNCTION_P90} is wanted", lengths.function_p90));
     }
     (lengths, found)
 }
@@ -123,7 +124,8 @@ mod tests {
 
     #[test]
     fn a_function_is_counted_from_signature_to_brace_and_not_its_attributes() {
-        let text = "/// Why.\n#[inline]\nfn a(\n    b: u8,\n) {\n    { b; }\n}\nimpl X { fn c() {} }\ntrait T { fn d(); }\n";
+        let text =
+            "/// Why.\n#[inline]\nfn a(\n    b: u8,\n) {\n    { b; }\n}\nimpl X { fn c() {} }\ntrait T { fn d(); }\n";
         let found: Vec<_> = functions(text).unwrap().into_iter().map(|f| (f.name, f.line, f.lines)).collect();
         assert_eq!(found, [("a".to_owned(), 3, 5), ("c".to_owned(), 8, 1)]);
     }

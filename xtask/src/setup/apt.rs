@@ -153,7 +153,9 @@ mod tests {
             calls: vec![vec!["update".to_owned()], call(&["-t", "bookworm-backports"], vec!["qemu-system-arm".into()])],
         };
         let text = typed(&work);
-        assert!(text.contains("sudo tee /etc/apt/sources.list.d/makuhari-backports.sources <<'END'\nTypes: deb\nEND\n"));
+        assert!(
+            text.contains("sudo tee /etc/apt/sources.list.d/makuhari-backports.sources <<'END'\nTypes: deb\nEND\n")
+        );
         assert!(text.contains("sudo apt-get install -y --no-install-recommends -t bookworm-backports qemu-system-arm"));
     }
 }

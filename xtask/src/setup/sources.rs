@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn a_key_in_the_file_itself_is_carried_over() {
-        let text = "Types: deb\nURIs: http://a/\nSuites: bookworm\nComponents: main\nSigned-By:\n -----BEGIN\n .\n END\n";
+        let text =
+            "Types: deb\nURIs: http://a/\nSuites: bookworm\nComponents: main\nSigned-By:\n -----BEGIN\n .\n END\n";
         let Plan::Add(file) = plan(&deb822(text), "bookworm") else { panic!("nothing derived") };
         assert!(file.ends_with("Signed-By: \n -----BEGIN\n .\n END\n"), "{file}");
     }
