@@ -1,8 +1,8 @@
 //! A guest that burns the CPU.
 //!
-//! It is the bad neighbour of every media test: integer and float work without end, no sleep, no interrupt, one line about
-//! every second. It holds known values in the vector registers while it works, so that a hypervisor that loses them on a
-//! switch is found out.
+//! It is the bad neighbour of every media test: integer and float work without end, no sleep, no interrupt, one line
+//! about every second. It holds known values in the vector registers while it works, so that a hypervisor that loses
+//! them on a switch is found out.
 #![no_std]
 #![no_main]
 

@@ -1,11 +1,11 @@
 //! The media player guest.
 //!
-//! This is whom the hypervisor is for: real H.264 and MP3, decoded against a clock, every deadline written down. The picture's
-//! CRCs show that the decoding was real and right; the times show what the neighbours cost.
+//! This is whom the hypervisor is for: real H.264 and MP3, decoded against a clock, every deadline written down. The
+//! picture's CRCs show that the decoding was real and right; the times show what the neighbours cost.
 //!
-//! One loop serves two periodic tasks, always the one whose next release comes first: video frames at the clip's own rate
-//! and audio periods of 10 ms. It sleeps to each release by the virtual timer and keeps how late it woke. Nothing is
-//! printed while it plays but a line a second, since a console costs time; the records follow at the end.
+//! One loop serves two periodic tasks, always the one whose next release comes first: video frames at the clip's own
+//! rate and audio periods of 10 ms. It sleeps to each release by the virtual timer and keeps how late it woke. Nothing
+//! is printed while it plays but a line a second, since a console costs time; the records follow at the end.
 #![no_std]
 #![no_main]
 

@@ -1,8 +1,8 @@
 //! Pictures: an H.264 stream in Annex B form, decoded one picture a frame.
 //!
-//! B pictures come out of order, and the decoder keeps what it cannot show yet. To keep the work of every frame the same,
-//! as many pictures as the stream reorders are decoded before the clock starts; from then on each release decodes one
-//! picture and shows one.
+//! B pictures come out of order, and the decoder keeps what it cannot show yet. To keep the work of every frame the
+//! same, as many pictures as the stream reorders are decoded before the clock starts; from then on each release decodes
+//! one picture and shows one.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

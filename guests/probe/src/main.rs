@@ -1,8 +1,8 @@
 //! The probe: checks of the guest ABI, and guests that misbehave on purpose.
 //!
-//! What a hypervisor promises is worth what a guest can verify. The boot argument `mode=` selects: `checks` (also when absent)
-//! goes through the lists below and prints a line for each; the other modes do one bad or odd thing each, for the tests of how
-//! the hypervisor reports it and whether the neighbours live on.
+//! What a hypervisor promises is worth what a guest can verify. The boot argument `mode=` selects: `checks` (also when
+//! absent) goes through the lists below and prints a line for each; the other modes do one bad or odd thing each, for
+//! the tests of how the hypervisor reports it and whether the neighbours live on.
 #![no_std]
 #![no_main]
 

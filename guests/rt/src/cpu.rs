@@ -90,8 +90,8 @@ unsafe extern "C" {
     safe fn rt_float_check(seed: u64, rounds: u64) -> u64;
 }
 
-/// Hold known values in 24 vector registers during `rounds` (at least 1) of float work; were they still there at the end?
-/// Each round is 5 instructions. A false answer means that somebody's context switch lost a register.
+/// Hold known values in 24 vector registers during `rounds` (at least 1) of float work; were they still there at the
+/// end? Each round is 5 instructions. A false answer means that somebody's context switch lost a register.
 pub fn float_survives(seed: u64, rounds: u64) -> bool {
     rt_float_check(seed, rounds.max(1)) != 0
 }

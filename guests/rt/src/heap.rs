@@ -32,8 +32,8 @@ pub(crate) fn init(machine: &Machine) {
         crate::println!("no memory for a heap: RAM is {start:#x} to {end:#x}; give the guest more memory");
         return;
     }
-    // SAFETY: the range is RAM by the device tree, mapped, and disjoint from image, device tree and RAM disk as computed
-    // above; it is claimed once, here.
+    // SAFETY: the range is RAM by the device tree, mapped, and disjoint from image, device tree and RAM disk as
+    // computed above; it is claimed once, here.
     let claimed = unsafe { HEAP.lock().claim(from as *mut u8, to - from) };
     if claimed.is_none() {
         crate::println!("no memory for a heap: {from:#x} to {to:#x} is too small");

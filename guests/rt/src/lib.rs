@@ -13,9 +13,9 @@
 //!
 //! and `rt/guest.ld` as its linker script. When `main` returns, the guest powers itself off.
 //!
-//! One image runs in two ways: under a hypervisor that offers Xen's interface (the device tree has a `hypervisor` node),
-//! and bare at EL1, with the UART of `/chosen/stdout-path` as the console and PSCI to switch off. The second is how a guest
-//! is compared with itself on the bare machine.
+//! One image runs in two ways: under a hypervisor that offers Xen's interface (the device tree has a `hypervisor`
+//! node), and bare at EL1, with the UART of `/chosen/stdout-path` as the console and PSCI to switch off. The second is
+//! how a guest is compared with itself on the bare machine.
 //!
 //! All unsafe code of the guests is in here.
 #![no_std]

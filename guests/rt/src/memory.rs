@@ -1,9 +1,9 @@
 //! The guest's own memory map.
 //!
-//! Atomic and unaligned accesses need the MMU and caches on, so every guest runs on an identity map. It is a constant: 1 GiB
-//! of devices, then 3 GiB of normal memory, which is where Xen's memory map and QEMU's virt machine have theirs. Addresses
-//! that lie there but lead nowhere pass the guest's own map and fail in the hypervisor's: this is what the probe needs.
-//! RAM is writable and executable: these guests protect nothing from themselves.
+//! Atomic and unaligned accesses need the MMU and caches on, so every guest runs on an identity map. It is a constant:
+//! 1 GiB of devices, then 3 GiB of normal memory, which is where Xen's memory map and QEMU's virt machine have theirs.
+//! Addresses that lie there but lead nowhere pass the guest's own map and fail in the hypervisor's: this is what the
+//! probe needs. RAM is writable and executable: these guests protect nothing from themselves.
 
 use core::sync::atomic::AtomicU64;
 

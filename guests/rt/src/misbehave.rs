@@ -1,7 +1,7 @@
 //! Misbehaviour, for the attacker: each function does one thing that a hypervisor must survive and report.
 //!
-//! A guest with vectors of its own gets an undefined instruction itself; [`forget_vectors`] first, and the processor finds
-//! nothing but unmapped memory on its way to them, which is the hypervisor's business.
+//! A guest with vectors of its own gets an undefined instruction itself; [`forget_vectors`] first, and the processor
+//! finds nothing but unmapped memory on its way to them, which is the hypervisor's business.
 
 use core::arch::asm;
 

@@ -34,8 +34,8 @@ pub const ALREADY_ON: i64 = -4;
 /// Call firmware by `HVC #0`. Results of 32 bits come back sign-extended.
 pub fn call(function: u32, a: u64, b: u64, c: u64) -> i64 {
     let result: i64;
-    // SAFETY: SMCCC lets the callee change x0 to x17, all of which `clobber_abi` gives up. CPU_ON starts another vCPU on
-    // its own stack; nothing else here touches this guest's memory.
+    // SAFETY: SMCCC lets the callee change x0 to x17, all of which `clobber_abi` gives up. CPU_ON starts another vCPU
+    // on its own stack; nothing else here touches this guest's memory.
     unsafe {
         asm!("hvc #0", inlateout("x0") u64::from(function) => result, in("x1") a, in("x2") b, in("x3") c,
             clobber_abi("C"), options(nostack));

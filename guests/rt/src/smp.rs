@@ -15,8 +15,8 @@ static MACHINE: Once<&'static Machine> = Once::new();
 static BODY: [Once<fn(usize)>; cpu::MAX] = [const { Once::new() }; cpu::MAX];
 static STARTED: AtomicUsize = AtomicUsize::new(0);
 
-/// Start vCPU `index` (its place in the tree's list) with `body(index)`. When `body` returns, the vCPU switches itself off.
-/// The error is PSCI's code.
+/// Start vCPU `index` (its place in the tree's list) with `body(index)`. When `body` returns, the vCPU switches itself
+/// off. The error is PSCI's code.
 pub fn start(machine: &'static Machine, index: usize, body: fn(usize)) -> Result<(), i64> {
     let (Some(&mpidr), Some(slot)) = (machine.cpus().get(index), BODY.get(index)) else {
         return Err(psci::INVALID_PARAMETERS);

@@ -1,7 +1,7 @@
 //! Time: the virtual counter and its one-shot timer (Arm ARM D12).
 //!
-//! Guests live by deadlines. [`wait_until`] sleeps to one with WFI and says how late the handler ran: the wake-up latency
-//! that the reports show.
+//! Guests live by deadlines. [`wait_until`] sleeps to one with WFI and says how late the handler ran: the wake-up
+//! latency that the reports show.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -61,8 +61,8 @@ pub fn now() -> u64 {
     to_ns(counter())
 }
 
-/// Nanoseconds on the physical counter, which no hypervisor shifts: Xen's system time, less what went by until Xen itself
-/// started (some milliseconds).
+/// Nanoseconds on the physical counter, which no hypervisor shifts: Xen's system time, less what went by until Xen
+/// itself started (some milliseconds).
 pub fn system_time() -> u64 {
     cpu_isb();
     to_ns(read_register!("cntpct_el0"))
