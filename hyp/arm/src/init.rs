@@ -115,7 +115,7 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
         now_ns()
     );
     for (id, entry, argument) in starts {
-        HYPERVISOR.start(id, entry, argument).or_give_up();
+        HYPERVISOR.start(id, entry, argument).map_err(|_| "a domain that was just built cannot be started").or_give_up();
     }
     run(0)
 }
@@ -245,7 +245,7 @@ fn action(action: EndAction) -> domain::EndAction {
 
 /// Gives a domain its memory, its tables and the images it starts from.
 fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
-    static VMIDS: AtomicU64 = AtomicU64::new(1);
+    static VMIDS: AtomicU64 = AtomicU64::new(0);
     let tables = pool::take(tables_for(&memory.extents)).or_give_up();
     let mut stage2 = Stage2::new(tables);
     memory.extents.iter().try_for_each(|extent| stage2.map_ram(extent)).or_give_up();
@@ -266,7 +266,7 @@ fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
     let shared_info = pool::take(1).or_give_up();
     ArmDomain {
         vcpus: spec.cpus,
-        vttbr: stage2.root() | VMIDS.fetch_add(1, Ordering::Relaxed) << 48,
+        vttbr: stage2.root() | (VMIDS.fetch_add(1, Ordering::Relaxed) + 1) << 48,
         stage2: Lock::new(stage2),
         vgic: Lock::new(vgic),
         stale: 0.into(),

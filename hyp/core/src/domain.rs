@@ -13,7 +13,7 @@ use crate::lifecycle::State;
 pub use crate::lifecycle::{EndAction, EndActions};
 use crate::limits::{MAX_DOMAINS, MAX_NAME};
 use crate::policy::Rights;
-use crate::sync::{Lock, Rank};
+use crate::sync::{Lock, rank};
 use crate::vcpu::VcpuId;
 
 /// The number of a domain, counted from 1 in the order in which they were added; what the ABI calls a domid.
@@ -90,7 +90,7 @@ pub struct Domain<A: Arch> {
     pub(crate) actions: EndActions,
     pub(crate) rights: Rights,
     pub(crate) peers: u32,
-    pub(crate) state: Lock<State, A::Relax>,
+    pub(crate) state: Lock<State, A::Relax, { rank::DOMAIN }>,
     /// Its vCPUs are to be stopped, wherever they are.
     pub(crate) stopping: AtomicBool,
     /// Its vCPUs are to be kept from running.
@@ -106,7 +106,13 @@ pub struct Domain<A: Arch> {
 }
 
 impl<A: Arch> Domain<A> {
-    pub(crate) fn new(id: DomainId, config: &DomainConfig<'_>, name: String<MAX_NAME>, first: u8, arch: A::Domain) -> Self {
+    pub(crate) fn new(
+        id: DomainId,
+        config: &DomainConfig<'_>,
+        name: String<MAX_NAME>,
+        first: u8,
+        arch: A::Domain,
+    ) -> Self {
         Self {
             id,
             name,
@@ -116,7 +122,7 @@ impl<A: Arch> Domain<A> {
             actions: config.actions,
             rights: config.rights,
             peers: config.peers,
-            state: Lock::new(Rank::Domain, State::Created),
+            state: Lock::new(State::Created),
             stopping: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             live: AtomicU8::new(0),

@@ -67,8 +67,8 @@ pub struct Target {
 /// All ports of one domain.
 pub struct Table {
     entries: [Entry; MAX_PORTS],
-    /// No port below this one is free.
-    free_from: Port,
+    /// No port up to this one is free; port 0 never is.
+    taken_to: Port,
     /// Port of each virtual interrupt by vCPU; 0 is none.
     virqs: [[Port; NR_VIRQS as usize]; MAX_VCPUS_PER_DOMAIN],
 }
@@ -82,7 +82,7 @@ impl Default for Table {
 impl Table {
     /// All ports free.
     pub const fn new() -> Self {
-        Self { entries: [FREE; MAX_PORTS], free_from: 1, virqs: [[0; NR_VIRQS as usize]; MAX_VCPUS_PER_DOMAIN] }
+        Self { entries: [FREE; MAX_PORTS], taken_to: 0, virqs: [[0; NR_VIRQS as usize]; MAX_VCPUS_PER_DOMAIN] }
     }
 
     /// A port by the number that a guest gives.
@@ -101,11 +101,12 @@ impl Table {
     }
 
     fn first_free(&mut self) -> Result<Port, Errno> {
-        let from = usize::from(self.free_from);
+        let from = usize::from(self.taken_to).saturating_add(1);
         let rest = self.entries.get(from..).unwrap_or_default();
         let found = rest.iter().position(|entry| entry.channel == Channel::Free);
-        self.free_from = from.saturating_add(found.unwrap_or(rest.len())) as Port;
-        found.map(|_| self.free_from).ok_or(Errno::ENOSPC)
+        let port = from.saturating_add(found.unwrap_or(rest.len())) as Port;
+        self.taken_to = port.saturating_sub(1);
+        found.map(|_| port).ok_or(Errno::ENOSPC)
     }
 
     fn give(&mut self, entry: Entry) -> Result<Port, Errno> {
@@ -220,7 +221,7 @@ impl Table {
             Channel::Unbound { .. } | Channel::Ipi => None,
         };
         self.set(port as Port, FREE);
-        self.free_from = self.free_from.min(port as Port);
+        self.taken_to = self.taken_to.min((port as Port).saturating_sub(1));
         Ok(peer)
     }
 

@@ -7,8 +7,8 @@ use core::fmt::{self, Display, Formatter};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use heapless::String;
-use spin::once::Once;
 use spin::mutex::TicketMutex;
+use spin::once::Once;
 
 use crate::arch::{Arch, CpuId};
 use crate::cpu::{Cpu, Local};
@@ -17,7 +17,7 @@ use crate::event::Table;
 use crate::lifecycle::{self, Event, Todo};
 use crate::limits::{MAX_CPUS, MAX_DOMAINS, MAX_NAME, MAX_VCPUS, MAX_VCPUS_PER_DOMAIN};
 use crate::report::{DomainChange, Report};
-use crate::sync::{Held, Lock, Rank};
+use crate::sync::{Held, Lock, rank};
 use crate::trace::Trace;
 use crate::vcpu::{Vcpu, VcpuId};
 
@@ -67,12 +67,13 @@ pub struct Hypervisor<A: Arch> {
     pub(crate) arch: A,
     domains: [Once<Domain<A>, A::Relax>; MAX_DOMAINS],
     vcpus: [Once<Vcpu<A>, A::Relax>; MAX_VCPUS],
-    pub(crate) events: [Lock<Table, A::Relax>; MAX_DOMAINS],
+    pub(crate) events: [Lock<Table, A::Relax, { rank::EVENT }>; MAX_DOMAINS],
     pub(crate) traces: [Once<Trace, A::Relax>; MAX_CPUS],
     /// For each CPU, the vCPUs that it has to look at.
     inboxes: [AtomicU32; MAX_CPUS],
     numbers: TicketMutex<Numbers, A::Relax>,
-    cpus: AtomicU8,
+    /// How many CPUs there are beside the first.
+    other_cpus: AtomicU8,
     /// CPUs that run guests.
     pub(crate) joined: AtomicU32,
     /// CPUs that will not run guests again.
@@ -88,11 +89,11 @@ impl<A: Arch> Hypervisor<A> {
             arch,
             domains: [const { Once::new() }; MAX_DOMAINS],
             vcpus: [const { Once::new() }; MAX_VCPUS],
-            events: [const { Lock::new(Rank::Event, Table::new()) }; MAX_DOMAINS],
+            events: [const { Lock::new(Table::new()) }; MAX_DOMAINS],
             traces: [const { Once::new() }; MAX_CPUS],
             inboxes: [const { AtomicU32::new(0) }; MAX_CPUS],
             numbers: TicketMutex::new(Numbers { domains: 0, vcpus: 0, homed: [0; MAX_CPUS] }),
-            cpus: AtomicU8::new(1),
+            other_cpus: AtomicU8::new(0),
             joined: AtomicU32::new(0),
             parked: AtomicU32::new(0),
             machine_off: AtomicBool::new(false),
@@ -107,7 +108,12 @@ impl<A: Arch> Hypervisor<A> {
 
     /// Says that the machine has CPUs 0 to `count` - 1, at most [`MAX_CPUS`]. Domains that are added later may use them.
     pub fn set_cpus(&self, count: u8) {
-        self.cpus.store(count.clamp(1, MAX_CPUS as u8), Ordering::Relaxed);
+        self.other_cpus.store(count.clamp(1, MAX_CPUS as u8).saturating_sub(1), Ordering::Relaxed);
+    }
+
+    /// How many CPUs there are.
+    fn cpus(&self) -> u8 {
+        self.other_cpus.load(Ordering::Relaxed).saturating_add(1)
     }
 
     /// A domain by its number.
@@ -148,7 +154,8 @@ impl<A: Arch> Hypervisor<A> {
             return Err(AddError::Vcpus(config.vcpus));
         }
         let name = String::try_from(config.name).map_err(|_| AddError::NameTooLong)?;
-        let allowed = config.affinity & 1u32.checked_shl(self.cpus.load(Ordering::Relaxed).into()).map_or(!0, |x| x - 1);
+        let allowed =
+            config.affinity & 1u32.checked_shl(self.cpus().into()).map_or(!0, |x| x - 1);
         if allowed == 0 {
             return Err(AddError::NoCpu(config.affinity));
         }
@@ -224,7 +231,9 @@ impl<A: Arch> Hypervisor<A> {
     /// Makes every CPU that runs guests look around.
     pub(crate) fn kick_all(&self, but: CpuId) {
         let joined = self.joined.load(Ordering::Acquire);
-        (0..MAX_CPUS as CpuId).filter(|cpu| *cpu != but && joined & cpu_bit(*cpu) != 0).for_each(|cpu| self.arch.kick(cpu));
+        (0..MAX_CPUS as CpuId)
+            .filter(|cpu| *cpu != but && joined & cpu_bit(*cpu) != 0)
+            .for_each(|cpu| self.arch.kick(cpu));
     }
 
     pub(crate) fn report_domain(&self, domain: &Domain<A>, change: DomainChange) {

@@ -155,11 +155,8 @@ mod tests {
 
     #[test]
     fn each_reason_has_its_action() {
-        let actions = EndActions {
-            poweroff: EndAction::MachineOff,
-            reboot: EndAction::Destroy,
-            crash: EndAction::Restart,
-        };
+        let actions =
+            EndActions { poweroff: EndAction::MachineOff, reboot: EndAction::Destroy, crash: EndAction::Restart };
         let over = |reason| next(State::ShuttingDown(reason), Event::Stopped, actions).unwrap();
         assert_eq!(over(ShutdownReason::PowerOff), (State::Shutdown, Todo::MachineOff));
         assert_eq!(over(ShutdownReason::Reboot), (State::Shutdown, Todo::Destroy));

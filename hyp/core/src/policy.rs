@@ -49,7 +49,11 @@ pub fn check(rights: Rights, wanted: Rights) -> Result<Decision, Errno> {
 /// `EPERM` when neither names the other.
 pub fn check_peers(one: (DomainId, u32), other: (DomainId, u32)) -> Result<Decision, Errno> {
     let names = |peers: u32, id: DomainId| peers.checked_shr(id.index() as u32).unwrap_or(0) & 1 != 0;
-    if one.0 == other.0 || names(one.1, other.0) || names(other.1, one.0) { Ok(Decision(())) } else { Err(Errno::EPERM) }
+    if one.0 == other.0 || names(one.1, other.0) || names(other.1, one.0) {
+        Ok(Decision(()))
+    } else {
+        Err(Errno::EPERM)
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Locks, with their order.
 //!
 //! Ticket locks, so that no CPU starves; interrupts are masked wherever they are held. Locks are taken in one written
-//! order, [`Rank`], and two of the same rank by rising number, else two CPUs could wait for each other for ever. A debug
+//! order, [`rank`], and two of the same rank by rising number, else two CPUs could wait for each other for ever. A debug
 //! build checks this for each CPU: [`Held`] remembers the highest rank that the CPU holds.
 
 use core::cell::Cell;
@@ -10,22 +10,21 @@ use core::ops::{Deref, DerefMut};
 use spin::RelaxStrategy;
 use spin::mutex::{TicketMutex, TicketMutexGuard};
 
-/// The order in which locks are taken: lower ones first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Rank {
+/// The order in which locks are taken: lower ones first. Part of a lock's type, so that a table of locks is all zeros and
+/// costs nothing in the image.
+pub mod rank {
     /// Access rules.
-    Policy = 1,
+    pub const POLICY: u8 = 1;
     /// A domain's life.
-    Domain = 2,
+    pub const DOMAIN: u8 = 2;
     /// A domain's memory map.
-    Memory = 3,
+    pub const MEMORY: u8 = 3;
     /// Grant tables.
-    Grant = 4,
+    pub const GRANT: u8 = 4;
     /// Event channels.
-    Event = 5,
+    pub const EVENT: u8 = 5;
     /// The console.
-    Console = 6,
+    pub const CONSOLE: u8 = 6;
 }
 
 /// What one CPU holds. There is one for each CPU, and it never leaves it.
@@ -40,22 +39,21 @@ impl Held {
 }
 
 /// Data behind a ticket lock of a known rank.
-pub struct Lock<T, R> {
+pub struct Lock<T, R, const RANK: u8> {
     inner: TicketMutex<T, R>,
-    rank: Rank,
 }
 
-impl<T, R: RelaxStrategy> Lock<T, R> {
-    /// A lock of this rank.
-    pub const fn new(rank: Rank, data: T) -> Self {
-        Self { inner: TicketMutex::new(data), rank }
+impl<T, R: RelaxStrategy, const RANK: u8> Lock<T, R, RANK> {
+    /// An open lock.
+    pub const fn new(data: T) -> Self {
+        Self { inner: TicketMutex::new(data) }
     }
 
     /// Waits for the lock. `number` orders it among the locks of its rank: it is the index of whose it is.
     #[inline]
     pub fn lock<'l>(&'l self, held: &'l Held, number: usize) -> Guard<'l, T, R> {
         let before = held.0.get();
-        let place = (self.rank as u16) << 8 | number as u16 & 0xff;
+        let place = (RANK as u16) << 8 | number as u16 & 0xff;
         debug_assert!(before < place, "lock {place:#x} taken while {before:#x} is held");
         held.0.set(place);
         Guard { inner: self.inner.lock(), held, before }
@@ -91,12 +89,15 @@ impl<T, R: RelaxStrategy> Drop for Guard<'_, T, R> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Held, Lock, Rank};
+    use super::{Held, Lock, rank};
     use spin::relax::Spin;
+
+    type Domain<T> = Lock<T, Spin, { rank::DOMAIN }>;
+    type Event<T> = Lock<T, Spin, { rank::EVENT }>;
 
     #[test]
     fn in_order() {
-        let (domain, event) = (Lock::<_, Spin>::new(Rank::Domain, 1), Lock::<_, Spin>::new(Rank::Event, 2));
+        let (domain, event) = (Domain::new(1), Event::new(2));
         let held = Held::new();
         for _ in 0..2 {
             let first = domain.lock(&held, 1);
@@ -108,7 +109,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "taken while")]
     fn out_of_order() {
-        let (domain, event) = (Lock::<_, Spin>::new(Rank::Domain, ()), Lock::<_, Spin>::new(Rank::Event, ()));
+        let (domain, event) = (Domain::new(()), Event::new(()));
         let held = Held::new();
         let _event = event.lock(&held, 1);
         let _domain = domain.lock(&held, 1);

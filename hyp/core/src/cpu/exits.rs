@@ -109,9 +109,11 @@ impl<A: Arch> Hypervisor<A> {
 
     /// Interrupts became pending for vCPUs of the current one's domain.
     fn notify(&self, local: &mut Local, current: &Current<'_, A>, mask: VcpuMask) {
-        let others = current.domain.vcpu_ids().zip(0u32..).filter(|(id, index)| {
-            mask.checked_shr(*index).unwrap_or(0) & 1 != 0 && *id != current.vcpu.id()
-        });
+        let others = current
+            .domain
+            .vcpu_ids()
+            .zip(0u32..)
+            .filter(|(id, index)| mask.checked_shr(*index).unwrap_or(0) & 1 != 0 && *id != current.vcpu.id());
         for vcpu in others.filter_map(|(id, _)| self.vcpu(id)) {
             self.wake(local, vcpu);
         }

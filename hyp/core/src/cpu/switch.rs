@@ -98,8 +98,7 @@ impl<A: Arch> Hypervisor<A> {
             self.arch.report(Report::FirstGuest { ns: self.arch.now() });
         }
         let info = Info::of(&self.arch, domain, vcpu);
-        let current =
-            Current { vcpu, domain, private, info, since: now, blocked: false, leaves: false, timeout: None };
+        let current = Current { vcpu, domain, private, info, since: now, blocked: false, leaves: false, timeout: None };
         self.stop_polling(&current);
         cpu.current = Some(current);
     }

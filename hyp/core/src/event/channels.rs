@@ -109,7 +109,13 @@ impl<A: Arch> Hypervisor<A> {
     }
 
     /// A new port of `me` to which `remote` may connect.
-    pub(crate) fn alloc_unbound(&self, held: &Held, _: Decision, me: DomainId, remote: DomainId) -> Result<Port, Errno> {
+    pub(crate) fn alloc_unbound(
+        &self,
+        held: &Held,
+        _: Decision,
+        me: DomainId,
+        remote: DomainId,
+    ) -> Result<Port, Errno> {
         self.ports(held, me)?.alloc_unbound(remote)
     }
 

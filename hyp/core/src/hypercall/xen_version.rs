@@ -3,9 +3,7 @@
 //! Guests decide by these answers what they may use, so we say 4.17, whose ABI we follow, and nothing about the machine.
 
 use xen_abi::errno::Errno;
-use xen_abi::features::{
-    XENFEAT_ARM_SMCCC_SUPPORTED, XENFEAT_AUTO_TRANSLATED_PHYSMAP, XENFEAT_NOT_DIRECT_MAPPED,
-};
+use xen_abi::features::{XENFEAT_ARM_SMCCC_SUPPORTED, XENFEAT_AUTO_TRANSLATED_PHYSMAP, XENFEAT_NOT_DIRECT_MAPPED};
 use xen_abi::version::{
     CAPABILITIES_LEN, CHANGESET_LEN, COMMANDLINE_LEN, CompileInfo, EXTRAVERSION_LEN, FeatureInfo, PlatformParameters,
     XENVER_BUILD_ID, XENVER_CAPABILITIES, XENVER_CHANGESET, XENVER_COMMANDLINE, XENVER_COMPILE_INFO,
@@ -54,7 +52,10 @@ fn describe<A: Arch>(call: &Call<'_, '_, A>) -> Result<Answer, Errno> {
         XENVER_EXTRAVERSION => call.write(to, &text::<EXTRAVERSION_LEN>(EXTRAVERSION))?,
         XENVER_COMPILE_INFO => {
             let compiler = text("rustc");
-            call.write(to, &CompileInfo { compiler, compile_by: [0; 16], compile_domain: [0; 32], compile_date: [0; 32] })?;
+            call.write(
+                to,
+                &CompileInfo { compiler, compile_by: [0; 16], compile_domain: [0; 32], compile_date: [0; 32] },
+            )?;
         }
         XENVER_CAPABILITIES => call.write(to, &text::<CAPABILITIES_LEN>(CAPABILITIES))?,
         XENVER_CHANGESET => call.write(to, &text::<CHANGESET_LEN>("unavailable"))?,
