@@ -60,8 +60,8 @@ fn main() -> ExitCode {
     let result = match Line::parse().command {
         Command::Setup(args) => setup::main(args),
         Command::Build(args) => build::main(args),
-        Command::Run(args) => run::main(args),
-        Command::Test(args) => testing::main(args),
+        Command::Run(args) => setup::ensure(&setup::FOR_RUNS).and_then(|()| run::main(args)),
+        Command::Test(args) => setup::ensure(&setup::ALL).and_then(|()| testing::main(args)),
         Command::Size(args) => size::main(args),
         Command::Lint(args) => lint::main(args),
         Command::Doc(args) => doc::main(args),

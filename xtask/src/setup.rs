@@ -34,7 +34,10 @@ pub(crate) enum Need {
 }
 
 /// Everything, in the order in which it is reported.
-const ALL: [Need; 5] = [Need::Toolchain, Need::Qemu, Need::Dtc, Need::Ffmpeg, Need::XenHeaders];
+pub(crate) const ALL: [Need; 5] = [Need::Toolchain, Need::Qemu, Need::Dtc, Need::Ffmpeg, Need::XenHeaders];
+
+/// What a run needs: asked for before anything is built, so that one message names all that is missing.
+pub(crate) const FOR_RUNS: [Need; 3] = [Need::Toolchain, Need::Qemu, Need::Ffmpeg];
 
 impl Need {
     /// `None` if it is there, or what is wrong.
@@ -46,7 +49,8 @@ impl Need {
             Self::Dtc => program("dtc"),
             Self::Ffmpeg => program("ffmpeg"),
             Self::XenHeaders => {
-                let there = std::path::Path::new("/usr/include/xen/xen.h").is_file();
+                let dir = std::env::var_os("XEN_PUBLIC_HEADERS").unwrap_or_else(|| "/usr/include/xen".into());
+                let there = std::path::Path::new(&dir).join("xen.h").is_file();
                 (!there).then(|| "Xen's public headers are not installed".to_owned())
             }
         })
