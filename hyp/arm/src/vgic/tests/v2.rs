@@ -91,6 +91,7 @@ fn the_sender_is_known() {
     machine.write(1, SGIR, 1 << 24 | 5);
     assert_eq!(machine.read(0, 0xf24, Width::Word), 0b1010 << 8, "pending from vCPUs 1 and 3");
     assert_eq!(machine.read(0, 0xf15, Width::Byte), 0b1010);
+    machine.refresh();
     assert_eq!(machine.lists[0].used_mut().first().map(|value| value >> 41 & 1), Some(1), "its completion is watched");
     assert_eq!(machine.acknowledge(0), Some((5, 1)));
     assert_eq!(machine.acknowledge(0), None, "the same INTID is active");
