@@ -39,10 +39,13 @@ fn legacy(symbol: &str) -> Option<String> {
     let digits = rest.find(|c: char| !c.is_ascii_digit())?;
     let length: usize = rest.get(..digits)?.parse().ok()?;
     let first = rest.get(digits..digits.checked_add(length)?)?;
-    let word = first.trim_start_matches("_$LT$").trim_start_matches(['$', '_']);
-    let word = word.strip_prefix("LT$").unwrap_or(word);
-    let end = word.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(word.len());
-    word.get(..end).filter(|word| !word.is_empty()).map(str::to_owned)
+    let word = first.strip_prefix("_$LT$").unwrap_or(first);
+    // `<&T as core::fmt::Debug>`: where the type is no path, the trait is.
+    let (of_type, of_trait) = word.split_once("$u20$as$u20$").unwrap_or((word, word));
+    let path = if first == word || of_type.contains("..") { of_type } else { of_trait };
+    let path = path.trim_start_matches("$RF$");
+    let end = path.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(path.len());
+    path.get(..end).filter(|word| !word.is_empty()).map(str::to_owned)
 }
 
 /// `_RNvNtCs..._8hyp_core5sched...`: a crate root is `C`, an optional disambiguator `s..._`, and a name with its length.
@@ -73,6 +76,8 @@ mod tests {
             crate_of("_ZN55_$LT$hyp_arm..trap..Trap$u20$as$u20$core..fmt..Debug$GT$3fmt17h0123456789abcdefE"),
             "hyp_arm"
         );
+        let borrowed = "_ZN42_$LT$$RF$T$u20$as$u20$core..fmt..Debug$GT$3fmt17h0123456789abcdefE";
+        assert_eq!(crate_of(borrowed), "core");
         assert_eq!(crate_of("_RNvNtCs1234_8hyp_core5sched4tick"), "hyp_core");
         assert_eq!(crate_of("_RNvC7hyp_arm4main"), "hyp_arm");
         assert_eq!(crate_of("memcpy"), "assembly and helpers");
