@@ -15,7 +15,10 @@ pub(crate) enum Clock {
     Wall,
 }
 
-/// Where the loader stub puts the hypervisor.
+/// Where the loader stub lies: behind the tree that QEMU leaves at the start of RAM when it loads no kernel (1 MiB).
+const STUB_ADDRESS: u64 = RAM_BASE + (1 << 20);
+
+/// Where the loader stub finds the hypervisor.
 const IMAGE_ADDRESS: u64 = RAM_BASE + (2 << 20);
 
 /// The machine alone; with `dump`, it only writes its device tree.
@@ -66,8 +69,8 @@ pub(crate) fn boot(image: &Path, composed: &Composed, ram_bytes: u64, stub: &Pat
         std::fs::write(stub, stub_code(tree, IMAGE_ADDRESS))?;
         loader(&mut arguments, image, IMAGE_ADDRESS);
         loader(&mut arguments, &composed.tree, tree);
-        loader(&mut arguments, stub, RAM_BASE);
-        arguments.extend([OsString::from("-device"), format!("loader,addr={RAM_BASE:#x},cpu-num=0").into()]);
+        loader(&mut arguments, stub, STUB_ADDRESS);
+        arguments.extend([OsString::from("-device"), format!("loader,addr={STUB_ADDRESS:#x},cpu-num=0").into()]);
     } else {
         arguments.extend(["-kernel".into(), image.into(), "-dtb".into(), composed.tree.clone().into()]);
     }

@@ -125,6 +125,10 @@ impl<'s> Machine<'s> {
 fn finish(child: Child, ended: Ended) -> Result<Ended> {
     let alive = ended != Ended::PoweredOff;
     let (status, complaints) = child.finish(alive)?;
+    if qemu::interrupted() {
+        // The terminal's Ctrl-C reaches the emulator too, which then ends as if the machine had powered off.
+        return Ok(Ended::Interrupted);
+    }
     if alive || status.success() {
         return Ok(ended);
     }
