@@ -1,2 +1,253 @@
-//! Not written yet.
-#![no_std]
+//! A machine in memory: the porting surface of the hypervisor, for tests on the host.
+//!
+//! The core decides everything that matters before a register is touched, so nearly all of it can be tried without a
+//! processor. Here a guest is a closure that says what it does next, time is a number, a console is a string, and
+//! several CPUs take turns in one thread; so a scenario of seconds takes milliseconds and is the same every time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test machine may fail loudly")]
+
+mod guest;
+mod machine;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use hyp_core::arch::{Arch, BadAddress, CpuId, CpuOnResult, Exit, Interrupt, Page};
+use hyp_core::domain::DomainId;
+use hyp_core::report::Report;
+use hyp_core::stats::ExitCounts;
+use hyp_core::time::Nanos;
+
+pub use guest::{Act, FakeDomain, FakeVcpu, Guest, Program, program};
+pub use machine::Machine;
+
+/// Most CPUs of a machine.
+pub const CPUS: usize = 4;
+/// Steps in which a domain is reset.
+pub const RESET_STEPS: u32 = 5;
+/// How far an idle CPU moves the clock where others may have something to run.
+const IDLE_STEP: Nanos = 1000;
+
+/// One CPU's interrupt sources.
+#[derive(Default)]
+struct Lines {
+    timer: Option<Nanos>,
+    kicked: bool,
+}
+
+/// The machine.
+pub struct Fake {
+    clock: AtomicU64,
+    /// The CPU whose turn it is, and how many there are.
+    turn: AtomicU8,
+    cpus: AtomicU8,
+    lines: Mutex<[Lines; CPUS]>,
+    /// It was switched off.
+    pub off: AtomicBool,
+    /// What the hypervisor reported, printed.
+    pub reports: Mutex<Vec<String>>,
+    /// What each domain printed, by its number.
+    pub consoles: Mutex<[String; 9]>,
+    /// How many bytes the console takes at a time.
+    pub console_room: AtomicUsize,
+    /// A CPU slept although nothing could wake it.
+    pub stuck: AtomicBool,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+impl Fake {
+    /// A machine of `cpus` CPUs that has just been switched on.
+    pub fn new(cpus: u8) -> Self {
+        Self {
+            clock: AtomicU64::new(0),
+            turn: AtomicU8::new(0),
+            cpus: AtomicU8::new(cpus),
+            lines: Mutex::default(),
+            off: AtomicBool::new(false),
+            reports: Mutex::default(),
+            consoles: Mutex::default(),
+            console_room: AtomicUsize::new(usize::MAX),
+            stuck: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on this CPU runs.
+    pub fn set_turn(&self, cpu: CpuId) {
+        self.turn.store(cpu, Ordering::Relaxed);
+    }
+
+    fn with_lines<T>(&self, look: impl FnOnce(&mut Lines) -> T) -> T {
+        look(&mut self.lines.lock().unwrap()[usize::from(self.turn.load(Ordering::Relaxed))])
+    }
+
+    fn move_clock(&self, to: Nanos) {
+        self.clock.fetch_max(to, Ordering::Relaxed);
+    }
+
+    /// An interrupt of the CPU whose turn it is.
+    fn interrupt(&self) -> Option<Interrupt> {
+        let now = self.now();
+        self.with_lines(|lines| {
+            if std::mem::take(&mut lines.kicked) {
+                Some(Interrupt::Kick)
+            } else if lines.timer.is_some_and(|at| at <= now) {
+                lines.timer = None;
+                Some(Interrupt::Timer)
+            } else {
+                None
+            }
+        })
+    }
+}
+
+impl Arch for Fake {
+    type Relax = spin::relax::Spin;
+    type Vcpu = FakeVcpu;
+    type Domain = FakeDomain;
+
+    fn now(&self) -> Nanos {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    fn set_timer(&self, at: Option<Nanos>) {
+        self.with_lines(|lines| lines.timer = at);
+    }
+
+    fn kick(&self, cpu: CpuId) {
+        self.lines.lock().unwrap()[usize::from(cpu)].kicked = true;
+    }
+
+    fn idle(&self) -> Interrupt {
+        if let Some(interrupt) = self.interrupt() {
+            return interrupt;
+        }
+        let timer = self.with_lines(|lines| lines.timer);
+        if self.cpus.load(Ordering::Relaxed) > 1 {
+            self.move_clock(timer.unwrap_or(Nanos::MAX).min(self.now() + IDLE_STEP));
+            return self.interrupt().unwrap_or(Interrupt::Other);
+        }
+        match timer {
+            Some(at) => self.move_clock(at),
+            None => self.stuck.store(true, Ordering::Relaxed),
+        }
+        self.interrupt().unwrap_or(Interrupt::Other)
+    }
+
+    fn machine_off(&self, _: bool) {
+        self.off.store(true, Ordering::Relaxed);
+    }
+
+    fn load(&self, _: &FakeDomain, vcpu: &mut FakeVcpu, _: u8) {
+        assert!(!std::mem::replace(&mut vcpu.loaded, true), "loaded twice");
+    }
+
+    fn save(&self, _: &FakeDomain, vcpu: &mut FakeVcpu, _: u8) {
+        assert!(std::mem::replace(&mut vcpu.loaded, false), "saved without having been loaded");
+    }
+
+    fn run(&self, domain: &FakeDomain, vcpu: &mut FakeVcpu, index: u8, _: &mut ExitCounts) -> Exit {
+        assert!(vcpu.loaded, "run without having been loaded");
+        loop {
+            if let Some(interrupt) = self.interrupt() {
+                return Exit::Interrupt(interrupt);
+            }
+            let now = self.now();
+            if vcpu.timer.is_some_and(|at| at <= now) {
+                vcpu.timer = None;
+                vcpu.timer_fired = true;
+            }
+            if vcpu.left > 0 {
+                let timer = self.with_lines(|lines| lines.timer);
+                let first = [timer, vcpu.timer].into_iter().flatten().min().unwrap_or(Nanos::MAX);
+                let until = first.min(now + vcpu.left);
+                vcpu.left -= until - now;
+                self.move_clock(until);
+                continue;
+            }
+            if let Some(exit) = vcpu.repeats.take() {
+                self.move_clock(now + 1);
+                vcpu.last = Some(exit);
+                return exit;
+            }
+            self.move_clock(now + 1);
+            match vcpu.act(domain, index, now) {
+                Act::Compute(time) => vcpu.left = time,
+                Act::Exit(exit) => {
+                    vcpu.last = Some(exit);
+                    return exit;
+                }
+            }
+        }
+    }
+
+    fn set_result(&self, vcpu: &mut FakeVcpu, value: u64) {
+        vcpu.result = value;
+    }
+
+    fn cpu_on_result(&self, vcpu: &mut FakeVcpu, question: &Exit, result: CpuOnResult) {
+        assert_eq!(vcpu.last.as_ref(), Some(question));
+        vcpu.result = result as u64;
+    }
+
+    fn repeat_hypercall(&self, vcpu: &mut FakeVcpu) {
+        vcpu.repeats = vcpu.last;
+    }
+
+    fn reset_vcpu(&self, _: &FakeDomain, vcpu: &mut FakeVcpu, index: u8, entry: u64, argument: u64) {
+        assert!(!vcpu.loaded, "reset while loaded");
+        vcpu.reset(index, entry, argument);
+    }
+
+    fn timer_deadline(&self, vcpu: &FakeVcpu) -> Option<Nanos> {
+        vcpu.timer
+    }
+
+    fn set_event_line(&self, _: &FakeDomain, vcpu: &mut FakeVcpu, _: u8, level: bool) {
+        assert!(vcpu.loaded, "event line of a vCPU that is not loaded");
+        assert_ne!(vcpu.line, level, "the line is told of changes only");
+        vcpu.line = level;
+    }
+
+    fn has_interrupt(&self, _: &FakeDomain, vcpu: &FakeVcpu, _: u8) -> bool {
+        vcpu.line || vcpu.timer_fired || vcpu.timer.is_some_and(|at| at <= self.now())
+    }
+
+    fn read_guest(&self, domain: &FakeDomain, _: &FakeVcpu, from: u64, to: &mut [u8]) -> Result<(), BadAddress> {
+        domain.with_range(from, to.len(), |memory| to.copy_from_slice(memory))
+    }
+
+    fn write_guest(&self, domain: &FakeDomain, _: &FakeVcpu, to: u64, from: &[u8]) -> Result<(), BadAddress> {
+        domain.with_range(to, from.len(), |memory| memory.copy_from_slice(from))
+    }
+
+    fn shared_info<'d>(&self, domain: &'d FakeDomain) -> &'d Page {
+        &domain.shared
+    }
+
+    fn map_shared_info(&self, _: &FakeDomain, frame: u64) -> Result<(), BadAddress> {
+        if frame < 1 << 20 { Ok(()) } else { Err(BadAddress) }
+    }
+
+    fn guest_page<'d>(&self, domain: &'d FakeDomain, frame: u64) -> Result<&'d Page, BadAddress> {
+        domain.pages.get(frame as usize).ok_or(BadAddress)
+    }
+
+    fn reset_domain(&self, domain: &FakeDomain, step: u32) -> Option<(u64, u64)> {
+        self.move_clock(self.now() + 1000);
+        domain.reset(step)
+    }
+
+    fn console_write(&self, domain: DomainId, bytes: &[u8]) -> usize {
+        let size = bytes.len().min(self.console_room.load(Ordering::Relaxed));
+        self.consoles.lock().unwrap()[usize::from(domain.number())].push_str(&String::from_utf8_lossy(&bytes[..size]));
+        size
+    }
+
+    fn report(&self, report: Report<'_>) {
+        self.reports.lock().unwrap().push(report.to_string());
+    }
+}

@@ -38,9 +38,9 @@ impl<A: Arch> Hypervisor<A> {
         local.jobs.iter().any(|job| *job != Job::None)
     }
 
-    /// When to look for jobs next.
+    /// When to look for jobs next; while somebody urgent runs, not at all.
     pub(super) fn job_time(&self, local: &Local) -> Option<Nanos> {
-        self.has_job(local).then_some(local.job_due)
+        (self.has_job(local) && !local.queue.is_urgent()).then_some(local.job_due)
     }
 
     /// Does one step of one job.
