@@ -12,7 +12,7 @@ const BAR: RGBColor = RGBColor(7, 8, 9);
 const ALERT: RGBColor = RGBColor(10, 11, 12);
 
 /// Bars for each decade of latency.
-const PER_DECADE: i32 = 10;
+const PER_DECADE: i32 = 20;
 
 /// Axes of both charts. A macro, because the charts' types differ in their scales.
 macro_rules! axes {
@@ -37,7 +37,9 @@ pub(super) fn latencies(values: &[u64]) -> Result<Option<String>> {
     let (Some(&low), Some(&high)) = (values.iter().min(), values.iter().max()) else { return Ok(None) };
     let bin = |value: u64| ((value.max(1) as f64).log10() * f64::from(PER_DECADE)).floor() as i32;
     let edge = |bin: i32| 10f64.powf(f64::from(bin) / f64::from(PER_DECADE));
-    let (first, last) = (bin(low), bin(high) + 1);
+    // Whole decades: values that are nearly equal must not fill the picture.
+    let first = bin(low).div_euclid(PER_DECADE) * PER_DECADE;
+    let last = (bin(high).div_euclid(PER_DECADE) + 1) * PER_DECADE;
     let mut counts = vec![0u32; usize::try_from(last - first)?];
     for &value in values {
         counts[usize::try_from(bin(value) - first)?] += 1;

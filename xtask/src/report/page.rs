@@ -17,8 +17,8 @@ pub(super) fn page(figures: &Figures, scenario: &Scenario, command: &str) -> Res
     let name = escape(&scenario.name());
     let mut sections = vec![tiles(figures), guests(figures)];
     if let Some(svg) = chart::latencies(&figures.wakes)? {
-        let note = "From the timer's deadline to the first instruction of the player after it. Both axes count what was \
-                    measured; the horizontal one is logarithmic.";
+        let note = "From the timer's deadline to the first instruction of the player after it. The \
+                    horizontal axis is logarithmic.";
         sections.push(section("Wake-up latency", note, &format!("{}{svg}", quantiles(figures))));
     }
     if let Some(svg) = chart::readiness(figures)? {
