@@ -154,8 +154,7 @@ impl<A: Arch> Hypervisor<A> {
             return Err(AddError::Vcpus(config.vcpus));
         }
         let name = String::try_from(config.name).map_err(|_| AddError::NameTooLong)?;
-        let allowed =
-            config.affinity & 1u32.checked_shl(self.cpus().into()).map_or(!0, |x| x - 1);
+        let allowed = config.affinity & 1u32.checked_shl(self.cpus().into()).map_or(!0, |x| x - 1);
         if allowed == 0 {
             return Err(AddError::NoCpu(config.affinity));
         }

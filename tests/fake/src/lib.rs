@@ -163,9 +163,17 @@ impl Arch for Fake {
             if vcpu.left > 0 {
                 let timer = self.with_lines(|lines| lines.timer);
                 let first = [timer, vcpu.timer].into_iter().flatten().min().unwrap_or(Nanos::MAX);
-                let until = first.min(now + vcpu.left);
+                let mut until = first.min(now + vcpu.left);
+                let shared = self.cpus.load(Ordering::Relaxed) > 1;
+                if shared {
+                    until = until.min(now + IDLE_STEP);
+                }
                 vcpu.left -= until - now;
                 self.move_clock(until);
+                if shared {
+                    // The other CPUs want their turn.
+                    return Exit::Interrupt(Interrupt::Other);
+                }
                 continue;
             }
             if let Some(exit) = vcpu.repeats.take() {
