@@ -16,7 +16,7 @@ fn put(byte: u8) -> bool {
 }
 
 /// Connects the log to the serial port that the device tree names, if the board has a driver for it.
-pub fn init(uart: Option<&Uart<'_>>, now_ns: fn() -> u64) {
+pub(crate) fn init(uart: Option<&Uart<'_>>, now_ns: fn() -> u64) {
     if let Some(uart) = uart {
         let fits = |driver: &Console| driver.compatible().iter().any(|name| uart.compatible.has(name));
         if config::board().consoles.iter().any(fits)

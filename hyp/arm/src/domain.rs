@@ -8,9 +8,9 @@ use hyp_boot::plan::GuestMemory;
 use hyp_core::arch::{BadAddress, Page, VcpuMask};
 use hyp_dev::timer;
 
-use crate::lock::Lock;
 use crate::guest_memory;
 use crate::layout::{self, DIRECT_MAP, PAGE_SIZE};
+use crate::lock::Lock;
 use crate::stage2::Stage2;
 use crate::tlb;
 use crate::vgic::Vgic;

@@ -13,7 +13,7 @@ const FAULT_STACK_BYTES: usize = 8192;
 /// The stack of the dump; vectors.s switches to it, for the usual one may be what broke. Two CPUs that fault in the
 /// same instant share it, and then the dump is garbled but the machine still stops.
 #[repr(C, align(16))]
-pub struct FaultStack(UnsafeCell<[u8; FAULT_STACK_BYTES]>);
+pub(crate) struct FaultStack(UnsafeCell<[u8; FAULT_STACK_BYTES]>);
 
 // SAFETY: only vectors.s touches it, on the way to a halt.
 unsafe impl Sync for FaultStack {}

@@ -5,7 +5,7 @@ use spin::Once;
 
 /// How firmware is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conduit {
+pub(crate) enum Conduit {
     /// By SMC: firmware lives at EL3.
     Smc,
     /// By HVC: something below us offers PSCI.
@@ -15,14 +15,14 @@ pub enum Conduit {
 static CONDUIT: Once<Conduit> = Once::new();
 
 /// Notes what the device tree says about PSCI. Without it the machine can neither start CPUs nor be switched off.
-pub fn init(conduit: Option<Conduit>) {
+pub(crate) fn init(conduit: Option<Conduit>) {
     if let Some(conduit) = conduit {
         CONDUIT.call_once(|| conduit);
     }
 }
 
 /// Starts a CPU at a physical address.
-pub fn cpu_on(affinity: u64, entry: u64, argument: u64) -> Result<(), psci::Error> {
+pub(crate) fn cpu_on(affinity: u64, entry: u64, argument: u64) -> Result<(), psci::Error> {
     match CONDUIT.get() {
         Some(Conduit::Smc) => psci::cpu_on::<Smc>(affinity, entry, argument),
         Some(Conduit::Hvc) => psci::cpu_on::<Hvc>(affinity, entry, argument),
@@ -31,7 +31,7 @@ pub fn cpu_on(affinity: u64, entry: u64, argument: u64) -> Result<(), psci::Erro
 }
 
 /// Switches the machine off; where it cannot, stops this CPU for good.
-pub fn system_off() -> ! {
+pub(crate) fn system_off() -> ! {
     let _ = match CONDUIT.get() {
         Some(Conduit::Smc) => psci::system_off::<Smc>(),
         Some(Conduit::Hvc) => psci::system_off::<Hvc>(),
@@ -41,7 +41,7 @@ pub fn system_off() -> ! {
 }
 
 /// Restarts the machine; where it cannot, stops this CPU for good.
-pub fn system_reset() -> ! {
+pub(crate) fn system_reset() -> ! {
     let _ = match CONDUIT.get() {
         Some(Conduit::Smc) => psci::system_reset::<Smc>(),
         Some(Conduit::Hvc) => psci::system_reset::<Hvc>(),
@@ -51,7 +51,7 @@ pub fn system_reset() -> ! {
 }
 
 /// Stops this CPU for good.
-pub fn halt() -> ! {
+pub(crate) fn halt() -> ! {
     loop {
         aarch64_cpu::asm::wfi();
     }

@@ -63,6 +63,6 @@ impl FloatUnit {
 }
 
 /// Makes the next float instruction trap.
-pub fn trap() {
+pub(crate) fn trap() {
     CPTR_EL2.set(FLOAT_TRAPS);
 }

@@ -67,7 +67,7 @@ fn each_piece(
 }
 
 /// Copies at most a page out of the loaded vCPU's address space.
-pub fn read(domain: &ArmDomain, from: u64, to: &mut [u8]) -> Result<(), BadAddress> {
+pub(crate) fn read(domain: &ArmDomain, from: u64, to: &mut [u8]) -> Result<(), BadAddress> {
     let (length, to) = (to.len(), to.as_mut_ptr());
     each_piece(domain, from, length, Intent::Read, |va, offset, size| {
         // SAFETY: `va` is RAM of this domain, mapped and inside one page for `size` bytes; `to` has room for
@@ -77,7 +77,7 @@ pub fn read(domain: &ArmDomain, from: u64, to: &mut [u8]) -> Result<(), BadAddre
 }
 
 /// Copies at most a page into the loaded vCPU's address space.
-pub fn write(domain: &ArmDomain, to: u64, from: &[u8]) -> Result<(), BadAddress> {
+pub(crate) fn write(domain: &ArmDomain, to: u64, from: &[u8]) -> Result<(), BadAddress> {
     let (length, from) = (from.len(), from.as_ptr());
     each_piece(domain, to, length, Intent::Write, |va, offset, size| {
         // SAFETY: as in `read`, with the directions changed.
@@ -87,7 +87,7 @@ pub fn write(domain: &ArmDomain, to: u64, from: &[u8]) -> Result<(), BadAddress>
 
 /// Copies between physical ranges of RAM, and makes the result visible to a guest whose caches are still off.
 /// Both ranges lie in mapped RAM and do not overlap.
-pub fn load(from: u64, to: u64, size: u64) {
+pub(crate) fn load(from: u64, to: u64, size: u64) {
     let (from, to) = (layout::va(from), layout::va(to));
     // SAFETY: the caller took both ranges from the boot plan, which gave them to one module and to one domain that
     // does not run.

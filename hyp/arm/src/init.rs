@@ -115,7 +115,10 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
         now_ns()
     );
     for (id, entry, argument) in starts {
-        HYPERVISOR.start(id, entry, argument).map_err(|_| "a domain that was just built cannot be started").or_give_up();
+        HYPERVISOR
+            .start(id, entry, argument)
+            .map_err(|_| "a domain that was just built cannot be started")
+            .or_give_up();
     }
     run(0)
 }
@@ -142,7 +145,7 @@ fn run(cpu: CpuId) -> ! {
     let trace = TRACES.get(usize::from(cpu)).and_then(Once::get).copied().unwrap_or(&[]);
     let mut cpu = HYPERVISOR.cpu(cpu, trace);
     HYPERVISOR.run_cpu(&mut cpu);
-    firmware::system_off()
+    firmware::halt()
 }
 
 fn now_ns() -> u64 {
@@ -254,7 +257,10 @@ fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
     let layout = Layout::make(spec, module_head(spec.kernel.place), first).or_give_up();
     let tree = guest_tree(spec, &banks, layout.ramdisk).or_give_up();
     let mut images = Vec::new();
-    let mut add = |from: u64, to: u64, size: u64| drop(images.push(Image { from, to, size }));
+    // Cannot fail: there is room for all three.
+    let mut add = |from: u64, to: u64, size: u64| {
+        let _ = images.push(Image { from, to, size });
+    };
     add(spec.kernel.place.start, layout.kernel.start, spec.kernel.place.size);
     add(tree.start, layout.tree.start, tree.size);
     if let (Some(module), Some(place)) = (&spec.ramdisk, layout.ramdisk) {
@@ -292,9 +298,8 @@ fn guest_tree(spec: &DomainSpec<'_>, banks: &[Region], ramdisk: Option<Region>) 
     let words = pool::take_words(PAGES)?;
     let start = layout::image_pa(words.as_ptr() as u64);
     // SAFETY: the words are this function's alone and any byte is a valid byte.
-    let bytes = unsafe {
-        core::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), (PAGES * PAGE_SIZE) as usize)
-    };
+    let bytes =
+        unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), (PAGES * PAGE_SIZE) as usize) };
     let tree = GuestTree {
         banks,
         cpus: spec.cpus,

@@ -5,7 +5,7 @@
 
 use core::sync::atomic::Ordering;
 
-use hyp_core::arch::{Exit, Interrupt};
+use hyp_core::arch::{Exit, Interrupt, VcpuMask};
 use hyp_dev::gic::{Acknowledged, Gic};
 use hyp_dev::sysreg;
 use spin::Once;
@@ -17,9 +17,9 @@ use crate::vgic::ListRegisters;
 use crate::vtimer::{self, VIRTUAL_TIMER};
 
 /// The SGI by which one CPU calls another.
-pub const KICK: u32 = 1;
+pub(crate) const KICK: u32 = 1;
 /// INTID of the event channels' interrupt (PPI 15).
-pub const EVENT_CHANNEL: u32 = 31;
+pub(crate) const EVENT_CHANNEL: u32 = 31;
 /// ICH_HCR_EL2.En.
 const VIRTUAL_INTERFACE_ON: u64 = 1;
 /// ICH_LR<n>_EL2: pending.
@@ -30,14 +30,14 @@ static OWN_TIMER: Once<(u32, u32)> = Once::new();
 
 /// Notes the machine's interrupt controller and brings it to a known state. `timer` and `maintenance` are the INTIDs of
 /// EL2's own interrupts.
-pub fn init(gic: Gic, timer: u32, maintenance: u32) {
+pub(crate) fn init(gic: Gic, timer: u32, maintenance: u32) {
     gic.init();
     GIC.call_once(|| gic);
     OWN_TIMER.call_once(|| (timer, maintenance));
 }
 
 /// Brings this CPU's part to a known state and enables what EL2 takes.
-pub fn init_cpu() -> Result<(), hyp_dev::gic::GicError> {
+pub(crate) fn init_cpu() -> Result<(), hyp_dev::gic::GicError> {
     let (Some(gic), Some((timer, maintenance))) = (GIC.get(), OWN_TIMER.get()) else { return Ok(()) };
     gic.init_cpu()?;
     let private = gic.private_interrupts()?;
@@ -46,7 +46,7 @@ pub fn init_cpu() -> Result<(), hyp_dev::gic::GicError> {
 }
 
 /// Makes another CPU leave its guest or its idle state.
-pub fn kick(affinity: u64) {
+pub(crate) fn kick(affinity: u64) {
     if let Some(gic) = GIC.get() {
         // Fails only for an SGI number above 15.
         let _ = gic.send_sgi(affinity, KICK);
@@ -54,7 +54,7 @@ pub fn kick(affinity: u64) {
 }
 
 /// Takes what is pending while no vCPU is loaded.
-pub fn idle(clock: &hyp_dev::timer::Clock) -> Interrupt {
+pub(crate) fn idle(clock: &hyp_dev::timer::Clock) -> Interrupt {
     let mut result = Interrupt::Other;
     while let Some((gic, interrupt)) = acknowledge() {
         result = own(gic, interrupt, clock);
@@ -87,7 +87,7 @@ fn own(gic: &Gic, interrupt: Acknowledged, clock: &hyp_dev::timer::Clock) -> Int
 }
 
 /// Takes an interrupt that came while a vCPU ran. `None`: it was the vCPU's own, or housekeeping.
-pub fn take(domain: &ArmDomain, index: u8, clock: &hyp_dev::timer::Clock) -> Option<Exit> {
+pub(crate) fn take(domain: &ArmDomain, index: u8, clock: &hyp_dev::timer::Clock) -> Option<Exit> {
     let (gic, interrupt) = acknowledge()?;
     if interrupt.intid() == VIRTUAL_TIMER {
         // It stays active until the guest deactivates it through its list register.
@@ -115,29 +115,31 @@ fn read_lists(lists: &mut ListRegisters) {
     }
 }
 
-/// Brings the list registers up to date if the vCPU is stale. Called before every entry.
+/// Brings the list registers up to date if the vCPU is stale. Called before every entry. Returns other vCPUs that have
+/// to look at theirs.
 #[inline]
-pub fn refresh(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
-    if domain.stale.load(Ordering::Acquire) & 1 << index != 0 {
-        make_anew(domain, vcpu, index);
-    }
+pub(crate) fn refresh(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> VcpuMask {
+    if domain.stale.load(Ordering::Acquire) & 1 << index != 0 { make_anew(domain, vcpu, index) } else { 0 }
 }
 
 #[inline(never)]
-fn make_anew(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
+fn make_anew(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> VcpuMask {
     domain.stale.fetch_and(!(1 << index), Ordering::AcqRel);
     let lists = &mut vcpu.lists;
     read_lists(lists);
-    {
+    let others = {
         let mut vgic = domain.vgic.lock();
-        vgic.sync(index, lists);
+        let others = vgic.sync(index, lists);
         if vgic.physical(index) & 1 << VIRTUAL_TIMER != 0 && !vtimer::is_line_up() {
             // The guest switched its timer off before it took the interrupt. It is stale already.
             let _ = vgic.set_line(index, VIRTUAL_TIMER, false);
         }
         vgic.flush(index, lists);
-    }
+        others
+    };
+    domain.mark_stale(others);
     write_lists(lists);
+    others
 }
 
 fn write_lists(lists: &ListRegisters) {
@@ -158,7 +160,7 @@ fn set_physical(intids: u32, active: bool) {
 }
 
 /// A vCPU comes in: its pending interrupts into list registers, and the physical interrupts they are tied to active.
-pub fn load(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, timer_is_up: bool) {
+pub(crate) fn load(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, timer_is_up: bool) {
     let physical = {
         let mut vgic = domain.vgic.lock();
         let listed = vgic.physical(index) & 1 << VIRTUAL_TIMER != 0;
@@ -180,11 +182,11 @@ pub fn load(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, timer_is_up: bool
 }
 
 /// A vCPU goes out: list registers back into the interrupt controller, tied physical interrupts free for the next.
-pub fn save(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
+pub(crate) fn save(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
     let physical = {
         read_lists(&mut vcpu.lists);
         let mut vgic = domain.vgic.lock();
-        vgic.sync(index, &mut vcpu.lists);
+        domain.mark_stale(vgic.sync(index, &mut vcpu.lists));
         vgic.physical(index)
     };
     if physical != 0 {
@@ -194,22 +196,33 @@ pub fn save(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
 }
 
 /// Sets the level of the event channels' interrupt.
-pub fn set_event_line(domain: &ArmDomain, index: u8, level: bool) {
+pub(crate) fn set_event_line(domain: &ArmDomain, index: u8, level: bool) {
     let stale = domain.vgic.lock().set_line(index, EVENT_CHANNEL, level);
     domain.mark_stale(stale);
 }
 
+/// Takes the virtual timer's interrupt without the exit, if its line is up and nobody has taken it: before the core asks
+/// whether the vCPU may sleep.
+pub(crate) fn take_timer(domain: &ArmDomain, index: u8) {
+    let mut vgic = domain.vgic.lock();
+    if vgic.physical(index) & 1 << VIRTUAL_TIMER == 0 {
+        let stale = vgic.set_line(index, VIRTUAL_TIMER, true);
+        set_physical(1 << VIRTUAL_TIMER, true);
+        domain.mark_stale(stale);
+    }
+}
+
 /// Is there an interrupt that the loaded vCPU could take?
-pub fn any_deliverable(domain: &ArmDomain, vcpu: &ArmVcpu, index: u8) -> bool {
+pub(crate) fn any_deliverable(domain: &ArmDomain, vcpu: &ArmVcpu, index: u8) -> bool {
     let listed = (0..vcpu.lists.used()).any(|i| sysreg::read_ich_lr_el2(usize::from(i)) & LIST_PENDING != 0);
-    listed || vtimer::is_line_up() || domain.vgic.lock().has_deliverable(index)
+    listed || domain.vgic.lock().has_deliverable(index)
 }
 
 /// Folds the list registers back so that the interrupt controller shows the truth, for an access by the guest.
-pub fn look(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
+pub(crate) fn look(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
     if vcpu.lists.used() != 0 {
         read_lists(&mut vcpu.lists);
-        domain.vgic.lock().sync(index, &mut vcpu.lists);
-        domain.mark_stale(1 << index);
+        let others = domain.vgic.lock().sync(index, &mut vcpu.lists);
+        domain.mark_stale(others | 1 << index);
     }
 }

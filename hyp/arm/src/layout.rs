@@ -9,11 +9,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use hyp_boot::Region;
 
 /// Virtual minus physical address of RAM and devices.
-pub const DIRECT_MAP: u64 = 1 << 39;
+pub(crate) const DIRECT_MAP: u64 = 1 << 39;
 /// The image and its pool share one block of this size.
-pub const IMAGE_BLOCK: u64 = 0x20_0000;
+pub(crate) const IMAGE_BLOCK: u64 = 0x20_0000;
 /// Size of a page.
-pub const PAGE_SIZE: u64 = 4096;
+pub(crate) const PAGE_SIZE: u64 = 4096;
 
 /// Physical address of the image, set once at boot.
 static LOADED_AT: AtomicU64 = AtomicU64::new(0);
@@ -35,48 +35,48 @@ macro_rules! address {
 }
 
 /// Notes where the loader put the image; the first thing that boot does.
-pub fn set_loaded_at(physical: u64) {
+pub(crate) fn set_loaded_at(physical: u64) {
     LOADED_AT.store(physical, Ordering::Relaxed);
 }
 
 /// The 2 MiB of the hypervisor, physical.
-pub fn image_block() -> Region {
+pub(crate) fn image_block() -> Region {
     Region { start: LOADED_AT.load(Ordering::Relaxed), size: IMAGE_BLOCK }
 }
 
 /// Virtual address of the image.
-pub fn image_va() -> u64 {
+pub(crate) fn image_va() -> u64 {
     address!(image_start)
 }
 
 /// Bytes in the image file.
-pub fn file_bytes() -> u64 {
+pub(crate) fn file_bytes() -> u64 {
     address!(file_end) - image_va()
 }
 
 /// Bytes of the image with zeroed data and the boot stack.
-pub fn image_bytes() -> u64 {
+pub(crate) fn image_bytes() -> u64 {
     address!(image_end) - image_va()
 }
 
 /// The first-stage tables' memory, virtual: start and end.
-pub fn tables() -> (u64, u64) {
+pub(crate) fn tables() -> (u64, u64) {
     (address!(boot_tables), address!(boot_tables_end))
 }
 
 /// Where firmware starts another CPU, physical.
-pub fn secondary_entry_pa() -> u64 {
+pub(crate) fn secondary_entry_pa() -> u64 {
     image_pa(address!(secondary_entry))
 }
 
 /// Physical address of something inside the image or the pool.
-pub fn image_pa(va: u64) -> u64 {
+pub(crate) fn image_pa(va: u64) -> u64 {
     va - image_va() + LOADED_AT.load(Ordering::Relaxed)
 }
 
 /// Virtual address of a physical one: in the image's window if it lies in the hypervisor's block, else in the
 /// direct map.
-pub fn va(pa: u64) -> u64 {
+pub(crate) fn va(pa: u64) -> u64 {
     let block = image_block();
     if pa >= block.start && pa < block.end() { pa - block.start + image_va() } else { pa + DIRECT_MAP }
 }

@@ -17,4 +17,4 @@ impl RelaxStrategy for Relax {
 }
 
 /// A fair lock.
-pub type Lock<T> = TicketMutex<T, Relax>;
+pub(crate) type Lock<T> = TicketMutex<T, Relax>;

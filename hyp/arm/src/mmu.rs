@@ -25,16 +25,18 @@ static NEXT_TABLE: AtomicU64 = AtomicU64::new(0);
 
 /// The machine needs more first-stage tables than the image reserves.
 #[derive(Debug)]
-pub struct OutOfTables;
+pub(crate) struct OutOfTables;
 
 impl core::fmt::Display for OutOfTables {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("RAM and devices lie too far apart for the hypervisor's page tables: enlarge boot_tables in image.ld")
+        f.write_str(
+            "RAM and devices lie too far apart for the hypervisor's page tables: enlarge boot_tables in image.ld",
+        )
     }
 }
 
 /// Notes how much of the tables' memory boot.s has used.
-pub fn init(used: u64) {
+pub(crate) fn init(used: u64) {
     NEXT_TABLE.store(layout::tables().0 + used, Ordering::Relaxed);
 }
 
@@ -110,18 +112,18 @@ fn map_range(region: Region, attributes: u64, inward: bool) -> Result<(), OutOfT
 }
 
 /// Maps RAM, all but the hypervisor's own block.
-pub fn map_ram(region: Region) -> Result<(), OutOfTables> {
+pub(crate) fn map_ram(region: Region) -> Result<(), OutOfTables> {
     map_range(region, NORMAL, true)
 }
 
 /// Maps a device's registers; returns their virtual address.
-pub fn map_device(region: Region) -> Result<u64, OutOfTables> {
+pub(crate) fn map_device(region: Region) -> Result<u64, OutOfTables> {
     map_range(region, 0, false)?;
     Ok(region.start + DIRECT_MAP)
 }
 
 /// Takes away a page of the image's window, so that what runs over it faults.
-pub fn unmap_guard(va: u64) -> Result<(), OutOfTables> {
+pub(crate) fn unmap_guard(va: u64) -> Result<(), OutOfTables> {
     if let Some(table) = walk(va, 12)? {
         write(table, index(va, 12), 0);
     }

@@ -10,7 +10,7 @@ use hyp_dev::private_interrupts::PrivateInterrupts;
 use spin::Once;
 
 /// One CPU's share.
-pub struct PerCpu {
+pub(crate) struct PerCpu {
     /// Affinity (MPIDR) of the CPU.
     pub affinity: AtomicU64,
     /// Which vCPU's float state the registers hold, as [`crate::float::FloatUnit`] numbers them; 0 is nobody's.
@@ -20,27 +20,26 @@ pub struct PerCpu {
 }
 
 static PER_CPU: [PerCpu; MAX_CPUS] =
-    [const {
-        PerCpu { affinity: AtomicU64::new(0), float_owner: AtomicU64::new(0), private_interrupts: Once::new() }
-    }; MAX_CPUS];
+    [const { PerCpu { affinity: AtomicU64::new(0), float_owner: AtomicU64::new(0), private_interrupts: Once::new() } };
+        MAX_CPUS];
 
 /// Tells this CPU its number.
-pub fn init(cpu: u8, affinity: u64) {
+pub(crate) fn init(cpu: u8, affinity: u64) {
     TPIDR_EL2.set(u64::from(cpu));
     of(cpu).affinity.store(affinity, Ordering::Relaxed);
 }
 
 /// This CPU's number.
-pub fn number() -> u8 {
+pub(crate) fn number() -> u8 {
     TPIDR_EL2.get() as u8
 }
 
 /// A CPU's share; the first CPU's for a number that does not exist.
-pub fn of(cpu: u8) -> &'static PerCpu {
+pub(crate) fn of(cpu: u8) -> &'static PerCpu {
     PER_CPU.get(usize::from(cpu)).unwrap_or(&PER_CPU[0])
 }
 
 /// This CPU's share.
-pub fn this() -> &'static PerCpu {
+pub(crate) fn this() -> &'static PerCpu {
     of(number())
 }

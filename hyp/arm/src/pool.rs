@@ -14,7 +14,7 @@ static USED: AtomicU64 = AtomicU64::new(0);
 
 /// The hypervisor's block is used up: fewer or smaller domains would fit.
 #[derive(Debug)]
-pub struct PoolEmpty;
+pub(crate) struct PoolEmpty;
 
 impl core::fmt::Display for PoolEmpty {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -35,7 +35,7 @@ fn take_va(pages: u64, align: u64) -> Result<u64, PoolEmpty> {
 }
 
 /// Takes zeroed pages.
-pub fn take(pages: u64) -> Result<&'static [Page], PoolEmpty> {
+pub(crate) fn take(pages: u64) -> Result<&'static [Page], PoolEmpty> {
     let start = take_va(pages, 1)?;
     // SAFETY: the pages are mapped for reading and writing, nobody else has them (boot is the only caller and the
     // mark only grows), and any bytes are valid words.
@@ -47,20 +47,20 @@ pub fn take(pages: u64) -> Result<&'static [Page], PoolEmpty> {
 }
 
 /// Takes zeroed memory for plain words.
-pub fn take_words(pages: u64) -> Result<&'static mut [u64], PoolEmpty> {
+pub(crate) fn take_words(pages: u64) -> Result<&'static mut [u64], PoolEmpty> {
     let start = take(pages)?.as_ptr() as *mut u64;
     // SAFETY: as in `take`; the shared view ends with this statement, so that the exclusive one is the only one.
     Ok(unsafe { core::slice::from_raw_parts_mut(start, (pages * PAGE_SIZE / 8) as usize) })
 }
 
 /// Takes a stack with an unmapped page below it; returns its upper end.
-pub fn take_stack(pages: u64) -> Result<u64, PoolEmpty> {
+pub(crate) fn take_stack(pages: u64) -> Result<u64, PoolEmpty> {
     let guard = take_va(pages + 1, 1)?;
     crate::mmu::unmap_guard(guard).map_err(|_| PoolEmpty)?;
     Ok(guard + (pages + 1) * PAGE_SIZE)
 }
 
 /// Bytes that the hypervisor keeps: image, zeroed data, stacks, and what was taken here.
-pub fn hypervisor_bytes() -> u64 {
+pub(crate) fn hypervisor_bytes() -> u64 {
     layout::image_bytes() + USED.load(Ordering::Relaxed)
 }

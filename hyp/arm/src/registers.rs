@@ -52,18 +52,18 @@ impl Registers {
 macro_rules! system_registers {
     ($($field:ident $name:literal $reset:expr, $doc:literal;)*) => {
         /// EL1's and EL0's system registers that hold state between two instructions of a guest.
-        pub struct SystemRegisters {
-            $(#[doc = $doc] pub $field: u64,)*
+        pub(crate) struct SystemRegisters {
+            $(#[doc = $doc] $field: u64,)*
         }
 
         impl SystemRegisters {
             /// The values at reset, where the architecture gives any; zero elsewhere.
-            pub const fn reset() -> Self {
+            pub(crate) const fn reset() -> Self {
                 Self { $($field: $reset,)* }
             }
 
             /// Takes them from the processor.
-            pub fn save(&mut self) {
+            pub(crate) fn save(&mut self) {
                 $({
                     let value: u64;
                     // SAFETY: reads an EL1 or EL0 register that EL2 may read and does not use itself.
@@ -73,7 +73,7 @@ macro_rules! system_registers {
             }
 
             /// Puts them into the processor.
-            pub fn load(&self) {
+            pub(crate) fn load(&self) {
                 $(
                     // SAFETY: writes an EL1 or EL0 register, which has no effect on EL2's own execution.
                     unsafe { asm!(concat!("msr ", $name, ", {}"), in(reg) self.$field, options(nomem, nostack, preserves_flags)) };
@@ -115,7 +115,7 @@ system_registers! {
 /// The float state of a vCPU: q0 to q31, FPCR, FPSR; vectors.s knows the layout.
 #[derive(Clone, Copy)]
 #[repr(C, align(16))]
-pub struct Float {
+pub(crate) struct Float {
     q: [u128; 32],
     control: u64,
     status: u64,
@@ -123,7 +123,7 @@ pub struct Float {
 
 impl Float {
     /// All zero, as at reset.
-    pub const fn reset() -> Self {
+    pub(crate) const fn reset() -> Self {
         Self { q: [0; 32], control: 0, status: 0 }
     }
 }
@@ -164,13 +164,13 @@ impl Registers {
 
 impl Float {
     /// Takes the float registers from the processor; CPTR_EL2.TFP must be off.
-    pub fn save(&mut self) {
+    pub(crate) fn save(&mut self) {
         // SAFETY: `self` is valid for writes, 16-byte aligned and 528 bytes long. EL2 is built without float.
         unsafe { save_float(self) }
     }
 
     /// Puts them into the processor; CPTR_EL2.TFP must be off.
-    pub fn load(&self) {
+    pub(crate) fn load(&self) {
         // SAFETY: `self` is valid for reads, 16-byte aligned and 528 bytes long. EL2 is built without float.
         unsafe { load_float(self) }
     }

@@ -23,7 +23,7 @@ const HYPERCALL_REGISTER: u8 = 16;
 const VECTORS: u64 = 0x800;
 
 /// A loaded vCPU, its domain, and where its exits are counted.
-pub struct Turn<'t> {
+pub(crate) struct Turn<'t> {
     /// The domain.
     pub domain: &'t ArmDomain,
     /// The vCPU.
@@ -38,9 +38,12 @@ pub struct Turn<'t> {
 
 impl Turn<'_> {
     /// Runs the vCPU until something needs the core.
-    pub fn run(&mut self) -> Exit {
+    pub(crate) fn run(&mut self) -> Exit {
         loop {
-            interrupts::refresh(self.domain, self.vcpu, self.index);
+            let others = interrupts::refresh(self.domain, self.vcpu, self.index);
+            if others != 0 {
+                return Exit::Notify(others);
+            }
             let exit = match self.vcpu.registers.enter() {
                 Trap::Synchronous => self.synchronous(),
                 Trap::Interrupt => self.interrupt(),
@@ -77,7 +80,7 @@ impl Turn<'_> {
                 self.vcpu.registers.skip_instruction();
                 self.firmware()
             }
-            Syndrome::InstructionAbort(_) => Some(self.bad_fetch()),
+            Syndrome::InstructionAbort(abort) => self.bad_fetch(&abort),
             Syndrome::Hypercall(_) | Syndrome::Other(_) => {
                 self.undefined();
                 None
@@ -95,6 +98,9 @@ impl Turn<'_> {
 
     fn idle(&mut self) -> Exit {
         self.vcpu.timer.observe();
+        if self.vcpu.timer.is_asserted() {
+            interrupts::take_timer(self.domain, self.index);
+        }
         Exit::Idle
     }
 
@@ -153,7 +159,8 @@ impl Turn<'_> {
     fn data_abort(&mut self, abort: Abort) -> Option<Exit> {
         let ipa = (HPFAR_EL2.get() & !0xf) << 8 | FAR_EL2.get() & 0xfff;
         let Some((region, offset)) = abort.is_translation().then(|| self.gic_register(ipa)).flatten() else {
-            return Some(self.data_fault(&abort, ipa));
+            let again = abort.is_translation() && self.domain.stage2.lock().is_mapped(ipa);
+            return (!again).then(|| self.data_fault(&abort, ipa));
         };
         let Some(access) = abort.access else {
             return Some(self.fault_at("device-access-by-an-instruction-without-syndrome", FAR_EL2.get(), ipa));
@@ -194,9 +201,14 @@ impl Turn<'_> {
     }
 
     /// The guest jumped out of its memory. When it jumped to its own vectors, an exception before it is the true cause.
-    fn bad_fetch(&self) -> Exit {
+    fn bad_fetch(&self, abort: &Abort) -> Option<Exit> {
         let pc = self.vcpu.registers.pc;
         let ipa = (HPFAR_EL2.get() & !0xf) << 8 | pc & 0xfff;
+        let again = abort.is_translation() && self.domain.stage2.lock().is_mapped(ipa);
+        (!again).then(|| self.fetch_fault(pc, ipa))
+    }
+
+    fn fetch_fault(&self, pc: u64, ipa: u64) -> Exit {
         if pc.wrapping_sub(VBAR_EL1.get()) >= VECTORS {
             return self.fault_at("jump-to-unmapped-memory", pc, ipa);
         }

@@ -6,7 +6,7 @@ use crate::registers::Registers;
 use crate::syndrome::encode;
 
 /// What an access to a register does.
-pub enum Effect {
+pub(crate) enum Effect {
     /// A read gives this.
     Value(u64),
     /// A write does nothing.
@@ -20,7 +20,7 @@ const OS_LOCK_OPEN: u64 = 1 << 3;
 
 /// Looks a register up. Debug and performance registers read as zero and ignore writes, so that a kernel finds that
 /// nothing is there to use.
-pub fn effect(register: u16, read: bool) -> Effect {
+pub(crate) fn effect(register: u16, read: bool) -> Effect {
     const ACTLR: u16 = encode(3, 0, 1, 0, 1);
     const OSLSR: u16 = encode(2, 0, 1, 1, 4);
     let (op0, op1) = (register >> 14, register >> 11 & 7);
@@ -53,7 +53,7 @@ fn vector(pstate: u64) -> u64 {
 }
 
 /// Lets the loaded guest take the exception that an undefined instruction raises on bare hardware.
-pub fn inject_undefined(registers: &mut Registers) {
+pub(crate) fn inject_undefined(registers: &mut Registers) {
     /// EC 0, a 32-bit instruction.
     const UNKNOWN_REASON: u64 = 1 << 25;
     /// EL1 with SP_EL1, D, A, I and F masked.

@@ -5,7 +5,7 @@
 use core::arch::asm;
 
 /// Forgets one page of the hypervisor's own address space, on every CPU.
-pub fn invalidate_own(va: u64) {
+pub(crate) fn invalidate_own(va: u64) {
     // SAFETY: the entry was removed before; forgetting a translation is always allowed. The barriers order the
     // table's store before the invalidation and the invalidation before what follows.
     unsafe {
@@ -15,7 +15,7 @@ pub fn invalidate_own(va: u64) {
 
 /// Forgets an intermediate address of the guest whose VMID is in VTTBR_EL2, on every CPU, and every combined entry
 /// that may have been made from it: stage-2 entries by address, then all of the VMID's stage-1 entries.
-pub fn invalidate_guest_page(ipa: u64) {
+pub(crate) fn invalidate_guest_page(ipa: u64) {
     // SAFETY: as above.
     unsafe {
         asm!(
@@ -26,13 +26,13 @@ pub fn invalidate_guest_page(ipa: u64) {
 }
 
 /// Forgets everything of the guest whose VMID is in VTTBR_EL2, on every CPU.
-pub fn invalidate_guest() {
+pub(crate) fn invalidate_guest() {
     // SAFETY: as above.
     unsafe { asm!("dsb ishst", "tlbi vmalls12e1is", "dsb ish", "isb", options(nostack, preserves_flags)) };
 }
 
 /// Forgets everything of all guests on this CPU; what a CPU does once before it runs any.
-pub fn invalidate_all_guests() {
+pub(crate) fn invalidate_all_guests() {
     // SAFETY: as above.
     unsafe { asm!("dsb nshst", "tlbi alle1", "dsb nsh", "isb", options(nostack, preserves_flags)) };
 }

@@ -12,7 +12,7 @@ const MASK: u64 = 1 << 1;
 const STATUS: u64 = 1 << 2;
 
 /// INTID of the virtual timer, for guests and, by the architecture's recommendation, for the machine.
-pub const VIRTUAL_TIMER: u32 = 27;
+pub(crate) const VIRTUAL_TIMER: u32 = 27;
 
 /// The registers of a vCPU's virtual timer.
 pub struct VirtualTimer {
@@ -54,9 +54,10 @@ impl VirtualTimer {
         }
     }
 
-    /// When it will interrupt, in the machine's nanoseconds. Valid after [`Self::save`] or [`Self::observe`].
+    /// When it will interrupt, in the machine's nanoseconds; `None` when it is off, or when its line is up already, so
+    /// that time changes nothing. Valid after [`Self::save`] or [`Self::observe`].
     pub fn deadline(&self, offset: u64, clock: &Clock) -> Option<u64> {
-        (self.control & (ENABLE | MASK) == ENABLE).then(|| clock.to_ns(self.compare.saturating_add(offset)))
+        (self.control & (ENABLE | MASK | STATUS) == ENABLE).then(|| clock.to_ns(self.compare.saturating_add(offset)))
     }
 
     /// Its line was up when it was last observed.
@@ -66,6 +67,6 @@ impl VirtualTimer {
 }
 
 /// The loaded timer's line is up now.
-pub fn is_line_up() -> bool {
+pub(crate) fn is_line_up() -> bool {
     asserted(sysreg::read_cntv_ctl_el0())
 }

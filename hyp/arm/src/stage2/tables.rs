@@ -115,6 +115,12 @@ impl Stage2 {
         self.tree.map(&mut self.pool, &mapping, budget).map(|_| ()).map_err(|failure| failure.error)
     }
 
+    /// Leads this address anywhere? A guest may fault on a range that another CPU was just changing; then it only has to
+    /// try again.
+    pub fn is_mapped(&self, ipa: u64) -> bool {
+        self.tree.translate(&self.pool, ipa).is_some()
+    }
+
     /// Unmaps one page.
     pub fn unmap_page(&mut self, ipa: u64) -> Result<(), Error> {
         let progress = self.tree.unmap(&mut self.pool, ipa, PAGE_SIZE, 1).map_err(|failure| failure.error)?;
