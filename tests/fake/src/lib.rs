@@ -37,6 +37,8 @@ struct Lines {
 /// The machine.
 pub struct Fake {
     clock: AtomicU64,
+    /// When whoever drives the machine wants to be asked again: a guest that computes for ever must not keep it.
+    limit: AtomicU64,
     /// The CPU whose turn it is, and how many there are.
     turn: AtomicU8,
     cpus: AtomicU8,
@@ -64,6 +66,7 @@ impl Fake {
     pub fn new(cpus: u8) -> Self {
         Self {
             clock: AtomicU64::new(0),
+            limit: AtomicU64::new(Nanos::MAX),
             turn: AtomicU8::new(0),
             cpus: AtomicU8::new(cpus),
             lines: Mutex::default(),
@@ -78,6 +81,15 @@ impl Fake {
     /// From now on this CPU runs.
     pub fn set_turn(&self, cpu: CpuId) {
         self.turn.store(cpu, Ordering::Relaxed);
+    }
+
+    /// From this time on each CPU stops as soon as it can, as by an interrupt that means nothing.
+    pub fn set_limit(&self, limit: Nanos) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    fn limit(&self) -> Nanos {
+        self.limit.load(Ordering::Relaxed)
     }
 
     fn with_lines<T>(&self, look: impl FnOnce(&mut Lines) -> T) -> T {
@@ -131,7 +143,7 @@ impl Arch for Fake {
             return self.interrupt().unwrap_or(Interrupt::Other);
         }
         match timer {
-            Some(at) => self.move_clock(at),
+            Some(at) => self.move_clock(at.min(self.limit())),
             None => self.stuck.store(true, Ordering::Relaxed),
         }
         self.interrupt().unwrap_or(Interrupt::Other)
@@ -156,13 +168,16 @@ impl Arch for Fake {
                 return Exit::Interrupt(interrupt);
             }
             let now = self.now();
+            if now >= self.limit() {
+                return Exit::Interrupt(Interrupt::Other);
+            }
             if vcpu.timer.is_some_and(|at| at <= now) {
                 vcpu.timer = None;
                 vcpu.timer_fired = true;
             }
             if vcpu.left > 0 {
                 let timer = self.with_lines(|lines| lines.timer);
-                let first = [timer, vcpu.timer].into_iter().flatten().min().unwrap_or(Nanos::MAX);
+                let first = [timer, vcpu.timer, Some(self.limit())].into_iter().flatten().min().unwrap_or(now);
                 let mut until = first.min(now + vcpu.left);
                 let shared = self.cpus.load(Ordering::Relaxed) > 1;
                 if shared {

@@ -54,6 +54,7 @@ impl Machine {
     /// The same, with CPUs that ran before.
     pub fn run_on<'h>(&'h self, cpus: &mut [Cpu<'h, Fake>], until: Nanos) -> bool {
         let arch = self.hypervisor.arch();
+        arch.set_limit(until);
         while !arch.off.load(Ordering::Relaxed) && arch.now() < until {
             for (id, cpu) in (0..).zip(cpus.iter_mut()) {
                 arch.set_turn(id);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use fake::{Act, Machine, program};
 use host_tests::{MS, power_off, shutdown, sleep_until};
-use hyp_core::arch::{Arch, Exit, GuestFault, ShutdownReason};
+use hyp_core::arch::{Exit, GuestFault};
 use hyp_core::domain::{DomainConfig, EndAction};
 use hyp_core::policy::Rights;
 use xen_abi::errno::Errno;
@@ -277,7 +277,7 @@ fn a_paused_domain_stands_still() {
     let ticks = || domain.arch().shared[7].load(Ordering::Relaxed);
     let mut cpus = machine.cpus();
     machine.run_on(&mut cpus, 200 * MS);
-    assert!(ticks() >= 9, "{} {:#?}", ticks(), machine.reports());
+    assert!((199..=201).contains(&ticks()), "{} {:#?}", ticks(), machine.reports());
     assert!(machine.hypervisor.set_paused(cpus[0].local(), domain, true));
     machine.run_on(&mut cpus, 201 * MS);
     let before = ticks();
@@ -285,7 +285,7 @@ fn a_paused_domain_stands_still() {
     assert_eq!(ticks(), before);
     assert!(machine.hypervisor.set_paused(cpus[0].local(), domain, false));
     machine.run_on(&mut cpus, 400 * MS);
-    assert!(ticks() > before + 50, "{}", ticks());
-    machine.hypervisor.arch().kick(0);
-    assert_eq!(ShutdownReason::Crash as u8, 3);
+    // It makes up for what it missed.
+    assert!((399..=401).contains(&ticks()), "{}", ticks());
+    assert!(!machine.hypervisor.set_paused(cpus[0].local(), domain, false), "it is not paused");
 }

@@ -8,7 +8,8 @@
 //! - A vCPU to which an event comes while it has credit is *boosted*: it runs before all others until its credit is
 //!   gone or it blocks. Several boosted ones take turns by short slices.
 //! - Otherwise the one with most credit runs, for longer slices. So those who have more than they used go before those
-//!   who used more than they had, and shares come out as the weights say.
+//!   who used more than they had, and shares come out as the weights say. A slice is not cut short by whatever else
+//!   makes the CPU look around, only by somebody boosted, or by a wake-up of somebody who has clearly more credit.
 //! - A bank is full at [`BANK`]. A blocked vCPU whose bank is full no longer takes part, so that its share goes to the
 //!   others; nor does a debt grow beyond the same amount, because time that nobody else wanted is not held against
 //!   anybody for long.
@@ -68,7 +69,7 @@ pub struct Credit {
     now: Nanos,
     turns: u64,
     slice_start: Nanos,
-    /// How long the current vCPU may run while others wait.
+    /// How long the current vCPU may run while others wait; 0 once it is somebody else's turn.
     slice: Nanos,
 }
 
@@ -212,7 +213,8 @@ impl Class for Credit {
         }
         self.advance(now);
         self.join(vcpu);
-        let boosted = self.pay(vcpu, 0) > 0;
+        let credit = self.pay(vcpu, 0);
+        let boosted = credit > 0;
         if let Some(account) = self.accounts.get_mut(vcpu.index()) {
             account.boosted = boosted;
             account.gives_way = false;
@@ -220,7 +222,13 @@ impl Class for Credit {
         if self.queued & vcpu.bit() == 0 {
             self.enqueue(vcpu);
         }
-        self.current.is_none_or(|current| boosted && !self.is_boosted(current))
+        let Some(current) = self.current else { return true };
+        let richer = credit > self.credit(current).saturating_add(SHORT_SLICE as i64);
+        let preempts = !self.is_boosted(current) && (boosted || richer);
+        if preempts {
+            self.slice = 0;
+        }
+        preempts
     }
 
     fn block(&mut self, now: Nanos) {
@@ -236,10 +244,14 @@ impl Class for Credit {
             account.boosted = false;
             account.gives_way = true;
         }
+        self.slice = 0;
     }
 
     fn pick(&mut self, now: Nanos) -> Option<VcpuId> {
         self.advance(now);
+        if self.slice_end().is_some_and(|end| self.now < end) {
+            return self.current;
+        }
         if let Some(current) = self.current.take() {
             self.enqueue(current);
         }

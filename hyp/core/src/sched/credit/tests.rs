@@ -221,3 +221,58 @@ fn alone_there_is_no_slice() {
     class.remove(8, vcpu);
     assert_eq!(class.pick(8), Some(other));
 }
+
+/// Two vCPUs of the same weight, the first of which runs since `now`, where the second joined.
+fn two(now: Nanos) -> (Credit, VcpuId, VcpuId) {
+    let (first, second) = (VcpuId::new(0).unwrap(), VcpuId::new(1).unwrap());
+    let mut class = Credit::new();
+    for vcpu in [first, second] {
+        class.add(now, vcpu, 256);
+        class.wake(now, vcpu);
+    }
+    assert_eq!(class.pick(now), Some(first));
+    (class, first, second)
+}
+
+#[test]
+fn looking_around_does_not_end_a_slice() {
+    let (mut class, first, second) = two(0);
+    for now in [0, 1, 5, MILLISECOND, SLICE - 1] {
+        assert_eq!(class.pick(now), Some(first), "{now}");
+        assert_eq!(class.slice_end(), Some(SLICE));
+    }
+    assert_eq!(class.pick(SLICE), Some(second));
+}
+
+#[test]
+fn who_starts_later_waits_for_the_slice_to_end() {
+    let (mut class, first, _) = two(0);
+    let third = VcpuId::new(2).unwrap();
+    class.add(1000, third, 256);
+    assert!(!class.wake(1000, third));
+    assert_eq!(class.pick(1000), Some(first));
+}
+
+#[test]
+fn a_wake_up_ends_the_slice_of_who_has_clearly_less() {
+    let (mut class, first, second) = two(0);
+    let third = VcpuId::new(2).unwrap();
+    let late = SLICE - MILLISECOND;
+    assert_eq!(class.pick(late), Some(first));
+    class.add(late, third, 256);
+    assert!(class.wake(late, third), "it has 0, against {}", class.credit(first));
+    assert_eq!(class.pick(late), Some(second), "who has most of all");
+}
+
+#[test]
+fn who_has_credit_runs_at_once() {
+    let (mut class, first, second) = two(0);
+    class.block(MILLISECOND);
+    assert_eq!(class.pick(MILLISECOND), Some(second));
+    assert!(!class.wake(MILLISECOND, first), "it has used more than its share");
+    assert_eq!(class.pick(MILLISECOND), Some(second));
+    class.block(2 * MILLISECOND);
+    assert_eq!(class.pick(2 * MILLISECOND), Some(first));
+    assert!(class.wake(2 * MILLISECOND + 4, second));
+    assert_eq!(class.pick(2 * MILLISECOND + 4), Some(second));
+}
