@@ -1,9 +1,10 @@
 //! Event channels: which port leads where.
 //!
 //! A table for each domain, changed under its lock; a connection is changed under both domains' locks, the lower number
-//! first. What is sent is found under the sender's lock alone, because each end keeps what it must know of the other.
-//! The rules and errors are those of Xen (`public/event_channel.h`). This file is the table, which knows no machine;
-//! [`channels`] applies it to domains, and [`two_level`] puts events into pages.
+//! first. What is sent is found and delivered under the sender's lock alone, because each end keeps what it must know of
+//! the other, and the other cannot be closed meanwhile. The rules and errors are those of Xen
+//! (`public/event_channel.h`). This file is the table, which knows no machine; [`channels`] applies it to domains, and
+//! [`two_level`] puts events into pages.
 
 pub mod channels;
 pub mod two_level;
@@ -244,7 +245,7 @@ impl Table {
 /// Returns the new port.
 ///
 /// # Errors
-/// `ENOSPC` when no port is left; `EINVAL` when the remote port does not wait for `me`.
+/// `EINVAL` when the remote port does not wait for `me`; `ENOSPC` when no port is left.
 pub fn connect(
     me: DomainId,
     table: &mut Table,
@@ -252,11 +253,11 @@ pub fn connect(
     remote_table: Option<&mut Table>,
     remote_port: u32,
 ) -> Result<Port, Errno> {
-    let port = table.first_free()?;
     let theirs = remote_table.as_deref().unwrap_or(table).get(remote_port)?;
     if theirs.channel != (Channel::Unbound { remote: me }) {
         return Err(Errno::EINVAL);
     }
+    let port = table.first_free()?;
     let far = Channel::Interdomain { remote, port: remote_port as Port, remote_vcpu: theirs.vcpu };
     table.set(port, Entry { channel: far, vcpu: 0 });
     let near = Channel::Interdomain { remote: me, port, remote_vcpu: 0 };

@@ -198,6 +198,7 @@ impl<A: Arch> Hypervisor<A> {
         domain.live.fetch_add(1, Ordering::AcqRel);
         vcpu.entry.store(entry, Ordering::Relaxed);
         vcpu.argument.store(argument, Ordering::Relaxed);
+        vcpu.set_state(RunState::Starting);
         self.post(vcpu);
         true
     }

@@ -161,6 +161,13 @@ impl FakeDomain {
         self.with_range(at, bytes.len(), |memory| memory.copy_from_slice(bytes)).unwrap();
     }
 
+    /// Bytes of the guest's memory.
+    pub fn get(&self, at: u64, size: usize) -> Vec<u8> {
+        let mut bytes = vec![0; size];
+        self.with_range(at, size, |memory| bytes.copy_from_slice(memory)).unwrap();
+        bytes
+    }
+
     pub(crate) fn reset(&self, step: u32) -> Option<(u64, u64)> {
         if step < crate::RESET_STEPS {
             return None;

@@ -17,7 +17,7 @@ use hyp_core::report::Report;
 use hyp_core::stats::ExitCounts;
 use hyp_core::time::Nanos;
 
-pub use guest::{Act, FakeDomain, FakeVcpu, Guest, Program, program};
+pub use guest::{ARGUMENTS, Act, FakeDomain, FakeVcpu, Guest, Maker, Program, program};
 pub use machine::Machine;
 
 /// Most CPUs of a machine.

@@ -1,5 +1,9 @@
 //! Scenarios on the in-memory machine: what several of them need. The scenarios are in `tests/`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario may fail loudly")]
+
+pub mod puppet;
+
 use fake::{Act, Guest};
 use hyp_core::arch::{Exit, ShutdownReason};
 use hyp_core::time::Nanos;

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use xen_abi::errno::Errno;
 
 use super::two_level::{self, Delivery, Info};
-use super::{Entry, Port, Table, Target, connect};
+use super::{Channel, Entry, Port, Table, Target, connect};
 use crate::arch::Arch;
 use crate::cpu::Local;
 use crate::domain::{Domain, DomainId};
@@ -57,13 +57,23 @@ impl<A: Arch> Hypervisor<A> {
         }
     }
 
-    /// Puts an event where it goes and wakes who waits for it.
+    /// Makes the far port pending. Called with the lock by which `target` was found still held, which is what a port
+    /// cannot be closed without: so an event never reaches a port that is free, or given out anew, or in its domain's
+    /// next life.
     #[inline]
-    pub(crate) fn deliver(&self, local: &mut Local, target: Target) {
-        let Some(domain) = self.domain(target.domain) else { return };
+    fn set_pending(&self, target: Target) -> Delivery {
+        let Some(domain) = self.domain(target.domain) else { return Delivery::Merged };
         let vcpu = domain.vcpu(u32::from(target.vcpu)).and_then(|id| self.vcpu(id));
         let info = || vcpu.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
-        let delivery = two_level::set_pending(self.arch.shared_info(domain.arch()), info, target.port);
+        two_level::set_pending(self.arch.shared_info(domain.arch()), info, target.port)
+    }
+
+    /// Wakes who waits for an event, now that no lock is held. That comes too late for nobody: a wake-up too many does
+    /// no harm.
+    #[inline]
+    fn announce(&self, local: &mut Local, target: Target, delivery: Delivery) {
+        let Some(domain) = self.domain(target.domain) else { return };
+        let vcpu = domain.vcpu(u32::from(target.vcpu)).and_then(|id| self.vcpu(id));
         if let (Delivery::Raised, Some(vcpu)) = (delivery, vcpu) {
             self.wake(local, vcpu);
         }
@@ -89,22 +99,26 @@ impl<A: Arch> Hypervisor<A> {
     /// `EINVAL` for a port on which nobody can send.
     #[inline]
     pub fn send(&self, local: &mut Local, _: Decision, from: DomainId, port: u32) -> Result<(), Errno> {
-        let target = self.ports(&local.held, from)?.target(from, port)?;
-        if let Some(target) = target {
-            self.deliver(local, target);
+        let sent = {
+            let ports = self.ports(&local.held, from)?;
+            ports.target(from, port)?.map(|target| (target, self.set_pending(target)))
+        };
+        if let Some((target, delivery)) = sent {
+            self.announce(local, target, delivery);
         }
         Ok(())
     }
 
     /// Raises a virtual interrupt of a domain's vCPU; nothing happens where it is not bound.
     pub fn raise_virq(&self, local: &mut Local, domain: DomainId, vcpu: u8, virq: u32) {
-        let target = self.ports(&local.held, domain).ok().and_then(|ports| {
+        let raised = self.ports(&local.held, domain).ok().and_then(|ports| {
             let port = ports.virq(virq, vcpu);
             let entry = ports.get(u32::from(port)).ok()?;
-            Some(Target { domain, port, vcpu: entry.vcpu })
+            let target = Target { domain, port, vcpu: entry.vcpu };
+            Some((target, self.set_pending(target)))
         });
-        if let Some(target) = target {
-            self.deliver(local, target);
+        if let Some((target, delivery)) = raised {
+            self.announce(local, target, delivery);
         }
     }
 
@@ -139,19 +153,21 @@ impl<A: Arch> Hypervisor<A> {
         remote: DomainId,
         remote_port: u32,
     ) -> Result<Port, Errno> {
-        let port = {
+        let (target, delivery) = {
             let (mut mine, mut theirs) = self.both(&local.held, me, remote)?;
-            connect(me, &mut mine, remote, theirs.as_deref_mut(), remote_port)?
+            let port = connect(me, &mut mine, remote, theirs.as_deref_mut(), remote_port)?;
+            let target = Target { domain: me, port, vcpu: 0 };
+            (target, self.set_pending(target))
         };
-        self.deliver(local, Target { domain: me, port, vcpu: 0 });
-        Ok(port)
+        self.announce(local, target, delivery);
+        Ok(target.port)
     }
 
     /// Closes a port; its other end waits for a new connection.
     pub(crate) fn close(&self, held: &Held, id: DomainId, port: u32) -> Result<(), Errno> {
         let (mut mine, mut theirs) = self.with_peer(held, id, port)?;
         if let Some((_, remote_port)) = mine.close(port)? {
-            // A port can be connected to itself's domain; then both ends are in one table.
+            // A port can be connected to its own domain; then both ends are in one table.
             theirs.as_deref_mut().unwrap_or(&mut mine).disconnect(remote_port, id);
         }
         if let Some(domain) = self.domain(id) {
@@ -180,12 +196,18 @@ impl<A: Arch> Hypervisor<A> {
         Ok(())
     }
 
-    /// Unmasks a port and delivers what is pending.
+    /// Unmasks a port and delivers what is pending; nothing happens to a port that is not in use.
     pub(crate) fn unmask(&self, local: &mut Local, _: Decision, domain: &Domain<A>, port: u32) -> Result<(), Errno> {
-        let entry = self.ports(&local.held, domain.id())?.get(port)?;
-        let vcpu = domain.vcpu(u32::from(entry.vcpu)).and_then(|id| self.vcpu(id));
-        let info = || vcpu.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
-        let delivery = two_level::unmask(self.arch.shared_info(domain.arch()), info, port as Port);
+        let (vcpu, delivery) = {
+            let ports = self.ports(&local.held, domain.id())?;
+            let entry = ports.get(port)?;
+            if entry.channel == Channel::Free {
+                return Ok(());
+            }
+            let vcpu = domain.vcpu(u32::from(entry.vcpu)).and_then(|id| self.vcpu(id));
+            let info = || vcpu.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
+            (vcpu, two_level::unmask(self.arch.shared_info(domain.arch()), info, port as Port))
+        };
         if let (Delivery::Raised, Some(vcpu)) = (delivery, vcpu) {
             self.wake(local, vcpu);
         }
@@ -196,7 +218,7 @@ impl<A: Arch> Hypervisor<A> {
 /// Who has the other end; the domain itself where there is none.
 fn remote_of(entry: Entry, id: DomainId) -> DomainId {
     match entry.channel {
-        super::Channel::Interdomain { remote, .. } => remote,
+        Channel::Interdomain { remote, .. } => remote,
         _ => id,
     }
 }
