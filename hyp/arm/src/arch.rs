@@ -98,12 +98,14 @@ impl Arch for Arm {
     }
 
     fn cpu_on_result(&self, vcpu: &mut ArmVcpu, question: &Exit, result: CpuOnResult) {
-        use psci::error::{ALREADY_ON, INVALID_PARAMETERS};
+        use psci::error::{ALREADY_ON, INVALID_PARAMETERS, ON_PENDING};
         let value = match (question, result) {
             (Exit::AffinityInfo { .. }, CpuOnResult::Done | CpuOnResult::AlreadyOn) => 0,
             (Exit::AffinityInfo { .. }, CpuOnResult::AlreadyOff) => 1,
+            (Exit::AffinityInfo { .. }, CpuOnResult::Pending) => 2,
             (_, CpuOnResult::Done) => 0,
             (_, CpuOnResult::AlreadyOn) => ALREADY_ON,
+            (_, CpuOnResult::Pending) => ON_PENDING,
             (_, CpuOnResult::AlreadyOff | CpuOnResult::NoSuchVcpu) => INVALID_PARAMETERS,
         };
         vcpu.registers.set(0, i64::from(value) as u64);
@@ -113,12 +115,13 @@ impl Arch for Arm {
         vcpu.registers.pc = vcpu.registers.pc.wrapping_sub(4);
     }
 
-    fn reset_vcpu(&self, _domain: &ArmDomain, vcpu: &mut ArmVcpu, _index: u8, entry: u64, argument: u64) {
+    fn reset_vcpu(&self, domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, entry: u64, argument: u64) {
+        interrupts::reset(domain, index);
         vcpu.reset(entry, argument);
     }
 
     fn timer_deadline(&self, vcpu: &ArmVcpu) -> Option<Nanos> {
-        vcpu.timer.deadline(vcpu.clock_offset, self.clock())
+        vcpu.timer_deadline(self.clock())
     }
 
     fn set_event_line(&self, domain: &ArmDomain, _vcpu: &mut ArmVcpu, index: u8, level: bool) {

@@ -98,7 +98,8 @@ primary_entry:
     subs    x25, x25, #1
     b.ne    6b
 
-    adrp    x0, boot_tables
+    adrp    x0, file_end
+    add     x0, x0, :lo12:file_end
     adrp    x1, boot_tables_end
     bl      invalidate
     bl      mmu_on
@@ -131,6 +132,10 @@ park:
 
     // x20 is the root table. Returns into the identity-mapped page.
 mmu_on:
+    mov     x0, #(1 << 31)                      // no host extensions: they would give TCR and CPTR other layouts
+    msr     HCR_EL2, x0
+    isb
+    msr     SPSel, #1
     ldr     x0, =MAIR_VALUE
     msr     MAIR_EL2, x0
     mrs     x1, ID_AA64MMFR0_EL1
@@ -142,7 +147,6 @@ mmu_on:
     orr     x0, x0, x1, lsl #16
     msr     TCR_EL2, x0
     msr     TTBR0_EL2, x20
-    msr     VBAR_EL2, xzr
     ldr     x0, =vectors
     msr     VBAR_EL2, x0
     dsb     ish

@@ -1,16 +1,19 @@
 //! What a domain is on this port: its memory, its second stage, its interrupt controller, and the images it starts from.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use aarch64_cpu::registers::{VTTBR_EL2, Writeable};
+use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::{Readable, VTTBR_EL2, Writeable};
 use heapless::Vec;
 use hyp_boot::plan::GuestMemory;
 use hyp_core::arch::{BadAddress, Page, VcpuMask};
+use hyp_core::limits::MAX_CPUS;
 use hyp_dev::timer;
 
 use crate::guest_memory;
 use crate::layout::{self, DIRECT_MAP, PAGE_SIZE};
 use crate::lock::Lock;
+use crate::percpu;
 use crate::stage2::Stage2;
 use crate::tlb;
 use crate::vgic::Vgic;
@@ -49,6 +52,8 @@ pub struct ArmDomain {
     pub shared_info: &'static Page,
     /// Where the guest has mapped it, as a guest frame plus 1; 0 is nowhere.
     pub shared_info_frame: AtomicU64,
+    /// On each CPU, the vCPU of this domain that ran there last, plus 1.
+    pub last_ran: [AtomicU8; MAX_CPUS],
     /// What it starts from: kernel, device tree, ramdisk.
     pub images: Vec<Image, 3>,
     /// Guest-physical entry point and device tree.
@@ -104,6 +109,17 @@ impl ArmDomain {
         Ok(())
     }
 
+    /// Makes this domain's second stage the processor's, for one of its vCPUs. Two vCPUs of a domain may use one address
+    /// space number for different tables, and TLBs know only domains: when another one ran here last, what it left is
+    /// forgotten.
+    pub fn load_translations(&self, index: u8) {
+        VTTBR_EL2.set(self.vttbr);
+        let ran = self.last_ran.get(usize::from(percpu::number()));
+        if ran.is_some_and(|ran| ran.swap(index + 1, Ordering::Relaxed) != index + 1) {
+            tlb::invalidate_guest_here();
+        }
+    }
+
     /// Marks vCPUs whose list registers must be made anew.
     pub fn mark_stale(&self, vcpus: VcpuMask) {
         self.stale.fetch_or(vcpus, Ordering::Release);
@@ -114,13 +130,7 @@ impl ArmDomain {
         if step == 0 {
             self.vgic.lock().reset();
             self.stale.store(0, Ordering::Relaxed);
-            let before = self.shared_info_frame.swap(0, Ordering::Relaxed);
-            if before != 0 {
-                // The mapping was there, so its tables are, and giving it back cannot fail.
-                let _ = self.restore(before - 1);
-                VTTBR_EL2.set(self.vttbr);
-                tlb::invalidate_guest();
-            }
+            self.forget_translations();
             self.clock_offset.store(timer::counter(), Ordering::Relaxed);
         }
         let mut skip = u64::from(step) * RESET_STEP;
@@ -132,6 +142,22 @@ impl ArmDomain {
             skip -= image.size.next_multiple_of(RESET_STEP);
         }
         Some(self.start)
+    }
+
+    /// Takes the shared-info page out of the guest's memory and forgets every translation of the life that ended. The
+    /// invalidations act on the VMID that is loaded, and another domain's vCPU may be: it finds its own again.
+    fn forget_translations(&self) {
+        let loaded = VTTBR_EL2.get();
+        VTTBR_EL2.set(self.vttbr);
+        barrier::isb(barrier::SY);
+        let before = self.shared_info_frame.swap(0, Ordering::Relaxed);
+        if before != 0 {
+            // The mapping was there, so its tables are, and giving it back cannot fail.
+            let _ = self.restore(before - 1);
+        }
+        tlb::invalidate_guest();
+        VTTBR_EL2.set(loaded);
+        barrier::isb(barrier::SY);
     }
 
     /// Copies one step's worth of an image, piece by piece where the guest's memory is in pieces.

@@ -1,52 +1,40 @@
 //! The machine's own firmware, for the few things only it can do: other CPUs on, everything off.
 
-use smccc::{Hvc, Smc, psci};
-use spin::Once;
+use core::sync::atomic::{AtomicBool, Ordering};
 
-/// How firmware is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Conduit {
-    /// By SMC: firmware lives at EL3.
-    Smc,
-    /// By HVC: something below us offers PSCI.
-    Hvc,
-}
+use hyp_boot::machine::Conduit;
+use smccc::{Smc, psci};
 
-static CONDUIT: Once<Conduit> = Once::new();
+/// The tree offers PSCI by SMC. By HVC it would be for a guest of EL2: from EL2, HVC leads to EL2.
+static PRESENT: AtomicBool = AtomicBool::new(false);
 
 /// Notes what the device tree says about PSCI. Without it the machine can neither start CPUs nor be switched off.
 pub(crate) fn init(conduit: Option<Conduit>) {
-    if let Some(conduit) = conduit {
-        CONDUIT.call_once(|| conduit);
-    }
+    PRESENT.store(conduit == Some(Conduit::Smc), Ordering::Relaxed);
+}
+
+fn is_present() -> bool {
+    PRESENT.load(Ordering::Relaxed)
 }
 
 /// Starts a CPU at a physical address.
 pub(crate) fn cpu_on(affinity: u64, entry: u64, argument: u64) -> Result<(), psci::Error> {
-    match CONDUIT.get() {
-        Some(Conduit::Smc) => psci::cpu_on::<Smc>(affinity, entry, argument),
-        Some(Conduit::Hvc) => psci::cpu_on::<Hvc>(affinity, entry, argument),
-        None => Err(psci::Error::NotSupported),
-    }
+    if is_present() { psci::cpu_on::<Smc>(affinity, entry, argument) } else { Err(psci::Error::NotSupported) }
 }
 
 /// Switches the machine off; where it cannot, stops this CPU for good.
 pub(crate) fn system_off() -> ! {
-    let _ = match CONDUIT.get() {
-        Some(Conduit::Smc) => psci::system_off::<Smc>(),
-        Some(Conduit::Hvc) => psci::system_off::<Hvc>(),
-        None => Ok(()),
-    };
+    if is_present() {
+        let _ = psci::system_off::<Smc>();
+    }
     halt()
 }
 
 /// Restarts the machine; where it cannot, stops this CPU for good.
 pub(crate) fn system_reset() -> ! {
-    let _ = match CONDUIT.get() {
-        Some(Conduit::Smc) => psci::system_reset::<Smc>(),
-        Some(Conduit::Hvc) => psci::system_reset::<Hvc>(),
-        None => Ok(()),
-    };
+    if is_present() {
+        let _ = psci::system_reset::<Smc>();
+    }
     halt()
 }
 

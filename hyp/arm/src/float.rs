@@ -11,8 +11,9 @@ use aarch64_cpu::registers::{CPTR_EL2, Writeable};
 use crate::percpu;
 use crate::registers::Float;
 
-/// CPTR_EL2 without traps of float; SVE traps, as nobody saves it. The rest is RES1 (Arm ARM D19.2.30).
-const FLOAT_ALLOWED: u64 = 0x33ff;
+/// CPTR_EL2 without traps of float. SVE, trace and activity monitors trap, as nobody saves them; the rest is RES1 (Arm
+/// ARM D19.2.30).
+const FLOAT_ALLOWED: u64 = 0x33ff | 1 << 20 | 1 << 30;
 /// TFP.
 const FLOAT_TRAPS: u64 = FLOAT_ALLOWED | 1 << 10;
 

@@ -94,8 +94,9 @@ pub(crate) fn load(from: u64, to: u64, size: u64) {
     unsafe { ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, size as usize) };
     let line = 4 << (sysreg::read_ctr_el0() >> 16 & 0xf);
     for at in ((to & !(line - 1))..to + size).step_by(line as usize) {
-        // SAFETY: cleaning a line of mapped RAM by address is always allowed.
-        unsafe { asm!("dc cvac, {}", in(reg) at, options(nostack, preserves_flags)) };
+        // SAFETY: cleaning and invalidating a line of mapped RAM by address is always allowed. Invalidating too: a
+        // guest writes with its cache off first, and what it wrote must not hide behind a line of ours.
+        unsafe { asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags)) };
     }
     // SAFETY: barriers and instruction cache invalidation have no other effect.
     unsafe { asm!("dsb sy", "ic ialluis", "dsb ish", "isb", options(nostack, preserves_flags)) };

@@ -1,6 +1,6 @@
 //! Boot: from the device tree to running guests, top to bottom, once.
 
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use aarch64_cpu::registers::{MPIDR_EL1, Readable};
 use heapless::Vec;
@@ -19,13 +19,12 @@ use hyp_dev::gic::Gic;
 use hyp_dev::gicv3::GicV3;
 use hyp_dev::timer::Clock;
 use hyp_log::Shown;
-use spin::Once;
+use spin::{Once, RelaxStrategy};
 
 use crate::arch::Arm;
 use crate::domain::{ArmDomain, Image};
-use crate::firmware::Conduit;
 use crate::layout::{self, PAGE_SIZE};
-use crate::lock::Lock;
+use crate::lock::{Lock, Relax};
 use crate::pool::PoolEmpty;
 use crate::stage2::{Stage2, tables_for};
 use crate::vcpu::{self, ArmVcpu};
@@ -47,8 +46,10 @@ static HYPERVISOR: Hypervisor<Arm> = Hypervisor::new(Arm::new());
 static SECONDARY_STACKS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 /// Where each CPU writes down whom it runs.
 static TRACES: [Once<&'static [AtomicU64]>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
-/// CPUs that have come up.
+/// CPUs beside the first that have come up.
 static CPUS_UP: AtomicU8 = AtomicU8::new(0);
+/// Every domain is there and every CPU has come up: guests may run.
+static GO: AtomicBool = AtomicBool::new(false);
 
 /// Says why there is nothing to run, and switches the machine off.
 fn give_up(why: &dyn core::fmt::Display) -> ! {
@@ -80,10 +81,7 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
     }
     let blob = device_tree(tree);
     let (uart, conduit) = Machine::last_words(blob);
-    firmware::init(conduit.map(|conduit| match conduit {
-        machine::Conduit::Hvc => Conduit::Hvc,
-        machine::Conduit::Smc => Conduit::Smc,
-    }));
+    firmware::init(conduit);
     console::init(uart.as_ref(), now_ns);
     let machine = Machine::parse(blob).or_give_up();
     let tree = Region { start: tree, size: blob.len() as u64 };
@@ -95,7 +93,7 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
         hyp_log::warn!("{}", Shown(warning));
     }
     let plan = Plan::make(&machine, &manifest, layout::image_block(), tree, 0).or_give_up();
-    machine.ram.iter().try_for_each(|ram| mmu::map_ram(*ram)).or_give_up();
+    machine.ram.iter().try_for_each(|ram| mmu::map_ram(*ram, &machine.reserved)).or_give_up();
     init_interrupts(&machine);
     vcpu::init_cpu();
     give_trace(0);
@@ -120,7 +118,11 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
             .map_err(|_| "a domain that was just built cannot be started")
             .or_give_up();
     }
-    run(0)
+    let trace = trace_of(0);
+    let mut cpu = HYPERVISOR.cpu(0, trace);
+    GO.store(true, Ordering::Release);
+    HYPERVISOR.run_cpu(&mut cpu);
+    firmware::halt()
 }
 
 /// Called by boot.s on every other CPU.
@@ -129,8 +131,13 @@ extern "C" fn secondary_main(cpu: u64) -> ! {
     percpu::init(cpu as CpuId, MPIDR_EL1.get() & MPIDR_AFFINITY);
     interrupts::init_cpu().or_give_up();
     vcpu::init_cpu();
+    let mut local = HYPERVISOR.cpu(cpu as CpuId, trace_of(cpu as CpuId));
     CPUS_UP.fetch_add(1, Ordering::Release);
-    run(cpu as CpuId)
+    while !GO.load(Ordering::Acquire) {
+        Relax::relax();
+    }
+    HYPERVISOR.run_cpu(&mut local);
+    firmware::halt()
 }
 
 /// Sets memory aside for a CPU's trace.
@@ -141,11 +148,8 @@ fn give_trace(cpu: CpuId) {
     }
 }
 
-fn run(cpu: CpuId) -> ! {
-    let trace = TRACES.get(usize::from(cpu)).and_then(Once::get).copied().unwrap_or(&[]);
-    let mut cpu = HYPERVISOR.cpu(cpu, trace);
-    HYPERVISOR.run_cpu(&mut cpu);
-    firmware::halt()
+fn trace_of(cpu: CpuId) -> &'static [AtomicU64] {
+    TRACES.get(usize::from(cpu)).and_then(Once::get).copied().unwrap_or(&[])
 }
 
 fn now_ns() -> u64 {
@@ -200,8 +204,7 @@ fn start_cpus(machine: &Machine<'_>) -> u8 {
             if now_ns() > deadline {
                 give_up(&"a CPU that firmware says it has started does not come up");
             }
-            core::hint::spin_loop();
-            <crate::lock::Relax as spin::RelaxStrategy>::relax();
+            Relax::relax();
         }
         up += 1;
     }
@@ -280,6 +283,7 @@ fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
         memory: memory.clone(),
         shared_info: shared_info.first().unwrap_or_else(|| give_up(&PoolEmpty)),
         shared_info_frame: 0.into(),
+        last_ran: [const { AtomicU8::new(0) }; MAX_CPUS],
         images,
         start: (layout.entry, layout.tree.start),
     }

@@ -39,8 +39,14 @@ pub(crate) fn init(gic: Gic, timer: u32, maintenance: u32) {
 /// Brings this CPU's part to a known state and enables what EL2 takes.
 pub(crate) fn init_cpu() -> Result<(), hyp_dev::gic::GicError> {
     let (Some(gic), Some((timer, maintenance))) = (GIC.get(), OWN_TIMER.get()) else { return Ok(()) };
+    // What a loader left switched on would interrupt at once.
+    sysreg::write_cntv_ctl_el0(0);
+    sysreg::write_cntp_ctl_el0(0);
+    sysreg::write_cnthp_ctl_el2(0);
+    sysreg::isb();
     gic.init_cpu()?;
     let private = gic.private_interrupts()?;
+    private.set_active(!0, false);
     percpu::this().private_interrupts.call_once(|| private);
     [KICK, *timer, *maintenance, VIRTUAL_TIMER].into_iter().try_for_each(|intid| gic.enable(intid, true))
 }
@@ -57,7 +63,11 @@ pub(crate) fn kick(affinity: u64) {
 pub(crate) fn idle(clock: &hyp_dev::timer::Clock) -> Interrupt {
     let mut result = Interrupt::Other;
     while let Some((gic, interrupt)) = acknowledge() {
-        result = own(gic, interrupt, clock);
+        let what = own(gic, interrupt, clock);
+        // A timer makes the core look at its inbox too, a kick does not make it look at its timers.
+        if what == Interrupt::Timer || result == Interrupt::Other {
+            result = what;
+        }
         gic.end(interrupt);
     }
     result
@@ -77,6 +87,8 @@ fn own(gic: &Gic, interrupt: Acknowledged, clock: &hyp_dev::timer::Clock) -> Int
             Interrupt::Timer
         }
         KICK => Interrupt::Kick,
+        // Of a vCPU that left the CPU in this very moment, which knows that its time has come.
+        VIRTUAL_TIMER => Interrupt::Other,
         intid if intid == maintenance => Interrupt::Other,
         // Nobody here drives the device that raised it; silence it for good.
         intid => {
@@ -161,6 +173,8 @@ fn set_physical(intids: u32, active: bool) {
 
 /// A vCPU comes in: its pending interrupts into list registers, and the physical interrupts they are tied to active.
 pub(crate) fn load(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, timer_is_up: bool) {
+    // Before the look at the interrupt controller: what another CPU marks from here on is not lost.
+    domain.stale.fetch_and(!(1 << index), Ordering::AcqRel);
     let physical = {
         let mut vgic = domain.vgic.lock();
         let listed = vgic.physical(index) & 1 << VIRTUAL_TIMER != 0;
@@ -171,7 +185,6 @@ pub(crate) fn load(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, timer_is_u
         vgic.flush(index, &mut vcpu.lists);
         vgic.physical(index)
     };
-    domain.stale.fetch_and(!(1 << index), Ordering::AcqRel);
     if physical != 0 {
         set_physical(physical, true);
     }
@@ -182,7 +195,8 @@ pub(crate) fn load(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, timer_is_u
 }
 
 /// A vCPU goes out: list registers back into the interrupt controller, tied physical interrupts free for the next.
-pub(crate) fn save(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
+/// Returns whether its timer's interrupt had been taken and is not ended.
+pub(crate) fn save(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> bool {
     let physical = {
         read_lists(&mut vcpu.lists);
         let mut vgic = domain.vgic.lock();
@@ -193,6 +207,8 @@ pub(crate) fn save(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
         set_physical(physical, false);
     }
     sysreg::write_ich_hcr_el2(0);
+    sysreg::isb();
+    physical & 1 << VIRTUAL_TIMER != 0
 }
 
 /// Sets the level of the event channels' interrupt.
@@ -219,10 +235,20 @@ pub(crate) fn any_deliverable(domain: &ArmDomain, vcpu: &ArmVcpu, index: u8) -> 
 }
 
 /// Folds the list registers back so that the interrupt controller shows the truth, for an access by the guest.
-pub(crate) fn look(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
-    if vcpu.lists.used() != 0 {
-        read_lists(&mut vcpu.lists);
-        let others = domain.vgic.lock().sync(index, &mut vcpu.lists);
-        domain.mark_stale(others | 1 << index);
+/// Returns other vCPUs that have to look at theirs.
+pub(crate) fn look(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> VcpuMask {
+    if vcpu.lists.used() == 0 {
+        return 0;
     }
+    read_lists(&mut vcpu.lists);
+    let others = domain.vgic.lock().sync(index, &mut vcpu.lists);
+    domain.mark_stale(others | 1 << index);
+    others
+}
+
+/// The vCPU starts anew: no line is up but those that devices raise again.
+pub(crate) fn reset(domain: &ArmDomain, index: u8) {
+    let mut vgic = domain.vgic.lock();
+    let stale = vgic.set_line(index, EVENT_CHANNEL, false) | vgic.set_line(index, VIRTUAL_TIMER, false);
+    domain.mark_stale(stale);
 }

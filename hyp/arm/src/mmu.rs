@@ -90,18 +90,19 @@ fn map(pa: u64, shift: u32, attributes: u64) -> Result<bool, OutOfTables> {
 
 /// Maps a range of physical memory in the direct map with the largest blocks that fit. `inward` drops the edges that
 /// do not fill 2 MiB, otherwise they are rounded out.
-fn map_range(region: Region, attributes: u64, inward: bool) -> Result<(), OutOfTables> {
+fn map_range(region: Region, attributes: u64, inward: bool, holes: &[Region]) -> Result<(), OutOfTables> {
     let (down, up) = (region.start & !(BLOCK_2M - 1), |x: u64| x.next_multiple_of(BLOCK_2M));
     let (mut at, end) =
         if inward { (up(region.start), region.end() & !(BLOCK_2M - 1)) } else { (down, up(region.end())) };
-    let hole = layout::image_block().start;
+    let own = layout::image_block();
+    let has_hole = |block: Region| block.overlaps(&own) || holes.iter().any(|hole| block.overlaps(hole));
     while at < end {
-        let gigabyte = at.is_multiple_of(BLOCK_1G) && end - at >= BLOCK_1G && !(at..at + BLOCK_1G).contains(&hole);
-        if gigabyte && map(at, 30, LEAF | attributes)? {
+        let whole = at.is_multiple_of(BLOCK_1G) && end - at >= BLOCK_1G && !has_hole(Region::new(at, BLOCK_1G));
+        if whole && map(at, 30, LEAF | attributes)? {
             at += BLOCK_1G;
             continue;
         }
-        if at != hole {
+        if !has_hole(Region::new(at, BLOCK_2M)) {
             map(at, 21, LEAF | attributes)?;
         }
         at += BLOCK_2M;
@@ -111,14 +112,15 @@ fn map_range(region: Region, attributes: u64, inward: bool) -> Result<(), OutOfT
     Ok(())
 }
 
-/// Maps RAM, all but the hypervisor's own block.
-pub(crate) fn map_ram(region: Region) -> Result<(), OutOfTables> {
-    map_range(region, NORMAL, true)
+/// Maps RAM, all but the hypervisor's own block and what is reserved: a processor may read ahead into whatever is mapped,
+/// and firmware's memory may answer that with an abort. What shares 2 MiB with either is left out too.
+pub(crate) fn map_ram(region: Region, reserved: &[Region]) -> Result<(), OutOfTables> {
+    map_range(region, NORMAL, true, reserved)
 }
 
 /// Maps a device's registers; returns their virtual address.
 pub(crate) fn map_device(region: Region) -> Result<u64, OutOfTables> {
-    map_range(region, 0, false)?;
+    map_range(region, 0, false, &[])?;
     Ok(region.start + DIRECT_MAP)
 }
 

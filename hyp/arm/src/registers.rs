@@ -44,8 +44,8 @@ impl Registers {
     }
 
     /// Goes on behind the instruction that trapped.
-    pub fn skip_instruction(&mut self) {
-        self.pc = self.pc.wrapping_add(4);
+    pub fn skip_instruction(&mut self, bytes: u64) {
+        self.pc = self.pc.wrapping_add(bytes);
     }
 }
 
@@ -110,6 +110,7 @@ system_registers! {
     par "PAR_EL1" 0, "Result of an address translation.";
     csselr "CSSELR_EL1" 0, "Cache size selection.";
     cntkctl "CNTKCTL_EL1" 0, "EL0's access to timers.";
+    sre "S3_0_C12_C12_5" 7, "ICC_SRE_EL1: the interrupt controller by system registers.";
 }
 
 /// The float state of a vCPU: q0 to q31, FPCR, FPSR; vectors.s knows the layout.
@@ -143,8 +144,6 @@ pub enum Trap {
     Interrupt,
     /// An asynchronous abort.
     SystemError,
-    /// An exception in AArch32 state.
-    Aarch32,
 }
 
 impl Registers {
@@ -156,8 +155,7 @@ impl Registers {
         match kind {
             0 => Trap::Synchronous,
             1 => Trap::Interrupt,
-            2 => Trap::SystemError,
-            _ => Trap::Aarch32,
+            _ => Trap::SystemError,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::ArmDomain;
 use crate::interrupts;
 use crate::psci::{self, Call};
 use crate::registers::Trap;
-use crate::syndrome::{Abort, RegisterAccess, Syndrome};
+use crate::syndrome::{self, Abort, RegisterAccess, Syndrome};
 use crate::system_register::{self, Effect};
 use crate::vcpu::ArmVcpu;
 use crate::vgic::{Width, v3};
@@ -48,7 +48,6 @@ impl Turn<'_> {
                 Trap::Synchronous => self.synchronous(),
                 Trap::Interrupt => self.interrupt(),
                 Trap::SystemError => Some(self.fault("asynchronous-abort")),
-                Trap::Aarch32 => Some(self.fault("switch-to-aarch32")),
             };
             if let Some(exit) = exit {
                 return exit;
@@ -65,7 +64,7 @@ impl Turn<'_> {
                 Some(Exit::Hypercall { number: registers.get(HYPERCALL_REGISTER), args: [a, b, c, d, e] })
             }
             Syndrome::WaitFor { event } => {
-                self.vcpu.registers.skip_instruction();
+                self.skip(esr);
                 Some(if event { Exit::Yield } else { self.idle() })
             }
             Syndrome::DataAbort(abort) => self.data_abort(abort),
@@ -77,15 +76,22 @@ impl Turn<'_> {
             }
             Syndrome::Hypercall(0) => self.firmware(),
             Syndrome::SecureCall(_) => {
-                self.vcpu.registers.skip_instruction();
+                self.skip(esr);
                 self.firmware()
             }
             Syndrome::InstructionAbort(abort) => self.bad_fetch(&abort),
-            Syndrome::Hypercall(_) | Syndrome::Other(_) => {
-                self.undefined();
-                None
+            Syndrome::Hypercall(_) => {
+                // ELR is behind an HVC already.
+                self.vcpu.registers.pc = self.vcpu.registers.pc.wrapping_sub(4);
+                self.undefined()
             }
+            Syndrome::Other(_) => self.undefined(),
         }
+    }
+
+    /// Goes on behind the instruction that trapped; 32-bit code has instructions of two bytes.
+    fn skip(&mut self, esr: u64) {
+        self.vcpu.registers.skip_instruction(syndrome::instruction_bytes(esr));
     }
 
     fn interrupt(&mut self) -> Option<Exit> {
@@ -104,9 +110,10 @@ impl Turn<'_> {
         Exit::Idle
     }
 
-    fn undefined(&mut self) {
+    fn undefined(&mut self) -> Option<Exit> {
         self.counts.count(ExitReason::Register);
         system_register::inject_undefined(&mut self.vcpu.registers);
+        None
     }
 
     /// PSCI and SMCCC, by either conduit.
@@ -133,7 +140,7 @@ impl Turn<'_> {
     fn system_register(&mut self, access: RegisterAccess, iss: u32) -> Option<Exit> {
         self.counts.count(ExitReason::Register);
         if let Some(register) = v3::sgi_register(iss) {
-            self.vcpu.registers.skip_instruction();
+            self.skip(ESR_EL2.get());
             let value = self.vcpu.registers.get(access.transfer);
             let stale = v3::send_sgi(&mut self.domain.vgic.lock(), self.index, register, value);
             return self.notify(stale);
@@ -141,9 +148,9 @@ impl Turn<'_> {
         match system_register::effect(access.register, access.read) {
             Effect::Value(value) => {
                 self.vcpu.registers.set(access.transfer, value);
-                self.vcpu.registers.skip_instruction();
+                self.skip(ESR_EL2.get());
             }
-            Effect::Ignored => self.vcpu.registers.skip_instruction(),
+            Effect::Ignored => self.skip(ESR_EL2.get()),
             Effect::Undefined => system_register::inject_undefined(&mut self.vcpu.registers),
         }
         None
@@ -166,17 +173,17 @@ impl Turn<'_> {
             return Some(self.fault_at("device-access-by-an-instruction-without-syndrome", FAR_EL2.get(), ipa));
         };
         self.counts.count(ExitReason::Mmio);
-        self.vcpu.registers.skip_instruction();
+        self.skip(ESR_EL2.get());
         let width = Width::from_sas(access.size.trailing_zeros() as u8);
-        interrupts::look(self.domain, self.vcpu, self.index);
+        let others = interrupts::look(self.domain, self.vcpu, self.index);
         if abort.write {
             let value = self.vcpu.registers.get(access.transfer);
             let stale = v3::write(&mut self.domain.vgic.lock(), self.index, region, offset, width, value);
-            return self.notify(stale);
+            return self.notify(stale | others);
         }
         let value = v3::read(&self.domain.vgic.lock(), self.index, region, offset, width);
         self.vcpu.registers.set(access.transfer, access.extend(value));
-        None
+        self.notify(others)
     }
 
     /// Which register of the virtual interrupt controller lies at a guest-physical address.

@@ -87,6 +87,11 @@ impl Access {
     }
 }
 
+/// Bytes of the instruction that trapped: ESR_EL2.IL.
+pub const fn instruction_bytes(esr: u64) -> u64 {
+    if bit(esr, 25) { 4 } else { 2 }
+}
+
 const fn bit(esr: u64, n: u32) -> bool {
     esr >> n & 1 != 0
 }

@@ -31,6 +31,14 @@ pub(crate) fn invalidate_guest() {
     unsafe { asm!("dsb ishst", "tlbi vmalls12e1is", "dsb ish", "isb", options(nostack, preserves_flags)) };
 }
 
+/// Forgets the stage-1 translations and cached instructions, on this CPU, of the guest whose VMID has just been loaded.
+pub(crate) fn invalidate_guest_here() {
+    // SAFETY: as above.
+    unsafe {
+        asm!("isb", "tlbi vmalle1", "ic iallu", "dsb nsh", "isb", options(nostack, preserves_flags));
+    }
+}
+
 /// Forgets everything of all guests on this CPU; what a CPU does once before it runs any.
 pub(crate) fn invalidate_all_guests() {
     // SAFETY: as above.

@@ -1,10 +1,11 @@
 //! What a vCPU is on this port, and its turn on a processor: in, out, and the state it starts in.
 
 use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{HCR_EL2, MDCR_EL2, Readable, VTCR_EL2, VTTBR_EL2, Writeable};
+use aarch64_cpu::registers::{HCR_EL2, MDCR_EL2, MDSCR_EL1, Readable, VTCR_EL2, Writeable};
 use core::sync::atomic::Ordering;
 use hyp_boot::guest_tree;
 use hyp_dev::sysreg;
+use hyp_dev::timer::Clock;
 
 use crate::domain::ArmDomain;
 use crate::float::{self, FloatUnit};
@@ -14,7 +15,8 @@ use crate::vgic::ListRegisters;
 use crate::vtimer::VirtualTimer;
 
 /// HCR_EL2 for every guest (Arm ARM D19.2.48): VM, SWIO, interrupts and aborts to EL2 and virtual ones to the guest,
-/// broadcast of its maintenance, traps of WFI, WFE, SMC and implementation-defined registers, AArch64.
+/// broadcast of its maintenance, traps of WFI, WFE, SMC, identification, implementation-defined and error-record
+/// registers, cache maintenance by set and way, and limited-order regions; AArch64.
 const HCR: u64 = 1 << 0
     | 1 << 1
     | 1 << 3
@@ -24,10 +26,14 @@ const HCR: u64 = 1 << 0
     | 1 << 10
     | 1 << 13
     | 1 << 14
+    | 1 << 18
     | 1 << 19
     | 1 << 20
     | 1 << 21
-    | 1 << 31;
+    | 1 << 22
+    | 1 << 31
+    | 1 << 35
+    | 1 << 36;
 /// MPIDR_EL1 bit 31 is RES1.
 const MPIDR_RES1: u64 = 1 << 31;
 /// ICH_HCR_EL2.En.
@@ -51,7 +57,9 @@ pub struct ArmVcpu {
     /// Its MPIDR_EL1.
     affinity: u64,
     /// The domain's clock offset, in ticks.
-    pub clock_offset: u64,
+    clock_offset: u64,
+    /// The timer's line was up when the vCPU left the processor, and nobody had taken the interrupt.
+    timer_missed: bool,
 }
 
 impl ArmVcpu {
@@ -67,6 +75,7 @@ impl ArmVcpu {
             active_priorities: [0; 2],
             affinity: guest_tree::affinity(u32::from(index)) | MPIDR_RES1,
             clock_offset: 0,
+            timer_missed: false,
         }
     }
 
@@ -79,11 +88,17 @@ impl ArmVcpu {
         self.lists.clear();
         self.vmcr = 0;
         self.active_priorities = [0; 2];
+        self.timer_missed = false;
+    }
+
+    /// When its timer wants the vCPU to run; 0 where that time has come. Valid while it is not loaded.
+    pub fn timer_deadline(&self, clock: &Clock) -> Option<u64> {
+        if self.timer_missed { Some(0) } else { self.timer.deadline(self.clock_offset, clock) }
     }
 
     /// Puts it into the processor.
     pub fn load(&mut self, domain: &ArmDomain, index: u8) {
-        VTTBR_EL2.set(domain.vttbr);
+        domain.load_translations(index);
         HCR_EL2.set(HCR);
         sysreg::write_vmpidr_el2(self.affinity);
         self.system.load();
@@ -92,16 +107,20 @@ impl ArmVcpu {
         sysreg::write_ich_ap0r_el2(0, group0);
         sysreg::write_ich_ap1r_el2(0, group1);
         self.clock_offset = domain.clock_offset.load(Ordering::Relaxed);
-        let timer_is_up = self.timer.load(self.clock_offset);
+        self.timer_missed = false;
+        // The physical interrupt must be active before the line goes up, or it comes a second time.
+        let timer_is_up = self.timer.is_due(self.clock_offset);
         interrupts::load(domain, self, index, timer_is_up);
+        self.timer.load(self.clock_offset);
         barrier::isb(barrier::SY);
     }
 
     /// Takes it out.
     pub fn save(&mut self, domain: &ArmDomain, index: u8) {
         self.float.release();
-        interrupts::save(domain, self, index);
         self.timer.save();
+        let timer_was_taken = interrupts::save(domain, self, index);
+        self.timer_missed = self.timer.is_asserted() && !timer_was_taken;
         self.vmcr = sysreg::read_ich_vmcr_el2();
         self.active_priorities = [sysreg::read_ich_ap0r_el2(0), sysreg::read_ich_ap1r_el2(0)];
         self.system.save();
@@ -111,14 +130,16 @@ impl ArmVcpu {
 /// What a CPU needs once before it runs guests: traps of debug and performance registers, clock access, no guest
 /// translations of earlier lives.
 pub fn init_cpu() {
-    /// TDA, TDOSA, TDRA, TPM, TPMCR of MDCR_EL2.
-    const DEBUG_TRAPS: u64 = 1 << 9 | 1 << 10 | 1 << 11 | 1 << 6 | 1 << 5;
+    /// TDA, TDOSA, TDRA, TPM, TPMCR, TPMS, TTRF of MDCR_EL2.
+    const DEBUG_TRAPS: u64 = 1 << 9 | 1 << 10 | 1 << 11 | 1 << 6 | 1 << 5 | 1 << 14 | 1 << 19;
     /// HPMN of MDCR_EL2: all event counters, as at reset.
     const COUNTERS: u64 = 0x1f;
     /// EL1PCTEN of CNTHCTL_EL2: guests may read the physical counter; its timer traps.
     const COUNTER_ACCESS: u64 = 1;
     HCR_EL2.set(HCR);
     MDCR_EL2.set(MDCR_EL2.get() & COUNTERS | DEBUG_TRAPS);
+    // Guests cannot write it, so that what a loader left would act on all of them.
+    MDSCR_EL1.set(0);
     sysreg::write_cnthctl_el2(COUNTER_ACCESS);
     sysreg::write_vpidr_el2(sysreg::read_midr_el1());
     sysreg::write_hstr_el2(0);

@@ -43,10 +43,10 @@ vectors:
     leave_guest 1                               // IRQ
     leave_guest 1                               // FIQ: group 0 is the firmware's, so this is ours or nothing
     leave_guest 2                               // SError
-    leave_guest 3                               // the same four from AArch32, which no guest may use
-    leave_guest 3
-    leave_guest 3
-    leave_guest 3
+    leave_guest 0                               // the same four from AArch32, which a guest's EL0 may be in
+    leave_guest 1
+    leave_guest 1
+    leave_guest 2
 
     .balign 128
 save_rest:

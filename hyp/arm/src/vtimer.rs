@@ -5,7 +5,7 @@
 //! it is not loaded, the core waits for [`VirtualTimer::deadline`] instead.
 
 use hyp_dev::sysreg;
-use hyp_dev::timer::Clock;
+use hyp_dev::timer::{self, Clock};
 
 const ENABLE: u64 = 1 << 0;
 const MASK: u64 = 1 << 1;
@@ -37,27 +37,32 @@ impl VirtualTimer {
         self.compare = sysreg::read_cntv_cval_el0();
     }
 
-    /// Takes the timer out of the processor; it is off there afterwards.
+    /// Takes the timer out of the processor; it is off there afterwards, and its line down.
     pub fn save(&mut self) {
         self.observe();
         sysreg::write_cntv_ctl_el0(0);
+        sysreg::isb();
     }
 
-    /// Puts it in. `offset` is the domain's, in ticks. Returns whether its line is up already.
-    pub fn load(&self, offset: u64) -> bool {
+    /// Puts it in. `offset` is the domain's, in ticks.
+    pub fn load(&self, offset: u64) {
         sysreg::write_cntvoff_el2(offset);
         sysreg::write_cntv_cval_el0(self.compare);
         sysreg::write_cntv_ctl_el0(self.control & (ENABLE | MASK));
-        self.control & (ENABLE | MASK) == ENABLE && {
-            sysreg::isb();
-            asserted(sysreg::read_cntv_ctl_el0())
-        }
+    }
+
+    /// Its line will be up as soon as it is loaded.
+    pub fn is_due(&self, offset: u64) -> bool {
+        self.control & (ENABLE | MASK) == ENABLE && timer::counter().wrapping_sub(offset) >= self.compare
     }
 
     /// When it will interrupt, in the machine's nanoseconds; `None` when it is off, or when its line is up already, so
     /// that time changes nothing. Valid after [`Self::save`] or [`Self::observe`].
     pub fn deadline(&self, offset: u64, clock: &Clock) -> Option<u64> {
-        (self.control & (ENABLE | MASK | STATUS) == ENABLE).then(|| clock.to_ns(self.compare.saturating_add(offset)))
+        /// Later than this the conversion would wrap; a guest writes such times to say never.
+        const NEVER: u64 = u64::MAX / 1_000_000_000;
+        let at = self.compare.saturating_add(offset);
+        (self.control & (ENABLE | MASK | STATUS) == ENABLE && at < NEVER).then(|| clock.to_ns(at))
     }
 
     /// Its line was up when it was last observed.

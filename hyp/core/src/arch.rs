@@ -122,6 +122,8 @@ pub enum CpuOnResult {
     Done,
     /// It was on already.
     AlreadyOn,
+    /// Somebody is switching it on at this moment.
+    Pending,
     /// It is off.
     AlreadyOff,
     /// The domain has no such vCPU.

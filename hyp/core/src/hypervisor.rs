@@ -19,7 +19,7 @@ use crate::limits::{MAX_CPUS, MAX_DOMAINS, MAX_NAME, MAX_VCPUS, MAX_VCPUS_PER_DO
 use crate::report::{DomainChange, Report};
 use crate::sync::{Held, Lock, rank};
 use crate::trace::Trace;
-use crate::vcpu::{Vcpu, VcpuId};
+use crate::vcpu::{RunState, Vcpu, VcpuId};
 
 /// Why a domain could not be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

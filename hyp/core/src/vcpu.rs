@@ -54,6 +54,8 @@ pub enum RunState {
     Running,
     /// It waits for an event.
     Blocked,
+    /// Somebody is about to switch it on and writes down where it starts; to everybody else it is off.
+    Claimed,
 }
 
 impl RunState {
@@ -63,6 +65,7 @@ impl RunState {
             2 => Self::Runnable,
             3 => Self::Running,
             4 => Self::Blocked,
+            5 => Self::Claimed,
             _ => Self::Offline,
         }
     }
@@ -146,14 +149,14 @@ impl<A: Arch> Vcpu<A> {
         RunState::from_number(self.state.load(Ordering::Acquire))
     }
 
-    /// Only its home CPU calls this.
+    /// Only its home CPU calls this, and whoever has claimed it by [`Self::begin_start`].
     pub(crate) fn set_state(&self, state: RunState) {
         self.state.store(state as u8, Ordering::Release);
     }
 
     /// Claims an offline vCPU for a start. Of several who try, one succeeds.
     pub(crate) fn begin_start(&self) -> bool {
-        let (off, starting) = (RunState::Offline as u8, RunState::Starting as u8);
-        self.state.compare_exchange(off, starting, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        let (off, claimed) = (RunState::Offline as u8, RunState::Claimed as u8);
+        self.state.compare_exchange(off, claimed, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }

@@ -64,5 +64,7 @@ impl PrivateInterrupts {
         // SAFETY: a register of the frame that the makers of this value were promised; writing it has no effect on
         // memory.
         unsafe { ptr::write_volatile(register as *mut u32, intids) };
+        // The interrupt controller must have it before a line goes up or a guest runs.
+        sysreg::dsb_sy();
     }
 }

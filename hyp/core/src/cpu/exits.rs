@@ -1,5 +1,7 @@
 //! What guests leave their code for.
 
+use core::sync::atomic::Ordering;
+
 use super::{Current, Local};
 use crate::arch::{Arch, CpuOnResult, Exit, ShutdownReason, VcpuMask};
 use crate::hypercall::{self, Answer, Call};
@@ -73,12 +75,17 @@ impl<A: Arch> Hypervisor<A> {
                 let result = match self.state_of(current, target) {
                     None => CpuOnResult::NoSuchVcpu,
                     Some(RunState::Offline) => CpuOnResult::AlreadyOff,
+                    Some(RunState::Claimed | RunState::Starting) => CpuOnResult::Pending,
                     Some(_) => CpuOnResult::Done,
                 };
                 self.arch.cpu_on_result(&mut current.private.arch, &exit, result);
             }
             Exit::CpuOff => {
                 counts.count(ExitReason::Firmware);
+                if current.domain.live.load(Ordering::Acquire) == 1 {
+                    // Nobody is left who could switch anything on again.
+                    self.end_domain(local, current.domain, ShutdownReason::PowerOff);
+                }
                 current.leaves = true;
                 local.resched = true;
             }
@@ -102,6 +109,8 @@ impl<A: Arch> Hypervisor<A> {
             CpuOnResult::NoSuchVcpu
         } else if self.switch_on(current.domain, target, entry, argument) {
             CpuOnResult::Done
+        } else if matches!(self.state_of(current, target), Some(RunState::Claimed | RunState::Starting)) {
+            CpuOnResult::Pending
         } else {
             CpuOnResult::AlreadyOn
         }

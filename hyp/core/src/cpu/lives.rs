@@ -145,7 +145,7 @@ impl<A: Arch> Hypervisor<A> {
         let Some(vcpu) = self.vcpu(id) else { return };
         let Some(domain) = self.domain(vcpu.domain()) else { return };
         let state = vcpu.state();
-        if state == RunState::Offline {
+        if matches!(state, RunState::Offline | RunState::Claimed) {
             return;
         }
         let now = self.arch.now();
