@@ -17,6 +17,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// Steps after which an act that should have an end has none.
 const PATIENCE: u32 = 10_000;
 
+/// How long who has nothing to do computes, in ns, before it lets others go first.
+const REST: Nanos = 20_000;
+
 /// What a vCPU is to do, and what came of it.
 #[derive(Default)]
 struct Slot {
@@ -47,7 +50,7 @@ impl<'m> Stage<'m> {
     pub fn add(&mut self, config: &DomainConfig<'_>) -> usize {
         let slots = Slots::default();
         let shared = Arc::clone(&slots);
-        let code = move |(): &mut (), guest: &mut fake::Guest<'_>| {
+        let code = move |rested: &mut bool, guest: &mut fake::Guest<'_>| {
             let slot = &mut shared.lock().unwrap()[usize::from(guest.index)];
             slot.line = guest.line;
             if std::mem::take(&mut slot.busy) {
@@ -58,10 +61,14 @@ impl<'m> Stage<'m> {
                     slot.busy = true;
                     act
                 }
-                None => Act::call(SCHED_OP, [SCHEDOP_YIELD.into()]),
+                None => {
+                    // It uses some time, else two that wait would let a third, which has used more, wait for ever.
+                    *rested = !*rested;
+                    if *rested { Act::Compute(REST) } else { Act::call(SCHED_OP, [SCHEDOP_YIELD.into()]) }
+                }
             }
         };
-        let id = self.machine.add(config, &program((), code));
+        let id = self.machine.add(config, &program(false, code));
         self.puppets.push((id, slots));
         self.puppets.len() - 1
     }

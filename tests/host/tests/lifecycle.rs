@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use fake::{Act, Machine, program};
 use host_tests::{MS, power_off, shutdown, sleep_until};
-use hyp_core::arch::{Exit, GuestFault};
+use hyp_core::arch::{CpuOnResult, Exit, GuestFault};
 use hyp_core::domain::{DomainConfig, EndAction};
 use hyp_core::policy::Rights;
 use xen_abi::errno::Errno;
@@ -139,21 +139,38 @@ fn second_vcpu_is_switched_on_and_stopped_with_its_domain() {
     for cpus in [1, 2] {
         let machine = Machine::new(cpus);
         let config = DomainConfig { vcpus: 2, ..DomainConfig::new("pair") };
-        let code = |step: &mut u32, guest: &mut fake::Guest<'_>| {
+        // Where there is a second CPU, it has taken the vCPU up before the first makes its next call.
+        let alone = cpus == 1;
+        let soon = if alone { CpuOnResult::Pending } else { CpuOnResult::AlreadyOn };
+        let soon_there = if alone { CpuOnResult::Pending } else { CpuOnResult::Done };
+        let code = move |step: &mut u32, guest: &mut fake::Guest<'_>| {
             *step += 1;
             match (guest.index, *step) {
                 (0, 1) => Act::Exit(Exit::CpuOn { target: 2, entry: 0, argument: 0 }),
                 (0, 2) => {
-                    assert_eq!(guest.result, 3, "no such vCPU");
+                    assert_eq!(guest.result, CpuOnResult::NoSuchVcpu as u64);
                     Act::Exit(Exit::CpuOn { target: 1, entry: 0x77, argument: 0x88 })
                 }
                 (0, 3) => {
-                    assert_eq!(guest.result, 0, "done");
+                    assert_eq!(guest.result, CpuOnResult::Done as u64);
                     Act::Exit(Exit::CpuOn { target: 1, entry: 0, argument: 0 })
                 }
                 (0, 4) => {
-                    assert_eq!(guest.result, 1, "already on");
+                    assert_eq!(guest.result, soon as u64);
+                    Act::Exit(Exit::AffinityInfo { target: 1 })
+                }
+                (0, 5) => {
+                    assert_eq!(guest.result, soon_there as u64);
                     Act::Compute(30 * MS)
+                }
+                (0, 6) => Act::Exit(Exit::CpuOn { target: 1, entry: 0, argument: 0 }),
+                (0, 7) => {
+                    assert_eq!(guest.result, CpuOnResult::AlreadyOn as u64);
+                    Act::Exit(Exit::AffinityInfo { target: 1 })
+                }
+                (0, 8) => {
+                    assert_eq!(guest.result, CpuOnResult::Done as u64, "it is on");
+                    Act::Compute(MS)
                 }
                 (0, _) => {
                     assert_eq!(guest.domain.shared[7].load(Ordering::Relaxed), 1, "the other ran");
@@ -189,7 +206,7 @@ fn a_vcpu_can_go_and_come_back() {
                 }
                 (0, 3) => Act::Exit(Exit::AffinityInfo { target: 1 }),
                 (0, 4) => {
-                    assert_eq!(guest.result, 2, "it is off");
+                    assert_eq!(guest.result, CpuOnResult::AlreadyOff as u64);
                     Act::Compute(1)
                 }
                 (0, _) => {
@@ -204,6 +221,15 @@ fn a_vcpu_can_go_and_come_back() {
         }),
     );
     assert!(machine.run(1000 * MS));
+}
+
+#[test]
+fn whose_last_vcpu_goes_ends() {
+    let machine = Machine::new(1);
+    let config = DomainConfig { vcpus: 2, ..DomainConfig::new("gone") };
+    machine.add(&config, &program((), |(), _| Act::Exit(Exit::CpuOff)));
+    assert!(machine.run(100 * MS));
+    assert!(machine.reported("name=gone state=shutdown reason=poweroff"));
 }
 
 #[test]

@@ -10,7 +10,8 @@
 //! - Otherwise the one with most credit runs, for longer slices. So those who have more than they used go before those
 //!   who used more than they had, and shares come out as the weights say. A slice is not cut short by whatever else
 //!   makes the CPU look around, only by somebody boosted, or by a wake-up of somebody who has clearly more credit.
-//! - A bank is full at [`BANK`]. A blocked vCPU whose bank is full no longer takes part, so that its share goes to the
+//! - A bank is full at [`BANK`], and at the start, so that a guest may set itself up without being late at once. Who goes
+//!   and comes back finds what it left: neither does switching off pay debts, nor does it make rich. A blocked vCPU whose bank is full no longer takes part, so that its share goes to the
 //!   others; nor does a debt grow beyond the same amount, because time that nobody else wanted is not held against
 //!   anybody for long.
 //!
@@ -49,6 +50,8 @@ struct Account {
     /// When it joined the queue, as a running number.
     turn: u64,
     boosted: bool,
+    /// It has not been woken since it joined. The start of a vCPU is no event that anybody waits for.
+    starts: bool,
     /// It lets others go first, once.
     gives_way: bool,
 }
@@ -91,7 +94,8 @@ fn members(mut set: u32) -> impl Iterator<Item = VcpuId> {
 impl Credit {
     /// Nobody there.
     pub const fn new() -> Self {
-        let nobody = Account { weight: 1, credit: 0, paid: 0, turn: 0, boosted: false, gives_way: false };
+        let nobody =
+            Account { weight: 1, credit: BANK, paid: 0, turn: 0, boosted: false, starts: false, gives_way: false };
         Self {
             accounts: [nobody; MAX_VCPUS],
             known: 0,
@@ -195,7 +199,7 @@ impl Class for Credit {
         self.known |= vcpu.bit();
         if let Some(account) = self.accounts.get_mut(vcpu.index()) {
             let weight = u64::from(weight.max(1));
-            *account = Account { weight, credit: 0, paid: 0, turn: 0, boosted: false, gives_way: false };
+            *account = Account { weight, boosted: false, starts: true, gives_way: false, ..*account };
         }
     }
 
@@ -214,9 +218,11 @@ impl Class for Credit {
         self.advance(now);
         self.join(vcpu);
         let credit = self.pay(vcpu, 0);
-        let boosted = credit > 0;
+        let mut boosted = credit > 0;
         if let Some(account) = self.accounts.get_mut(vcpu.index()) {
+            boosted &= !account.starts;
             account.boosted = boosted;
+            account.starts = false;
             account.gives_way = false;
         }
         if self.queued & vcpu.bit() == 0 {
@@ -249,7 +255,7 @@ impl Class for Credit {
 
     fn pick(&mut self, now: Nanos) -> Option<VcpuId> {
         self.advance(now);
-        if self.slice_end().is_some_and(|end| self.now < end) {
+        if self.slice != 0 && self.slice_end().is_some_and(|end| self.now < end) {
             return self.current;
         }
         if let Some(current) = self.current.take() {

@@ -2,7 +2,7 @@
 
 use std::vec::Vec;
 
-use super::{Credit, SHORT_SLICE, SLICE};
+use super::{BANK, Credit, SHORT_SLICE, SLICE};
 use crate::sched::Class;
 use crate::time::{MICROSECOND, MILLISECOND, Nanos};
 use crate::vcpu::VcpuId;
@@ -160,7 +160,7 @@ fn a_player_inside_its_share_is_never_late() {
         simulation.run(20_000 * MILLISECOND);
         let player = &simulation.guests[0];
         assert!(player.frames >= 1199, "{percent} % beside {hogs} hogs: {} frames", player.frames);
-        // At the start everybody's bank is empty; from the second second on nothing is late.
+        // From the second second on nobody waits.
         let mut simulation = Simulation::new(&guests);
         simulation.run(1_000 * MILLISECOND);
         simulation.guests[0].late = 0;
@@ -265,14 +265,37 @@ fn a_wake_up_ends_the_slice_of_who_has_clearly_less() {
 }
 
 #[test]
-fn who_has_credit_runs_at_once() {
-    let (mut class, first, second) = two(0);
-    class.block(MILLISECOND);
-    assert_eq!(class.pick(MILLISECOND), Some(second));
-    assert!(!class.wake(MILLISECOND, first), "it has used more than its share");
-    assert_eq!(class.pick(MILLISECOND), Some(second));
-    class.block(2 * MILLISECOND);
-    assert_eq!(class.pick(2 * MILLISECOND), Some(first));
-    assert!(class.wake(2 * MILLISECOND + 4, second));
-    assert_eq!(class.pick(2 * MILLISECOND + 4), Some(second));
+fn who_has_credit_runs_at_once_and_who_has_none_waits() {
+    for (credit, at_once) in [(1, true), (BANK, true), (0, false), (-BANK, false)] {
+        let (mut class, first, second) = two(0);
+        class.block(0);
+        assert_eq!(class.pick(0), Some(second));
+        class.accounts[first.index()].credit = credit;
+        assert_eq!(class.wake(0, first), at_once, "{credit}");
+        assert_eq!(class.is_boosted(first), at_once);
+        assert_eq!(class.pick(0), Some(if at_once { first } else { second }), "{credit}");
+    }
+}
+
+#[test]
+fn going_and_coming_back_pays_no_debt() {
+    let (mut class, first, _) = two(0);
+    class.accounts[first.index()].credit = -BANK;
+    class.remove(5, first);
+    class.add(5, first, 256);
+    class.wake(5, first);
+    assert!(class.credit(first) < 0, "{}", class.credit(first));
+}
+
+#[test]
+fn a_guest_may_set_itself_up_before_it_plays() {
+    let (mut class, player, hog) = two(0);
+    for turn in 1..=4 {
+        let picked = class.pick(turn * SLICE);
+        assert_eq!(picked, Some(if turn % 2 == 1 { hog } else { player }));
+    }
+    class.block(4 * SLICE + 1);
+    assert_eq!(class.pick(4 * SLICE + 1), Some(hog));
+    assert!(class.wake(4 * SLICE + 2, player));
+    assert_eq!(class.pick(4 * SLICE + 2), Some(player));
 }
