@@ -6,13 +6,16 @@ use std::sync::atomic::Ordering;
 use fake::{Act, Machine};
 use host_tests::MS;
 use host_tests::puppet::{Stage, outcome};
-use hyp_core::arch::Exit;
+use hyp_core::arch::{Exit, ShutdownReason};
 use hyp_core::domain::DomainConfig;
 use hyp_core::policy::Rights;
 use xen_abi::errno::Errno;
 use xen_abi::event_channel as ec;
-use xen_abi::hvm::{HVM_PARAM_CALLBACK_IRQ, HVMOP_GET_PARAM, HvmParam};
+use xen_abi::hvm::{
+    HVM_PARAM_CALLBACK_IRQ, HVM_PARAM_STORE_PFN, HVMOP_FLUSH_TLBS, HVMOP_GET_PARAM, HVMOP_SET_PARAM, HvmParam,
+};
 use xen_abi::hypercall::{CONSOLE_IO, EVENT_CHANNEL_OP, HVM_OP, MEMORY_OP, SCHED_OP, VCPU_OP, XEN_VERSION};
+use xen_abi::memory::{AddToPhysmap, XENMAPSPACE_SHARED_INFO, XENMEM_ADD_TO_PHYSMAP};
 use xen_abi::sched::{Poll, SCHEDOP_BLOCK, SCHEDOP_POLL};
 use xen_abi::vcpu::{RegisterVcpuInfo, VCPUOP_IS_UP, VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA, VCPUOP_REGISTER_VCPU_INFO};
 use zerocopy::IntoBytes;
@@ -272,4 +275,99 @@ fn what_is_not_there_yet_is_said_not_to_be() {
         let result = stage.act(0, Act::call(EVENT_CHANNEL_OP, [operation.into(), 0x2000]));
         assert_eq!(outcome(result), Err(Errno::ENOSYS), "{operation}");
     }
+}
+
+#[test]
+fn an_interrupt_for_all_can_be_bound_again_after_it_moved() {
+    let machine = Machine::new(1);
+    let (mut stage, ..) = pair(&machine);
+    let mut virq = ec::BindVirq { virq: 2, vcpu: 0, port: 0 };
+    stage.event_op(0, ec::EVTCHNOP_BIND_VIRQ, &mut virq).unwrap();
+    stage.event_op(0, ec::EVTCHNOP_BIND_VCPU, &mut ec::BindVcpu { port: virq.port, vcpu: 1 }).unwrap();
+    assert_eq!(stage.event_op(0, ec::EVTCHNOP_BIND_VIRQ, &mut virq.clone()), Err(Errno::EEXIST));
+    stage.event_op(0, ec::EVTCHNOP_CLOSE, &mut ec::Close { port: virq.port }).unwrap();
+    assert_eq!(stage.event_op(0, ec::EVTCHNOP_BIND_VIRQ, &mut virq.clone()), Ok(0));
+}
+
+#[test]
+fn a_guest_sets_its_callback_and_nothing_of_its_toolstack() {
+    let machine = Machine::new(1);
+    let (mut stage, ..) = pair(&machine);
+    let mut op = |operation: u32, domid, index, value| {
+        let mut arg = HvmParam { domid, pad: 0, index, value };
+        stage.call(0, HVM_OP, [operation.into(), 0, 0], 1, &mut arg).map(|_| arg.value)
+    };
+    assert_eq!(op(HVMOP_SET_PARAM, SELF, HVM_PARAM_CALLBACK_IRQ, 0x0200_0000_0000_001f), Ok(0x0200_0000_0000_001f));
+    assert_eq!(op(HVMOP_GET_PARAM, SELF, HVM_PARAM_CALLBACK_IRQ, 0), Ok(0x0200_0000_0000_001f));
+    assert_eq!(op(HVMOP_SET_PARAM, SELF, HVM_PARAM_STORE_PFN, 1), Err(Errno::EPERM));
+    assert_eq!(op(HVMOP_GET_PARAM, SELF, HVM_PARAM_STORE_PFN, 7), Ok(0));
+    assert_eq!(op(HVMOP_GET_PARAM, 2, HVM_PARAM_CALLBACK_IRQ, 0), Err(Errno::EPERM), "another's");
+    assert_eq!(op(HVMOP_GET_PARAM, 5, HVM_PARAM_CALLBACK_IRQ, 0), Err(Errno::ESRCH));
+    assert_eq!(op(HVMOP_GET_PARAM, SELF, 9999, 0), Err(Errno::EINVAL));
+    assert_eq!(op(HVMOP_FLUSH_TLBS, SELF, 0, 0), Err(Errno::ENOSYS));
+}
+
+#[test]
+fn a_guest_maps_its_own_shared_page_and_nothing_else() {
+    let machine = Machine::new(1);
+    let (mut stage, ..) = pair(&machine);
+    let mut map = |domid, space, idx, gpfn| {
+        let mut arg = AddToPhysmap { domid, size: 0, space, idx, gpfn };
+        stage.call(0, MEMORY_OP, [XENMEM_ADD_TO_PHYSMAP.into(), 0, 0], 1, &mut arg)
+    };
+    assert_eq!(map(SELF, XENMAPSPACE_SHARED_INFO, 0, 5), Ok(0));
+    assert_eq!(map(1, XENMAPSPACE_SHARED_INFO, 0, 5), Ok(0));
+    assert_eq!(map(2, XENMAPSPACE_SHARED_INFO, 0, 5), Err(Errno::EPERM), "another's");
+    assert_eq!(map(3, XENMAPSPACE_SHARED_INFO, 0, 5), Err(Errno::ESRCH));
+    assert_eq!(map(SELF, XENMAPSPACE_SHARED_INFO, 1, 5), Err(Errno::EINVAL));
+    assert_eq!(map(SELF, XENMAPSPACE_SHARED_INFO, 0, 1 << 30), Err(Errno::EINVAL), "no such frame");
+    assert_eq!(map(SELF, 1, 0, 5), Err(Errno::ENOSYS));
+}
+
+#[test]
+fn it_says_that_it_is_4_17() {
+    let machine = Machine::new(1);
+    let (mut stage, ..) = pair(&machine);
+    assert_eq!(stage.act(0, Act::call(XEN_VERSION, [0])), 4 << 16 | 17);
+    let mut features = [0u32, u32::MAX];
+    stage.call(0, XEN_VERSION, [6, 0, 0], 1, &mut features).unwrap();
+    // XENFEAT_auto_translated_physmap, and the two that ARM guests look for.
+    assert_eq!(features[1] & 1 << 2, 1 << 2);
+    assert_eq!(stage.call(0, XEN_VERSION, [6, 0, 0], 1, &mut [1u32, 0]), Err(Errno::EINVAL));
+}
+
+#[test]
+fn a_restart_forgets_what_the_guest_had_and_its_peer_keeps_a_waiting_port() {
+    let machine = Machine::new(1);
+    let (mut stage, mine, theirs) = pair(&machine);
+    let args = [VCPUOP_REGISTER_VCPU_INFO.into(), 0, 0];
+    stage.call(0, VCPU_OP, args, 2, &mut RegisterVcpuInfo { mfn: 1, offset: 64, rsvd: 0 }).unwrap();
+    let mut param = HvmParam { domid: SELF, index: HVM_PARAM_CALLBACK_IRQ, value: 9, ..Default::default() };
+    stage.call(0, HVM_OP, [HVMOP_SET_PARAM.into(), 0, 0], 1, &mut param).unwrap();
+    mask(&stage, 0, mine);
+    stage.act(0, Act::Exit(Exit::Shutdown(ShutdownReason::Reboot)));
+    assert!(machine.reported("name=one state=restarted reason=reboot"));
+    let status = |stage: &mut Stage<'_>, who, port| {
+        let mut arg = ec::Status { dom: SELF, port, ..Default::default() };
+        stage.event_op(who, ec::EVTCHNOP_STATUS, &mut arg).map(|_| (arg.status, arg.detail))
+    };
+    assert_eq!(status(&mut stage, 0, mine), Ok((ec::EVTCHNSTAT_CLOSED, 0)));
+    assert_eq!(status(&mut stage, 1, theirs), Ok((ec::EVTCHNSTAT_UNBOUND, 1)));
+    stage.call(0, HVM_OP, [HVMOP_GET_PARAM.into(), 0, 0], 1, &mut param).unwrap();
+    assert_eq!(param.value, 0);
+    assert!(stage.domain(0).shared.iter().all(|word| word.load(Ordering::Relaxed) == 0));
+    assert_eq!(stage.call(0, VCPU_OP, args, 2, &mut RegisterVcpuInfo { mfn: 1, offset: 64, rsvd: 0 }), Ok(0));
+}
+
+#[test]
+fn a_guest_that_is_gone_leaves_waiting_ports() {
+    let machine = Machine::new(1);
+    let (mut stage, _, theirs) = pair(&machine);
+    stage.begin(0, 0, Act::Exit(Exit::Shutdown(ShutdownReason::Crash)));
+    stage.pass(1, 50 * MS);
+    assert!(machine.reported("name=one state=crashed reason=crash"));
+    let mut arg = ec::Status { dom: SELF, port: theirs, ..Default::default() };
+    stage.event_op(1, ec::EVTCHNOP_STATUS, &mut arg).unwrap();
+    assert_eq!((arg.status, arg.detail), (ec::EVTCHNSTAT_UNBOUND, 1));
+    send(&mut stage, 1, theirs);
 }
