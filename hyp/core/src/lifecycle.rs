@@ -174,6 +174,25 @@ mod tests {
     }
 
     #[test]
+    fn pausing_is_for_who_runs_and_going_on_for_who_is_paused() {
+        let all = [
+            State::Created,
+            State::Running,
+            State::Paused,
+            State::ShuttingDown(ShutdownReason::Reboot),
+            State::Restarting,
+            State::Shutdown,
+            State::Crashed,
+        ];
+        for state in all {
+            assert_eq!(next(state, Event::Pause, ACTIONS).is_some(), state == State::Running, "{state:?}");
+            assert_eq!(next(state, Event::Unpause, ACTIONS).is_some(), state == State::Paused, "{state:?}");
+            let starts = next(state, Event::Start, ACTIONS).is_some();
+            assert_eq!(starts, state == State::Created, "{state:?}");
+        }
+    }
+
+    #[test]
     fn a_paused_domain_can_end() {
         let events = [Event::Start, Event::Pause, Event::End(ShutdownReason::PowerOff)];
         assert_eq!(after(State::Created, &events, ACTIONS).1, Todo::Stop);
