@@ -9,6 +9,8 @@ use hyp_core::time::Nanos;
 
 /// Bytes of a guest's memory, at address 0.
 const MEMORY: usize = 0x1_0000;
+/// From here on its memory can be read and not written.
+pub const READ_ONLY: u64 = 0xf000;
 /// Where a guest keeps the structures that it passes.
 pub const ARGUMENTS: u64 = 0x1000;
 

@@ -17,7 +17,7 @@ use hyp_core::report::Report;
 use hyp_core::stats::ExitCounts;
 use hyp_core::time::Nanos;
 
-pub use guest::{ARGUMENTS, Act, FakeDomain, FakeVcpu, Guest, Maker, Program, program};
+pub use guest::{ARGUMENTS, Act, FakeDomain, FakeVcpu, Guest, Maker, Program, READ_ONLY, program};
 pub use machine::Machine;
 
 /// Most CPUs of a machine.
@@ -244,6 +244,9 @@ impl Arch for Fake {
     }
 
     fn write_guest(&self, domain: &FakeDomain, _: &FakeVcpu, to: u64, from: &[u8]) -> Result<(), BadAddress> {
+        if to.saturating_add(from.len() as u64) > READ_ONLY {
+            return Err(BadAddress);
+        }
         domain.with_range(to, from.len(), |memory| memory.copy_from_slice(from))
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use fake::{Act, Machine};
+use fake::{Act, Machine, READ_ONLY};
 use host_tests::MS;
 use host_tests::puppet::{Stage, outcome};
 use hyp_core::arch::{Exit, ShutdownReason};
@@ -225,8 +225,7 @@ fn a_full_table_says_so_and_goes_on_when_a_port_is_closed() {
 fn an_answer_that_cannot_be_written_leaves_no_port_open() {
     let machine = Machine::new(1);
     let (mut stage, mine, _) = pair(&machine);
-    // The structure's last word, where the port goes, is beyond the end of the guest's memory.
-    let result = stage.act(0, Act::call(EVENT_CHANNEL_OP, [ec::EVTCHNOP_BIND_IPI.into(), 0xfffc]));
+    let result = stage.act(0, Act::call(EVENT_CHANNEL_OP, [ec::EVTCHNOP_BIND_IPI.into(), READ_ONLY]));
     assert_eq!(outcome(result), Err(Errno::EFAULT));
     let mut status = ec::Status { dom: SELF, port: mine + 1, ..Default::default() };
     stage.event_op(0, ec::EVTCHNOP_STATUS, &mut status).unwrap();

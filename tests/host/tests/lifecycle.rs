@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use fake::{Act, Machine, program};
 use host_tests::{MS, power_off, shutdown, sleep_until};
-use hyp_core::arch::{CpuOnResult, Exit, GuestFault};
+use hyp_core::arch::{Arch, CpuOnResult, Exit, GuestFault};
 use hyp_core::domain::{DomainConfig, EndAction};
 use hyp_core::policy::Rights;
 use xen_abi::errno::Errno;
@@ -275,6 +275,32 @@ fn a_full_console_loses_nothing() {
     );
     assert!(machine.run(100 * MS));
     assert_eq!(machine.console(id), text);
+}
+
+#[test]
+fn a_domain_that_is_paused_while_it_runs_or_waits_stands_still_too() {
+    let machine = Machine::new(1);
+    let count = |name| {
+        let code = |(): &mut (), guest: &mut fake::Guest<'_>| {
+            guest.domain.shared[7].fetch_add(1, Ordering::Relaxed);
+            Act::Compute(MS)
+        };
+        machine.add(&DomainConfig::new(name), &program((), code))
+    };
+    let domains = ["one", "two"].map(|name| machine.hypervisor.domain(count(name)).unwrap());
+    let counts = || domains.map(|domain| domain.arch().shared[7].load(Ordering::Relaxed));
+    let mut cpus = machine.cpus();
+    machine.run_on(&mut cpus, 95 * MS);
+    // One of them runs at this moment, the other is queued.
+    for (paused, other) in [(0, 1), (1, 0)] {
+        assert!(machine.hypervisor.set_paused(cpus[0].local(), domains[paused], true));
+        let before = counts();
+        let now = machine.hypervisor.arch().now();
+        machine.run_on(&mut cpus, now + 100 * MS);
+        assert!(counts()[paused] <= before[paused] + 1, "{before:?} {:?}", counts());
+        assert!(counts()[other] >= before[other] + 99, "{before:?} {:?}", counts());
+        assert!(machine.hypervisor.set_paused(cpus[0].local(), domains[paused], false));
+    }
 }
 
 #[test]
