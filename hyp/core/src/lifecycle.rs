@@ -164,6 +164,15 @@ mod tests {
     }
 
     #[test]
+    fn a_watchdog_that_runs_out_is_a_crash_and_the_rest_is_none() {
+        let crashes = [ShutdownReason::Crash, ShutdownReason::Watchdog];
+        for reason in crashes.into_iter().chain([ShutdownReason::PowerOff, ShutdownReason::Suspend]) {
+            let over = if crashes.contains(&reason) { State::Crashed } else { State::Shutdown };
+            assert_eq!(next(State::ShuttingDown(reason), Event::Stopped, ACTIONS), Some((over, Todo::Destroy)));
+        }
+    }
+
+    #[test]
     fn nothing_leaves_the_end() {
         for state in [State::Shutdown, State::Crashed] {
             assert!(state.is_over());
