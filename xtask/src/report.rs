@@ -4,6 +4,7 @@
 mod chart;
 mod figures;
 mod page;
+pub(crate) mod promises;
 mod table;
 mod timeline;
 

@@ -10,7 +10,7 @@ use crate::build::{self, BOARD};
 use crate::console::Paint;
 use crate::paths;
 use crate::qemu::{self, Clock, Qemu};
-use crate::report::{self, Figures};
+use crate::report::{self, Figures, promises};
 use crate::scenario::{self, Scenario};
 use screen::Screen;
 use session::Machine;
@@ -56,7 +56,10 @@ pub(crate) fn main(args: Args) -> Result<()> {
     screen.choose(&args.console, args.events)?;
     let session = machine.run(&mut |line, said| screen.show(line, said))?;
     screen.close();
-    let figures = Figures::new(&session, &scenario, &built.clip.picture_crcs);
+    let mut figures = Figures::new(&session, &scenario, &built.clip.picture_crcs);
+    if scenario.name() == promises::SCENARIO && clock == Clock::Instructions {
+        figures.failures.extend(promises::broken(&figures.summary)?);
+    }
     let [json, page] = report::write(&figures, &scenario, &session.command, &paths::reports())?;
     if args.json {
         print!("{}", report::json(&figures)?);

@@ -1,6 +1,6 @@
 //! `cargo xtask size`: where the bytes are, and whether they keep within what SPECIFICATION.md promises.
 
-mod budget;
+pub(crate) mod budget;
 mod lines;
 mod report;
 mod symbols;

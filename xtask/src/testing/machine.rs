@@ -13,8 +13,9 @@ use crate::build::{self, Built};
 use crate::console::Line;
 use crate::paths;
 use crate::qemu::{self, Clock, Qemu};
+use crate::report::{Figures, promises};
 use crate::run::session::{Machine, Session};
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Program, Scenario};
 
 /// More at a time would not be faster on a small machine, and nothing else would be.
 const AT_ONCE: usize = 2;
@@ -81,13 +82,28 @@ fn test(qemu: &Qemu, scenario: &Scenario, built: &Built) -> Outcome {
         .and_then(|machine| machine.run(&mut |_, _| {}));
     let details = match session {
         Ok(session) => {
-            let failures = judge::judge(&session, scenario);
+            let mut failures = judge::judge(&session, scenario);
+            failures.extend(played(&session, scenario, built));
             if failures.is_empty() { Vec::new() } else { explained(failures, &session) }
         }
         Err(error) => vec![format!("{error:#}")],
     };
     let failed = u64::from(!details.is_empty());
     Outcome { name, passed: 1 - failed, failed, details }
+}
+
+/// What is wrong with what the player shows, where there is one: lateness, pictures that ffmpeg decodes differently, and in
+/// the scenario that SPECIFICATION.md is about, a promise that is not kept.
+fn played(session: &Session, scenario: &Scenario, built: &Built) -> Vec<String> {
+    if !scenario.guests.iter().any(|guest| guest.program == Some(Program::Player)) {
+        return Vec::new();
+    }
+    let figures = Figures::new(session, scenario, &built.clip.picture_crcs);
+    let mut failures = figures.failures;
+    if scenario.name() == promises::SCENARIO {
+        failures.extend(promises::broken(&figures.summary).unwrap_or_else(|error| vec![format!("{error:#}")]));
+    }
+    failures
 }
 
 /// The failures, then the end of every console, then where to read on.
