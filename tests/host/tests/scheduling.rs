@@ -90,3 +90,22 @@ fn a_yield_lets_the_other_run() {
     let elapsed: Nanos = elapsed.unwrap();
     assert!((40 * MS..70 * MS).contains(&elapsed), "50 yields took {elapsed} ns");
 }
+
+#[test]
+fn all_time_of_a_busy_cpu_is_somebodys() {
+    let machine = Machine::new(1);
+    let mut config = DomainConfig::new("one");
+    config.actions.poweroff = EndAction::MachineOff;
+    let count = |step: &mut u32, _: &mut fake::Guest<'_>| {
+        *step += 1;
+        if *step < 100 { Act::Compute(MS) } else { power_off() }
+    };
+    machine.add(&config, &program(0, count));
+    machine.add(&DomainConfig::new("two"), &program((), |(), _| Act::Compute(MS)));
+    assert!(machine.run(1000 * MS));
+    let number = |line: &str, key| -> Option<Nanos> { line.split_once(key)?.1.split(' ').next()?.parse().ok() };
+    let reports = machine.reports();
+    let used: Nanos = reports.iter().filter_map(|line| number(line, " cpu_ns=")).sum();
+    let elapsed = reports.iter().find_map(|line| number(line, "@elapsed ns=")).unwrap();
+    assert!(used <= elapsed && used > elapsed - MS, "{used} of {elapsed} ns");
+}
