@@ -2,7 +2,7 @@
 //!
 //! A board is a crate of data: it names the drivers that go into its image. What a device tree tells (addresses,
 //! interrupts, CPUs, memory) is not repeated here. A mistake in the data is an error of the compiler.
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 
 pub use hyp_arm::board as image;
 pub use hyp_arm::config::{Config, Console};
@@ -29,5 +29,38 @@ impl Board {
         }
         assert!(!self.consoles.is_empty(), "a board needs a console driver");
         Config { name: self.name, consoles: self.consoles }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Board, Console};
+
+    fn named(name: &'static str) -> Board {
+        Board { name, consoles: &[Console::Pl011] }
+    }
+
+    #[test]
+    fn a_good_board_is_taken_as_it_is() {
+        let config = named("qemu-virt").config();
+        assert_eq!((config.name, config.consoles), ("qemu-virt", &[Console::Pl011][..]));
+    }
+
+    #[test]
+    #[should_panic(expected = "a-z, 0-9 and -")]
+    fn a_name_with_a_space_is_refused() {
+        named("my board").config();
+    }
+
+    #[test]
+    #[should_panic(expected = "1 to 31 characters")]
+    fn an_empty_name_is_refused() {
+        named("").config();
+    }
+
+    #[test]
+    #[should_panic(expected = "console driver")]
+    fn a_board_without_a_console_is_refused() {
+        Board { name: "mute", consoles: &[] }.config();
     }
 }

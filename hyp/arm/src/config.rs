@@ -25,12 +25,14 @@ pub struct Config {
     pub consoles: &'static [Console],
 }
 
+#[cfg(target_arch = "aarch64")]
 unsafe extern "Rust" {
     /// The board that this image is for. [`crate::board!`] defines it.
     safe static BOARD_CONFIG: Config;
 }
 
 /// The board that this image is for.
+#[cfg(target_arch = "aarch64")]
 pub(crate) fn board() -> &'static Config {
     &BOARD_CONFIG
 }

@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
+pub mod config;
 pub mod psci;
 pub mod stage2;
 pub mod syndrome;
@@ -22,8 +23,6 @@ mod el2 {
 
 #[cfg(target_arch = "aarch64")]
 pub mod arch;
-#[cfg(target_arch = "aarch64")]
-pub mod config;
 #[cfg(target_arch = "aarch64")]
 mod console;
 #[cfg(target_arch = "aarch64")]

@@ -118,7 +118,8 @@ mod tests {
     fn features_tell_what_decode_does() {
         for function in 0x8400_0000..=0x8400_0020u64 {
             let told = decode(0x8400_000a, [function, 0, 0]);
-            let does = decode(function, [0; 3]);
+            // An argument that makes sense to PSCI_FEATURES too.
+            let does = decode(function, [0x8400_0000, 0, 0]);
             assert_eq!(told == Call::Answer(0), does != Call::Answer(NOT_SUPPORTED), "{function:#x}");
         }
     }
