@@ -1,6 +1,7 @@
 //! `cargo xtask run`: builds everything, runs a scenario in the emulator, shows its consoles, and reports how late each
 //! frame was. Its status is 0 only if the run was a good one.
 
+mod hold;
 mod screen;
 pub(crate) mod session;
 

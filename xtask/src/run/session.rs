@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::hold::Hold;
 use crate::build::Built;
 use crate::compose::{self, Sources};
 use crate::console::{Demultiplexer, Frames, Line};
@@ -64,6 +65,8 @@ pub(crate) struct Machine<'s> {
     arguments: Vec<OsString>,
     frames: Option<Frames>,
     log: PathBuf,
+    /// Lets go of the files when the machine is gone.
+    _hold: Hold,
 }
 
 impl<'s> Machine<'s> {
@@ -78,6 +81,7 @@ impl<'s> Machine<'s> {
         clock: Clock,
         folder: &Path,
     ) -> Result<Self> {
+        let hold = Hold::take(folder, &scenario.name())?;
         let sources = Sources { program: &|name| built.guests.join(name), clip: &|| Ok(built.clip.archive.clone()) };
         let composed = compose::compose(scenario, qemu, &sources, folder)?;
         let machine = &scenario.machine;
@@ -86,7 +90,7 @@ impl<'s> Machine<'s> {
         arguments.extend(qemu::clock(clock, machine.cpus));
         arguments.extend(qemu::boot(&built.image, &composed, machine.memory_mib << 20, &stub)?);
         let log = folder.join(format!("{}.log", scenario.name()));
-        Ok(Self { qemu, scenario, arguments, frames: Frames::read(&built.elf)?, log })
+        Ok(Self { qemu, scenario, arguments, frames: Frames::read(&built.elf)?, log, _hold: hold })
     }
 
     /// Runs it to its end; `watch` sees every line as it comes, with its event if it is one.
