@@ -18,7 +18,7 @@ pub(crate) const HYPERVISOR_TARGET: &str = "aarch64-unknown-none-softfloat";
 /// Guests use floating point as real ones do (ADR 0003).
 pub(crate) const GUEST_TARGET: &str = "aarch64-unknown-none";
 /// The guests that are built.
-pub(crate) const GUESTS: [&str; 3] = ["player", "hog", "probe"];
+pub(crate) const GUESTS: [&str; 4] = ["player", "hog", "probe", "measure"];
 /// The board that is built.
 pub(crate) const BOARD: &str = "qemu-virt";
 

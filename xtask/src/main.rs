@@ -4,6 +4,7 @@
 
 #![allow(unreachable_pub, reason = "a program exports nothing; `pub` says what a module offers the others")]
 
+mod bench;
 mod build;
 mod clip;
 mod compose;
@@ -48,6 +49,8 @@ enum Command {
     Run(run::Args),
     /// Run the tests: on the host, and in QEMU.
     Test(testing::Args),
+    /// Measure what operations cost, beside the peer's figures and the goals.
+    Bench(bench::Args),
     /// Say where the bytes are, and hold them against the limits of SPECIFICATION.md.
     Size(size::Args),
     /// Check format, clippy for every target, dependencies, lengths, unsafe code and text.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Build(args) => build::main(args),
         Command::Run(args) => setup::ensure(&setup::FOR_RUNS).and_then(|()| run::main(args)),
         Command::Test(args) => setup::ensure(&setup::ALL).and_then(|()| testing::main(args)),
+        Command::Bench(args) => setup::ensure(&setup::FOR_RUNS).and_then(|()| bench::main(args)),
         Command::Size(args) => size::main(args),
         Command::Lint(args) => lint::main(args),
         Command::Doc(args) => doc::main(args),

@@ -15,7 +15,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 pub(crate) use figures::Figures;
-pub(crate) use table::table;
+pub(crate) use page::{document, escape, section};
+pub(crate) use table::{aligned, grouped, table};
 
 use crate::scenario::Scenario;
 

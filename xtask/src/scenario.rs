@@ -97,6 +97,7 @@ pub(crate) enum Program {
     Player,
     Hog,
     Probe,
+    Measure,
 }
 
 impl Program {
@@ -106,6 +107,7 @@ impl Program {
             Self::Player => "player",
             Self::Hog => "hog",
             Self::Probe => "probe",
+            Self::Measure => "measure",
         }
     }
 }
@@ -235,7 +237,7 @@ impl Scenario {
             bail!("two guests have this name");
         }
         match (&guest.program, &guest.image) {
-            (None, None) => bail!("it needs `program` (player, hog, probe) or `image` (a path)"),
+            (None, None) => bail!("it needs `program` (player, hog, probe, measure) or `image` (a path)"),
             (Some(_), Some(_)) => bail!("it has both `program` and `image`; take one away"),
             _ => {}
         }

@@ -67,6 +67,13 @@ pub fn take(port: u32) -> bool {
     word.fetch_and(!bit, SeqCst) & bit != 0
 }
 
+/// What the handler would do for this one port, without a handler; was it pending? Interrupts must be masked.
+pub fn take_silently(port: u32) -> bool {
+    word(EVTCHN_UPCALL_PENDING).fetch_and(!0xff, SeqCst);
+    word(EVTCHN_PENDING_SEL).swap(0, SeqCst);
+    take(port)
+}
+
 /// How often the handler has seen this port (0 to 63).
 pub fn count(port: u32) -> u64 {
     COUNTS.get(port as usize).map_or(0, |count| count.load(SeqCst))

@@ -25,6 +25,7 @@ static REDISTRIBUTORS: [AtomicUsize; cpu::MAX] = [const { AtomicUsize::new(0) };
 // Distributor registers.
 const GICD_CTLR: usize = 0;
 const GICD_TYPER: usize = 4;
+const GICD_ISENABLER1: usize = 0x104;
 const GICD_PIDR2: usize = 0xffe8;
 /// Affinity routing and group 1: the layouts with one and with two security states agree in these bits.
 const ARE_GROUP1: u32 = (1 << 4) | (1 << 1);
@@ -134,6 +135,18 @@ pub fn distributor_type(machine: &Machine) -> Option<u32> {
     machine.gic.map(|gic| memory::read_device(gic.distributor + GICD_TYPER))
 }
 
+/// Addresses of registers that only read: GICD_TYPER, GICD_ISENABLER1, GICR_TYPER, GICR_ISENABLER0 of this vCPU.
+pub fn readable(machine: &Machine) -> Option<[usize; 4]> {
+    let (gic, own) = (machine.gic?, redistributor());
+    Some([gic.distributor + GICD_TYPER, gic.distributor + GICD_ISENABLER1, own + GICR_TYPER, own + ISENABLER0])
+}
+
+/// What ICC_SGI1R_EL1 takes to send an SGI (0 to 15) to the vCPU with this MPIDR_EL1.
+pub const fn sgi_value(intid: u32, mpidr: u64) -> u64 {
+    let (aff3, aff2, aff1, aff0) = ((mpidr >> 32) & 0xff, (mpidr >> 16) & 0xff, (mpidr >> 8) & 0xff, mpidr & 0xf);
+    aff3 << 48 | aff2 << 32 | aff1 << 16 | 1 << aff0 | ((intid & 15) as u64) << 24
+}
+
 /// GICR_TYPER of this vCPU.
 pub fn redistributor_type() -> Option<u64> {
     let base = redistributor();
@@ -143,10 +156,8 @@ pub fn redistributor_type() -> Option<u64> {
 
 /// Send an SGI (0 to 15) to the vCPU with this MPIDR_EL1.
 pub fn send_sgi(intid: u32, mpidr: u64) {
-    let (aff3, aff2, aff1, aff0) = ((mpidr >> 32) & 0xff, (mpidr >> 16) & 0xff, (mpidr >> 8) & 0xff, mpidr & 0xf);
-    let value = aff3 << 48 | aff2 << 32 | aff1 << 16 | 1 << aff0 | u64::from(intid & 15) << 24;
     cpu::synchronize();
-    write_register!("icc_sgi1r_el1", value);
+    write_register!("icc_sgi1r_el1", sgi_value(intid, mpidr));
     cpu::synchronize();
 }
 
@@ -162,7 +173,12 @@ pub fn count_on(vcpu: usize, intid: u32) -> u64 {
 
 /// Counter value at which the handler last began on this vCPU.
 pub fn last(intid: u32) -> u64 {
-    record(cpu::index(), intid).map_or(0, |record| record.last.load(Relaxed))
+    last_on(cpu::index(), intid)
+}
+
+/// The same for another vCPU.
+pub fn last_on(vcpu: usize, intid: u32) -> u64 {
+    record(vcpu, intid).map_or(0, |record| record.last.load(Relaxed))
 }
 
 fn record(vcpu: usize, intid: u32) -> Option<&'static Record> {

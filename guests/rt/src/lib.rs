@@ -28,6 +28,7 @@ pub mod events;
 pub mod gic;
 mod heap;
 pub mod hypercall;
+pub mod measure;
 pub mod memory;
 pub mod misbehave;
 mod panic;

@@ -89,7 +89,11 @@ impl Sorted {
                 self.summary = Some([frames, late, dropped, audio, audio_late]);
             }
             Event::Checks { failed, .. } => self.checks_failed += failed,
-            Event::Domain { .. } | Event::Fault { .. } | Event::Check { .. } | Event::Hog { .. } => {}
+            Event::Domain { .. }
+            | Event::Fault { .. }
+            | Event::Check { .. }
+            | Event::Hog { .. }
+            | Event::Micro { .. } => {}
         }
     }
 

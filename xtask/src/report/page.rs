@@ -28,15 +28,19 @@ pub(super) fn page(figures: &Figures, scenario: &Scenario, command: &str) -> Res
     sections.push(who_ran(figures));
     sections.push(section("Scenario", &escape(&scenario.about), &format!("<pre>{}</pre>", escape(&scenario.text))));
     sections.push(section("Command", "The emulator as it was started.", &format!("<pre>{}</pre>", escape(command))));
-    Ok(format!(
+    sections.push(format!("<script>\n{SCRIPT}</script>"));
+    Ok(document(&name, &verdict(figures), &sections.concat()))
+}
+
+/// A whole page from its parts, all of them HTML.
+pub(crate) fn document(name: &str, verdict: &str, sections: &str) -> String {
+    format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\"><title>Makuhari: {name}</title>\
-         <style>\n{STYLE}</style></head>\n<body><main>\n<header><h1>Makuhari <span>{name}</span></h1>{}</header>\n{}\
-         </main>\n<script>\n{SCRIPT}</script></body></html>\n",
-        verdict(figures),
-        sections.concat()
-    ))
+         <style>\n{STYLE}</style></head>\n<body><main>\n<header><h1>Makuhari <span>{name}</span></h1>{verdict}</header>\n\
+         {sections}</main></body></html>\n"
+    )
 }
 
 fn verdict(figures: &Figures) -> String {
@@ -115,10 +119,12 @@ fn who_ran(figures: &Figures) -> String {
     section("Who ran when", "Wheel: zoom. Drag: move. Keys: + - and arrows. A pale column ran for a part of it.", &body)
 }
 
-fn section(title: &str, note: &str, body: &str) -> String {
+/// A part of a page; all but the title is HTML.
+pub(crate) fn section(title: &str, note: &str, body: &str) -> String {
     format!("<section><h2>{title}</h2><p class=\"note\">{note}</p>{body}</section>\n")
 }
 
-fn escape(text: &str) -> String {
+/// Text as HTML.
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -58,7 +58,7 @@ fn machine(figures: &Figures) -> String {
 }
 
 /// Columns as wide as their widest cell: the first left, the others right. Ends with an empty line.
-fn aligned(rows: &[Vec<String>], paint: Paint) -> String {
+pub(crate) fn aligned(rows: &[Vec<String>], paint: Paint) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
@@ -75,7 +75,7 @@ fn aligned(rows: &[Vec<String>], paint: Paint) -> String {
 }
 
 /// A number with its thousands apart.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -1,0 +1,45 @@
+//! What a guest's operations cost, in instructions.
+//!
+//! The figures that decide whether a hypervisor may sit under a media player are small and many: a hypercall, a trapped
+//! register, an interrupt to oneself. This guest times each and prints `@micro name=... insns=...`; `cargo xtask bench
+//! micro` puts them beside the peer's. It needs a clock in which one instruction is one nanosecond (QEMU's
+//! `-icount shift=0`); elsewhere the same lines are nanoseconds. The boot argument `mode=` selects `alone` (also when
+//! absent), `ping` and `pong` (two domains of one CPU), or `pair` (two vCPUs on two CPUs).
+#![no_std]
+#![no_main]
+
+mod alone;
+mod domains;
+mod processors;
+
+use rt::{Machine, power, println, timer};
+
+rt::entry!(main);
+
+/// Rounds of what is measured in one piece.
+const TIMES: u64 = 10_000;
+/// Rounds of what has to be waited for.
+const ROUNDS: u64 = 1_000;
+
+fn main(machine: &'static Machine) {
+    match machine.argument("mode").unwrap_or("alone") {
+        "alone" => alone::run(machine),
+        "ping" => domains::ping(),
+        "pong" => domains::pong(),
+        "pair" => processors::run(machine),
+        mode => {
+            println!("measure: unknown mode {mode}; known: alone, ping, pong, pair");
+            power::crash();
+        }
+    }
+}
+
+/// Prints what one round costs, rounded: `ticks` of the counter for `rounds`.
+fn print(name: &str, ticks: u64, rounds: u64) {
+    println!("@micro name={name} insns={}", (timer::to_ns(ticks) + rounds / 2) / rounds);
+}
+
+/// What was to be measured did not work; the machine ends without the figure, and the tool names it.
+fn failed(name: &str, why: impl core::fmt::Display) {
+    println!("measure: {name}: {why}");
+}
