@@ -45,7 +45,13 @@ impl Turn<'_> {
                 return Exit::Notify(others);
             }
             let exit = match self.vcpu.registers.enter() {
-                Trap::Synchronous => self.synchronous(),
+                Trap::Synchronous => {
+                    // The commonest exit goes its own way, because it is built where the core reads it, not copied.
+                    if Syndrome::is_hypercall(ESR_EL2.get(), TAG) {
+                        return self.hypercall();
+                    }
+                    self.synchronous()
+                }
                 Trap::Interrupt => self.interrupt(),
                 Trap::SystemError => Some(self.fault("asynchronous-abort")),
             };
@@ -55,14 +61,17 @@ impl Turn<'_> {
         }
     }
 
+    #[inline(always)]
+    fn hypercall(&self) -> Exit {
+        let registers = &self.vcpu.registers;
+        let [a, b, c, d, e, ..] = registers.x;
+        Exit::Hypercall { number: registers.get(HYPERCALL_REGISTER), args: [a, b, c, d, e] }
+    }
+
     fn synchronous(&mut self) -> Option<Exit> {
         let esr = ESR_EL2.get();
         match Syndrome::decode(esr) {
-            Syndrome::Hypercall(TAG) => {
-                let registers = &self.vcpu.registers;
-                let [a, b, c, d, e, ..] = registers.x;
-                Some(Exit::Hypercall { number: registers.get(HYPERCALL_REGISTER), args: [a, b, c, d, e] })
-            }
+            Syndrome::Hypercall(TAG) => Some(self.hypercall()),
             Syndrome::WaitFor { event } => {
                 self.skip(esr);
                 Some(if event { Exit::Yield } else { self.idle() })

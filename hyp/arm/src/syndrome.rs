@@ -111,6 +111,12 @@ fn abort(esr: u64) -> Abort {
 }
 
 impl Syndrome {
+    /// Whether [`Self::decode`] would give `Hypercall(tag)`.
+    #[inline(always)]
+    pub const fn is_hypercall(esr: u64, tag: u16) -> bool {
+        field(esr, 26, 6) == 0x16 && field(esr, 0, 16) == tag
+    }
+
     /// Decodes ESR_EL2.
     pub fn decode(esr: u64) -> Self {
         match field(esr, 26, 6) {

@@ -9,6 +9,8 @@ pub mod lives;
 pub mod switch;
 pub mod timers;
 
+use core::sync::atomic::Ordering;
+
 use spin::mutex::TicketMutexGuard;
 
 use crate::arch::{Arch, CpuId, Interrupt};
@@ -87,9 +89,26 @@ impl<A: Arch> Current<'_, A> {
     #[inline(always)]
     pub(crate) fn update_line(&mut self, arch: &A) {
         let level = self.info.as_ref().is_some_and(Info::is_pending);
-        if level != self.private.line {
-            self.private.line = level;
-            arch.set_event_line(self.domain.arch(), &mut self.private.arch, self.vcpu.index(), level);
+        if level != self.private.line || self.vcpu.raised.load(Ordering::Relaxed) {
+            self.change_line(arch);
+        }
+    }
+
+    #[inline(never)]
+    fn change_line(&mut self, arch: &A) {
+        let (domain, index) = (self.domain.arch(), self.vcpu.index());
+        // Acquire: what was written before the flag was raised is seen in the level.
+        let raised = self.vcpu.raised.swap(false, Ordering::Acquire);
+        let level = self.info.as_ref().is_some_and(Info::is_pending);
+        let private = &mut *self.private;
+        if raised && level && private.line {
+            // It fell in between, unseen: the guest saw to its events without an exit.
+            arch.set_event_line(domain, &mut private.arch, index, false);
+            private.line = false;
+        }
+        if level != private.line {
+            private.line = level;
+            arch.set_event_line(domain, &mut private.arch, index, level);
         }
     }
 
@@ -134,7 +153,7 @@ impl<A: Arch> Hypervisor<A> {
         let private = &mut *current.private;
         let index = current.vcpu.index();
         let exit = self.arch.run(current.domain.arch(), &mut private.arch, index, &mut private.counts);
-        self.handle_exit(local, current, exit);
+        self.handle_exit(local, current, &exit);
         true
     }
 
@@ -171,6 +190,12 @@ impl<A: Arch> Hypervisor<A> {
         } else {
             self.arm(local);
         }
+    }
+
+    /// The event interrupt of a vCPU went up: it is told, even if it never saw that the interrupt was down before.
+    pub(crate) fn raise(&self, local: &mut Local, vcpu: &Vcpu<A>) {
+        vcpu.raised.store(true, Ordering::Release);
+        self.wake(local, vcpu);
     }
 
     /// Sets the timer to what comes first.

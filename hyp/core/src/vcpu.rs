@@ -4,7 +4,7 @@
 //! leaves a word in the home CPU's inbox. That makes wake-ups, stops and starts free of races without a lock. What
 //! others may look at is atomic.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use spin::mutex::TicketMutex;
 
@@ -104,6 +104,9 @@ pub struct Vcpu<A: Arch> {
     pub(crate) info: AtomicU64,
     /// The port that it polls, [`NOT_POLLING`] or [`POLLING_ANY`].
     pub(crate) polling: AtomicU32,
+    /// Its event interrupt was raised anew: the guest may have lowered it, by writing its `vcpu_info`, since the port was
+    /// told.
+    pub(crate) raised: AtomicBool,
     pub(crate) private: TicketMutex<Private<A>, A::Relax>,
 }
 
@@ -120,6 +123,7 @@ impl<A: Arch> Vcpu<A> {
             argument: AtomicU64::new(0),
             info: AtomicU64::new(crate::event::two_level::NOT_REGISTERED),
             polling: AtomicU32::new(NOT_POLLING),
+            raised: AtomicBool::new(false),
             private: TicketMutex::new(private),
         }
     }

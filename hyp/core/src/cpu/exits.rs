@@ -14,8 +14,9 @@ use crate::vcpu::RunState;
 impl<A: Arch> Hypervisor<A> {
     /// Deals with one exit of the current vCPU.
     #[inline]
-    pub(super) fn handle_exit<'h>(&'h self, local: &mut Local, current: &mut Current<'h, A>, exit: Exit) {
-        if let Exit::Hypercall { number, args } = exit {
+    pub(super) fn handle_exit<'h>(&'h self, local: &mut Local, current: &mut Current<'h, A>, exit: &Exit) {
+        // By reference: an exit is too large to be copied on the way of every hypercall.
+        if let Exit::Hypercall { number, args } = *exit {
             current.private.counts.count(ExitReason::Hypercall);
             let answer = hypercall::dispatch(&mut Call { hypervisor: self, local, current, args }, number);
             self.answer(local, current, answer);
@@ -46,9 +47,9 @@ impl<A: Arch> Hypervisor<A> {
     }
 
     #[inline(never)]
-    fn handle_rare_exit(&self, local: &mut Local, current: &mut Current<'_, A>, exit: Exit) {
+    fn handle_rare_exit(&self, local: &mut Local, current: &mut Current<'_, A>, exit: &Exit) {
         let counts = &mut current.private.counts;
-        match exit {
+        match *exit {
             Exit::Hypercall { .. } => {}
             Exit::Interrupt(interrupt) => {
                 counts.count(ExitReason::Interrupt);
@@ -68,7 +69,7 @@ impl<A: Arch> Hypervisor<A> {
             Exit::CpuOn { target, entry, argument } => {
                 counts.count(ExitReason::Firmware);
                 let result = self.cpu_on(current, target, entry, argument);
-                self.arch.cpu_on_result(&mut current.private.arch, &exit, result);
+                self.arch.cpu_on_result(&mut current.private.arch, exit, result);
             }
             Exit::AffinityInfo { target } => {
                 counts.count(ExitReason::Firmware);
@@ -78,7 +79,7 @@ impl<A: Arch> Hypervisor<A> {
                     Some(RunState::Claimed | RunState::Starting) => CpuOnResult::Pending,
                     Some(_) => CpuOnResult::Done,
                 };
-                self.arch.cpu_on_result(&mut current.private.arch, &exit, result);
+                self.arch.cpu_on_result(&mut current.private.arch, exit, result);
             }
             Exit::CpuOff => {
                 counts.count(ExitReason::Firmware);

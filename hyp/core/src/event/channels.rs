@@ -75,7 +75,7 @@ impl<A: Arch> Hypervisor<A> {
         let Some(domain) = self.domain(target.domain) else { return };
         let vcpu = domain.vcpu(u32::from(target.vcpu)).and_then(|id| self.vcpu(id));
         if let (Delivery::Raised, Some(vcpu)) = (delivery, vcpu) {
-            self.wake(local, vcpu);
+            self.raise(local, vcpu);
         }
         if delivery != Delivery::Merged && domain.pollers.load(Ordering::SeqCst) != 0 {
             self.wake_pollers(local, domain, target.port);
@@ -209,7 +209,7 @@ impl<A: Arch> Hypervisor<A> {
             (vcpu, two_level::unmask(self.arch.shared_info(domain.arch()), info, port as Port))
         };
         if let (Delivery::Raised, Some(vcpu)) = (delivery, vcpu) {
-            self.wake(local, vcpu);
+            self.raise(local, vcpu);
         }
         Ok(())
     }
