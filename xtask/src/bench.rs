@@ -33,8 +33,10 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     /// What a guest's operations cost, in instructions.
-    #[command(after_help = "Writes target/reports/bench-micro.json and target/reports/bench-micro.html. The status is 0 \
-        whether goals are reached or not; SPECIFICATION.md and `cargo xtask size` hold the figures.")]
+    #[command(
+        after_help = "Writes target/reports/bench-micro.json and target/reports/bench-micro.html. The status is 0 \
+        whether goals are reached or not; SPECIFICATION.md and `cargo xtask size` hold the figures."
+    )]
     Micro,
 }
 
@@ -129,7 +131,9 @@ fn together(rows: Vec<Row>, measured: &BTreeMap<String, u64>) -> Result<Vec<(Row
     }
     let figure = |row: Row| match measured.get(&row.name) {
         Some(insns) => Ok((row, *insns)),
-        None => bail!("nobody measured `{}`; the logs are in {}", row.name, paths::shown(&paths::target().join("bench"))),
+        None => {
+            bail!("nobody measured `{}`; the logs are in {}", row.name, paths::shown(&paths::target().join("bench")))
+        }
     };
     rows.into_iter().map(figure).collect()
 }
@@ -138,9 +142,8 @@ fn write(figures: &[(Row, u64)]) -> Result<[PathBuf; 2]> {
     let folder = paths::reports();
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let paths = [folder.join("bench-micro.json"), folder.join("bench-micro.html")];
-    let named = |(row, insns): &(Row, u64)| {
-        (row.name.clone(), Figure { insns: *insns, peer: row.peer, goal: row.goal })
-    };
+    let named =
+        |(row, insns): &(Row, u64)| (row.name.clone(), Figure { insns: *insns, peer: row.peer, goal: row.goal });
     let json: BTreeMap<String, Figure> = figures.iter().map(named).collect();
     let texts = [serde_json::to_string_pretty(&json)? + "\n", page::page(figures)];
     for (path, text) in paths.iter().zip(texts) {

@@ -32,8 +32,14 @@ pub fn empty(times: u64) -> u64 {
 
 /// Ticks for `times` hypercalls with an operation in x0 and an address in x1.
 pub fn hypercalls(times: u64, number: u64, operation: u64, address: u64) -> u64 {
-    repeat!(times, "mov x16, {number}\n mov x0, {operation}\n mov x1, {address}", "hvc #0xea1",
-        number = number, operation = operation, address = address)
+    repeat!(
+        times,
+        "mov x16, {number}\n mov x0, {operation}\n mov x1, {address}",
+        "hvc #0xea1",
+        number = number,
+        operation = operation,
+        address = address
+    )
 }
 
 /// Ticks for `times` firmware calls without arguments.
@@ -65,7 +71,9 @@ pub fn dither(round: u64) {
 pub fn stamped_sgi(value: u64) -> u64 {
     let stamp: u64;
     // SAFETY: an SGI's handler keeps every register, and what it touches is atomic.
-    unsafe { asm!("mrs {0}, cntvct_el0", "msr icc_sgi1r_el1, {1}", "isb", out(reg) stamp, in(reg) value, options(nostack)) };
+    unsafe {
+        asm!("mrs {0}, cntvct_el0", "msr icc_sgi1r_el1, {1}", "isb", out(reg) stamp, in(reg) value, options(nostack))
+    };
     stamp
 }
 

@@ -39,8 +39,7 @@ primary_entry:
     // Zero what the file does not hold; drop stale cache lines over it before and after.
     adrp    x0, file_end
     add     x0, x0, :lo12:file_end
-    mov     x1, #0x200000
-    add     x1, x22, x1
+    adrp    x1, image_end                       // the pool behind it is written with the cache on
     bl      invalidate
     adrp    x0, file_end
     add     x0, x0, :lo12:file_end

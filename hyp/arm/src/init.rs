@@ -80,12 +80,17 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
         HYPERVISOR.arch().init(clock);
     }
     let blob = device_tree(tree);
-    let (uart, conduit) = Machine::last_words(blob);
+    let machine = Machine::parse(blob);
+    // A tree that is no machine may still say where to complain.
+    let (uart, conduit) = match &machine {
+        Ok(machine) => (machine.uart.clone(), machine.psci),
+        Err(_) => Machine::last_words(blob),
+    };
     firmware::init(conduit);
     console::init(uart.as_ref(), now_ns);
-    let machine = Machine::parse(blob).or_give_up();
+    let machine = machine.or_give_up();
     let tree = Region { start: tree, size: blob.len() as u64 };
-    let manifest = Manifest::parse(blob, &machine, layout::image_block(), tree).or_give_up();
+    let manifest = Manifest::parse(&machine, layout::image_block(), tree).or_give_up();
     if manifest.options.log != Some(LogFormat::Plain) {
         hyp_log::set_format(hyp_log::Format::Defmt);
     }

@@ -104,6 +104,8 @@ pub struct Machine<'a> {
     pub uart: Option<Uart<'a>>,
     /// `/chosen/xen,xen-bootargs`.
     pub options: &'a str,
+    /// The tree's root: checking a tree's structure is most of the work of reading it, and is done once.
+    pub(crate) root: Spot<'a>,
 }
 
 impl<'a> Machine<'a> {
@@ -150,6 +152,7 @@ impl<'a> Machine<'a> {
             timer: found.timer()?,
             uart: read_uart(root, chosen)?,
             options,
+            root,
         })
     }
 

@@ -15,7 +15,7 @@ use heapless::Vec;
 
 use crate::limits::{MAX_DOMAINS, MAX_VCPUS};
 use crate::machine::Machine;
-use crate::tree::{self, Path, Spot};
+use crate::tree::{Path, Spot};
 use crate::{BootError, Owner, Region};
 
 pub use self::domain::{Allow, DomainSpec, EndAction, Group, Module};
@@ -82,8 +82,8 @@ impl<'a> Manifest<'a> {
     /// # Errors
     ///
     /// The first thing found that cannot work.
-    pub fn parse(blob: &'a [u8], machine: &Machine<'a>, image: Region, tree: Region) -> Result<Self, BootError<'a>> {
-        let (root, _) = tree::open(blob)?;
+    pub fn parse(machine: &Machine<'a>, image: Region, tree: Region) -> Result<Self, BootError<'a>> {
+        let root = machine.root;
         let mut manifest = Self { domains: Vec::new(), options: Options::default(), warnings: Vec::new() };
         manifest.read_options(machine.options);
         let chosen = root.child("chosen")?.ok_or(BootError::NoGuest)?;

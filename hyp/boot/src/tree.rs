@@ -95,6 +95,14 @@ pub(crate) struct Spot<'a> {
     cells: Width,
 }
 
+impl PartialEq for Spot<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for Spot<'_> {}
+
 /// Opens a tree. `blob` may be longer than the tree. Returns the root and the memory that the blob reserves.
 pub(crate) fn open<'a>(blob: &'a [u8]) -> Result<(Spot<'a>, impl Iterator<Item = Region> + use<'a>), BootError<'a>> {
     let exact = blob_size(blob).and_then(|size| blob.get(..size)).unwrap_or(blob);

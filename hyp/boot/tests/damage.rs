@@ -15,7 +15,7 @@ fn boot(blob: &[u8]) -> bool {
         Ok(machine) => machine,
         Err(error) => return one_line(error),
     };
-    let manifest = match Manifest::parse(blob, &machine, IMAGE, TREE) {
+    let manifest = match Manifest::parse(&machine, IMAGE, TREE) {
         Ok(manifest) => manifest,
         Err(error) => return one_line(error),
     };

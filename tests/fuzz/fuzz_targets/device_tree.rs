@@ -23,7 +23,7 @@ libfuzzer_sys::fuzz_target!(|blob: &[u8]| {
 
 fn boot(blob: &[u8]) -> Result<(), BootError<'_>> {
     let machine = Machine::parse(blob)?;
-    let manifest = Manifest::parse(blob, &machine, IMAGE, TREE)?;
+    let manifest = Manifest::parse(&machine, IMAGE, TREE)?;
     for warning in &manifest.warnings {
         assert!(!warning.to_string().contains('\n'));
     }

@@ -72,6 +72,6 @@ pub(crate) fn refusal(blob: &[u8]) -> String {
 /// Reads machine and manifest, errors as text.
 pub(crate) fn parse(blob: &[u8]) -> Result<(Machine<'_>, Manifest<'_>), String> {
     let machine = Machine::parse(blob).map_err(|error| error.to_string())?;
-    let manifest = Manifest::parse(blob, &machine, IMAGE, TREE).map_err(|error| error.to_string())?;
+    let manifest = Manifest::parse(&machine, IMAGE, TREE).map_err(|error| error.to_string())?;
     Ok((machine, manifest))
 }
