@@ -14,8 +14,8 @@ const FIRST_PORT: u32 = 1;
 
 /// The side that measures.
 pub(crate) fn ping() {
+    cpu::mask_interrupts();
     let measured = events::connect().and_then(|()| alloc_unbound(PONG)).and_then(|port| {
-        cpu::mask_interrupts();
         unmask(port)?;
         // The other side says that it is there.
         measure::sleep_for_event(port);
@@ -41,15 +41,17 @@ pub(crate) fn pong() {
 
 fn answer() -> Result<(), Errno> {
     let port = loop {
+        // Else the handler takes the first event.
+        cpu::mask_interrupts();
         match bind_interdomain(PING, FIRST_PORT) {
             Ok(port) => break port,
             // The other side has not opened its port yet.
             Err(Errno::EINVAL) => {}
             Err(error) => return Err(error),
         }
+        cpu::unmask_interrupts();
         timer::wait_until(timer::now() + 100_000);
     };
-    cpu::mask_interrupts();
     unmask(port)?;
     // Connecting makes a first event pending at this end.
     measure::sleep_for_event(port);

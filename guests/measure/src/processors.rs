@@ -2,11 +2,13 @@
 
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use rt::{Machine, cpu, gic, measure, smp};
+use rt::{Machine, cpu, gic, measure, psci, smp};
 
 use crate::{ROUNDS, failed, print};
 
 const SGI: u32 = 2;
+/// AFFINITY_INFO: the vCPU is on.
+const ON: i64 = 0;
 
 static UP: AtomicBool = AtomicBool::new(false);
 static DONE: AtomicBool = AtomicBool::new(false);
@@ -35,6 +37,10 @@ pub(crate) fn run(machine: &'static Machine) {
     print("sgi_other_sender", sender, ROUNDS);
     print("sgi_other_handler", to_handler, ROUNDS);
     DONE.store(true, SeqCst);
+    // The machine shall end with this vCPU alone.
+    while psci::call(psci::function::AFFINITY_INFO, mpidr, 0, 0) == ON {
+        cpu::relax();
+    }
 }
 
 fn receive(_: usize) {
