@@ -95,7 +95,8 @@ pub fn stamped_hypercall<T>(number: u64, operation: u32, argument: &mut T) -> u6
     // SAFETY: as for `hypercall::call`; the structure is borrowed exclusively.
     unsafe {
         asm!("mrs {0}, cntvct_el0", "hvc #0xea1", out(reg) stamp, inout("x0") u64::from(operation) => _,
-            inout("x1") address => _, out("x2") _, out("x3") _, out("x4") _, inout("x16") number => _, options(nostack));
+            inout("x1") address => _, out("x2") _, out("x3") _, out("x4") _, inout("x16") number => _,
+            options(nostack));
     }
     stamp
 }
