@@ -15,6 +15,18 @@ fn put(byte: u8) -> bool {
     PL011.get().is_none_or(|uart| uart.write(byte))
 }
 
+/// Takes a typed byte.
+pub(crate) fn read() -> Option<u8> {
+    PL011.get().and_then(Pl011::read)
+}
+
+/// Lets the serial port interrupt for typed bytes, or keep silent.
+pub(crate) fn listen(on: bool) {
+    if let Some(uart) = PL011.get() {
+        uart.listen(on);
+    }
+}
+
 /// Connects the log to the serial port that the device tree names, if the board has a driver for it.
 pub(crate) fn init(uart: Option<&Uart<'_>>, now_ns: fn() -> u64) {
     if let Some(uart) = uart {

@@ -17,6 +17,7 @@ use crate::percpu;
 use crate::stage2::Stage2;
 use crate::tlb;
 use crate::vgic::Vgic;
+use crate::vpl011::Vpl011;
 
 /// Bytes copied in one step of a domain's reset, so that a reset never holds a CPU for long.
 const RESET_STEP: u64 = 64 * 1024;
@@ -44,6 +45,10 @@ pub struct ArmDomain {
     pub vgic: Lock<Vgic>,
     /// vCPUs whose list registers no longer say what `vgic` says.
     pub stale: AtomicU32,
+    /// The serial port that the guest sees, if it has one. Locked before `vgic` where both are.
+    pub vpl011: Option<Lock<Vpl011>>,
+    /// Its number, by which the log knows its console.
+    pub number: usize,
     /// Ticks between the machine's counter and the domain's.
     pub clock_offset: AtomicU64,
     /// The guest's RAM.
@@ -129,6 +134,9 @@ impl ArmDomain {
     pub fn reset(&self, step: u32) -> Option<(u64, u64)> {
         if step == 0 {
             self.vgic.lock().reset();
+            if let Some(port) = &self.vpl011 {
+                *port.lock() = Vpl011::new();
+            }
             self.stale.store(0, Ordering::Relaxed);
             self.forget_translations();
             self.clock_offset.store(timer::counter(), Ordering::Relaxed);

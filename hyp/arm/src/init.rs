@@ -29,6 +29,7 @@ use crate::pool::PoolEmpty;
 use crate::stage2::{Stage2, tables_for};
 use crate::vcpu::{self, ArmVcpu};
 use crate::vgic::Vgic;
+use crate::vpl011::Vpl011;
 use crate::vtimer::VIRTUAL_TIMER;
 use crate::{config, console, firmware, interrupts, mmu, percpu, pool};
 
@@ -40,7 +41,8 @@ const STACK_PAGES: u64 = 4;
 /// Context switches that each CPU remembers: 512 a page.
 const TRACE_PAGES: u64 = 8;
 
-static HYPERVISOR: Hypervisor<Arm> = Hypervisor::new(Arm::new());
+/// The machine.
+pub(crate) static HYPERVISOR: Hypervisor<Arm> = Hypervisor::new(Arm::new());
 /// Where each CPU but the first finds its stack; read by boot.s.
 #[unsafe(no_mangle)]
 static SECONDARY_STACKS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
@@ -100,6 +102,7 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
     let plan = Plan::make(&machine, &manifest, layout::image_block(), tree, 0).or_give_up();
     machine.ram.iter().try_for_each(|ram| mmu::map_ram(*ram, &machine.reserved)).or_give_up();
     init_interrupts(&machine);
+    interrupts::init_keyboard(machine.uart.as_ref().and_then(|uart| uart.interrupt));
     vcpu::init_cpu();
     give_trace(0);
     let cpus = start_cpus(&machine);
@@ -256,7 +259,7 @@ fn action(action: EndAction) -> domain::EndAction {
 
 /// Gives a domain its memory, its tables and the images it starts from.
 fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
-    static VMIDS: AtomicU64 = AtomicU64::new(0);
+    static DOMAINS: AtomicU64 = AtomicU64::new(0);
     let tables = pool::take(tables_for(&memory.extents)).or_give_up();
     let mut stage2 = Stage2::new(tables);
     memory.extents.iter().try_for_each(|extent| stage2.map_ram(extent)).or_give_up();
@@ -278,12 +281,15 @@ fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
     vgic.set_quiet(interrupts::EVENT_CHANNEL);
     vgic.map_hardware(VIRTUAL_TIMER);
     let shared_info = pool::take(1).or_give_up();
+    let number = DOMAINS.fetch_add(1, Ordering::Relaxed);
     ArmDomain {
         vcpus: spec.cpus,
-        vttbr: stage2.root() | (VMIDS.fetch_add(1, Ordering::Relaxed) + 1) << 48,
+        vttbr: stage2.root() | (number + 1) << 48,
         stage2: Lock::new(stage2),
         vgic: Lock::new(vgic),
         stale: 0.into(),
+        vpl011: spec.vpl011.then(|| Lock::new(Vpl011::new())),
+        number: number as usize,
         clock_offset: 0.into(),
         memory: memory.clone(),
         shared_info: shared_info.first().unwrap_or_else(|| give_up(&PoolEmpty)),
@@ -315,7 +321,7 @@ fn guest_tree(spec: &DomainSpec<'_>, banks: &[Region], ramdisk: Option<Region>) 
         gic: VirtualGic::V3,
         bootargs: spec.bootargs,
         ramdisk,
-        vpl011: false,
+        vpl011: spec.vpl011,
         enhanced: spec.enhanced,
     };
     let size = tree.write(bytes).map_err(|_| PoolEmpty)?;

@@ -6,12 +6,13 @@
 use core::sync::atomic::Ordering;
 
 use hyp_core::arch::{Exit, Interrupt, VcpuMask};
-use hyp_dev::gic::{Acknowledged, Gic};
+use hyp_dev::gic::{Acknowledged, Gic, Trigger};
 use hyp_dev::sysreg;
+use hyp_log::Shown;
 use spin::Once;
 
 use crate::domain::ArmDomain;
-use crate::percpu;
+use crate::{console, keyboard, percpu};
 use crate::vcpu::ArmVcpu;
 use crate::vgic::ListRegisters;
 use crate::vtimer::{self, VIRTUAL_TIMER};
@@ -20,12 +21,16 @@ use crate::vtimer::{self, VIRTUAL_TIMER};
 pub(crate) const KICK: u32 = 1;
 /// INTID of the event channels' interrupt (PPI 15).
 pub(crate) const EVENT_CHANNEL: u32 = 31;
+/// Priority of the serial port: behind everything else.
+const KEYBOARD_PRIORITY: u8 = 0xf0;
 /// ICH_HCR_EL2.En.
 const VIRTUAL_INTERFACE_ON: u64 = 1;
 /// ICH_LR<n>_EL2: pending.
 const LIST_PENDING: u64 = 1 << 62;
 
 static GIC: Once<Gic> = Once::new();
+/// INTID of the machine's serial port.
+static KEYBOARD: Once<u32> = Once::new();
 static OWN_TIMER: Once<(u32, u32)> = Once::new();
 
 /// Notes the machine's interrupt controller and brings it to a known state. `timer` and `maintenance` are the INTIDs of
@@ -49,6 +54,24 @@ pub(crate) fn init_cpu() -> Result<(), hyp_dev::gic::GicError> {
     private.set_active(!0, false);
     percpu::this().private_interrupts.call_once(|| private);
     [KICK, *timer, *maintenance, VIRTUAL_TIMER].into_iter().try_for_each(|intid| gic.enable(intid, true))
+}
+
+/// Has the serial port's interrupt taken by this CPU; typed bytes are lost without it, and the log says so.
+pub(crate) fn init_keyboard(intid: Option<u32>) {
+    let (Some(gic), Some(intid)) = (GIC.get(), intid) else { return };
+    let affinity = percpu::this().affinity.load(Ordering::Relaxed);
+    let enabled = gic
+        .route(intid, affinity)
+        .and_then(|()| gic.set_trigger(intid, Trigger::Level))
+        .and_then(|()| gic.set_priority(intid, KEYBOARD_PRIORITY))
+        .and_then(|()| gic.enable(intid, true));
+    match enabled {
+        Ok(()) => {
+            KEYBOARD.call_once(|| intid);
+            console::listen(true);
+        }
+        Err(why) => hyp_log::warn!("nothing can be typed: {}", Shown(&why)),
+    }
 }
 
 /// Makes another CPU leave its guest or its idle state.
@@ -89,6 +112,10 @@ fn own(gic: &Gic, interrupt: Acknowledged, clock: &hyp_dev::timer::Clock) -> Int
         KICK => Interrupt::Kick,
         // Of a vCPU that left the CPU in this very moment, which knows that its time has come.
         VIRTUAL_TIMER => Interrupt::Other,
+        intid if KEYBOARD.get() == Some(&intid) => {
+            keyboard::poll();
+            Interrupt::Other
+        }
         intid if intid == maintenance => Interrupt::Other,
         // Nobody here drives the device that raised it; silence it for good.
         intid => {

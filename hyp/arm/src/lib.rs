@@ -14,6 +14,7 @@ pub mod psci;
 pub mod stage2;
 pub mod syndrome;
 pub mod vgic;
+pub mod vpl011;
 
 #[cfg(target_arch = "aarch64")]
 mod el2 {
@@ -40,6 +41,8 @@ mod init;
 #[cfg(target_arch = "aarch64")]
 mod interrupts;
 #[cfg(target_arch = "aarch64")]
+mod keyboard;
+#[cfg(target_arch = "aarch64")]
 mod layout;
 #[cfg(target_arch = "aarch64")]
 mod lock;
@@ -57,6 +60,8 @@ mod run;
 mod system_register;
 #[cfg(target_arch = "aarch64")]
 mod tlb;
+#[cfg(target_arch = "aarch64")]
+mod uart;
 #[cfg(target_arch = "aarch64")]
 pub mod vcpu;
 #[cfg(target_arch = "aarch64")]

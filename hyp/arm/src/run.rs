@@ -1,6 +1,6 @@
 //! The exit loop: a guest runs, traps, and either goes on at once or the core hears of it.
 
-use hyp_boot::guest_tree::{GUEST_GICD, GUEST_GICR};
+use hyp_boot::guest_tree::{GUEST_GICD, GUEST_GICR, GUEST_UART};
 use hyp_core::arch::{Exit, GuestFault, ShutdownReason};
 use hyp_core::stats::{ExitCounts, ExitReason};
 use hyp_dev::timer::Clock;
@@ -14,6 +14,7 @@ use crate::psci::{self, Call};
 use crate::registers::Trap;
 use crate::syndrome::{self, Abort, RegisterAccess, Syndrome};
 use crate::system_register::{self, Effect};
+use crate::uart;
 use crate::vcpu::ArmVcpu;
 use crate::vgic::{Width, v3};
 
@@ -174,6 +175,9 @@ impl Turn<'_> {
 
     fn data_abort(&mut self, abort: Abort) -> Option<Exit> {
         let ipa = (HPFAR_EL2.get() & !0xf) << 8 | FAR_EL2.get() & 0xfff;
+        if self.domain.vpl011.is_some() && abort.is_translation() && ipa.wrapping_sub(GUEST_UART.start) < GUEST_UART.size {
+            return self.uart(&abort, ipa);
+        }
         let Some((region, offset)) = abort.is_translation().then(|| self.gic_register(ipa)).flatten() else {
             let again = abort.is_translation() && self.domain.stage2.lock().is_mapped(ipa);
             return (!again).then(|| self.data_fault(&abort, ipa));
@@ -193,6 +197,25 @@ impl Turn<'_> {
         let value = v3::read(&self.domain.vgic.lock(), self.index, region, offset, width);
         self.vcpu.registers.set(access.transfer, access.extend(value));
         self.notify(others)
+    }
+
+    /// An access to the emulated serial port.
+    fn uart(&mut self, abort: &Abort, ipa: u64) -> Option<Exit> {
+        let Some(access) = abort.access else {
+            return Some(self.fault_at("device-access-by-an-instruction-without-syndrome", FAR_EL2.get(), ipa));
+        };
+        self.counts.count(ExitReason::Mmio);
+        let offset = (ipa - GUEST_UART.start) as u32;
+        let value = abort.write.then(|| self.vcpu.registers.get(access.transfer) as u32);
+        let Some(answer) = uart::access(self.domain, offset, value) else {
+            // The output is full: the same instruction again when others had their turn.
+            return Some(Exit::Yield);
+        };
+        self.vcpu.registers.skip_instruction();
+        if !abort.write {
+            self.vcpu.registers.set(access.transfer, access.extend(answer.value.into()));
+        }
+        self.notify(answer.stale)
     }
 
     /// Which register of the virtual interrupt controller lies at a guest-physical address.

@@ -10,7 +10,7 @@ use heapless::String;
 use spin::mutex::TicketMutex;
 use spin::once::Once;
 
-use crate::arch::{Arch, CpuId};
+use crate::arch::{Arch, CpuId, VcpuMask};
 use crate::cpu::{Cpu, Local};
 use crate::domain::{Domain, DomainConfig, DomainId};
 use crate::event::Table;
@@ -219,6 +219,13 @@ impl<A: Arch> Hypervisor<A> {
         if inbox.fetch_or(vcpu.id().bit(), Ordering::AcqRel) == 0 {
             self.arch.kick(vcpu.home());
         }
+    }
+
+    /// A device of the port has something for these vCPUs of a domain; any CPU may say so.
+    pub fn device_interrupts(&self, id: DomainId, vcpus: VcpuMask) {
+        let Some(domain) = self.domain(id) else { return };
+        let wanted = domain.vcpu_ids().zip(0u32..).filter(|(_, index)| vcpus & 1u32.wrapping_shl(*index) != 0);
+        wanted.filter_map(|(vcpu, _)| self.vcpu(vcpu)).for_each(|vcpu| self.post(vcpu));
     }
 
     /// Takes what is in a CPU's inbox.

@@ -1,4 +1,4 @@
-//! The PL011 UART, transmit side: the hypervisor's only window to the outside.
+//! The PL011 UART: the hypervisor's only window to the outside.
 //!
 //! A byte is offered, never forced: [`Pl011::write`] says no when the FIFO is full, so that no path in the hypervisor
 //! waits for a serial line. Methods take `&self`, because the emergency path must be able to speak while another CPU is
@@ -10,7 +10,7 @@ use tock_registers::{register_bitfields, register_structs};
 
 register_bitfields! {
     u32,
-    Flags [ BUSY OFFSET(3) NUMBITS(1) [], TXFF OFFSET(5) NUMBITS(1) [] ],
+    Flags [ BUSY OFFSET(3) NUMBITS(1) [], RXFE OFFSET(4) NUMBITS(1) [], TXFF OFFSET(5) NUMBITS(1) [] ],
     LineControl [ FEN OFFSET(4) NUMBITS(1) [], WLEN OFFSET(5) NUMBITS(2) [ Eight = 3 ] ],
     Control [ UARTEN OFFSET(0) NUMBITS(1) [], TXE OFFSET(8) NUMBITS(1) [], RXE OFFSET(9) NUMBITS(1) [] ],
 }
@@ -31,6 +31,9 @@ register_structs! {
         (0x048 => @END),
     }
 }
+
+/// UARTIMSC: the receive FIFO has reached its level, or holds something and the line is silent.
+const RECEIVE_INTERRUPTS: u32 = 1 << 4 | 1 << 6;
 
 /// Polls of the busy flag that [`Pl011::init`] allows the loader's last bytes: some milliseconds on real hardware.
 const DRAIN_POLLS: u32 = 1_000_000;
@@ -81,6 +84,17 @@ impl Pl011 {
         }
         self.registers().data.set(u32::from(byte));
         true
+    }
+
+    /// Take a byte out of the receive FIFO, if there is one.
+    pub fn read(&self) -> Option<u8> {
+        let registers = self.registers();
+        (!registers.flags.is_set(Flags::RXFE)).then(|| registers.data.get() as u8)
+    }
+
+    /// Interrupt for received bytes, or never. Both interrupts fall by themselves when the FIFO is read empty.
+    pub fn listen(&self, on: bool) {
+        self.registers().interrupt_mask.set(if on { RECEIVE_INTERRUPTS } else { 0 });
     }
 }
 
