@@ -180,7 +180,8 @@ fn uart(tree: &mut Writer<'_>) {
 }
 
 fn hypervisor(tree: &mut Writer<'_>) {
-    tree.begin_at("hypervisor", GUEST_GRANTS.start);
+    // Without an address in its name, as Linux looks for it.
+    tree.begin("hypervisor");
     tree.text("compatible", "xen,xen-4.17\0xen,xen");
     registers(tree, &[GUEST_GRANTS]);
     tree.cells("interrupts", &[PPI, EVENT_PPI, LEVEL_LOW]);
