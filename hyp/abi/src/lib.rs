@@ -21,3 +21,4 @@ pub mod shared_info;
 pub mod vcpu;
 pub mod version;
 pub mod virq;
+pub mod vm_assist;

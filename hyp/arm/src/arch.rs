@@ -140,6 +140,10 @@ impl Arch for Arm {
         guest_memory::write(domain, to, from)
     }
 
+    fn guest_frame(&self, _vcpu: &ArmVcpu, address: u64) -> Result<u64, BadAddress> {
+        guest_memory::frame(address)
+    }
+
     fn shared_info<'d>(&self, domain: &'d ArmDomain) -> &'d Page {
         domain.shared_info
     }

@@ -40,6 +40,17 @@ fn translate(address: u64, intent: Intent) -> Result<u64, BadAddress> {
     if result & FAILED != 0 { Err(BadAddress) } else { Ok(result & PAR_ADDRESS | address & (PAGE_SIZE - 1)) }
 }
 
+/// The guest frame behind a virtual address that the loaded vCPU can write at EL1.
+pub(crate) fn frame(address: u64) -> Result<u64, BadAddress> {
+    let guests = PAR_EL1.get();
+    // SAFETY: an address translation changes nothing but PAR_EL1, which is put back below.
+    unsafe { asm!("at s1e1w, {}", in(reg) address, options(nostack, preserves_flags)) };
+    barrier::isb(barrier::SY);
+    let result = PAR_EL1.get();
+    PAR_EL1.set(guests);
+    if result & FAILED != 0 { Err(BadAddress) } else { Ok((result & PAR_ADDRESS) / PAGE_SIZE) }
+}
+
 /// Calls `copy` with the hypervisor's address, the offset so far and the length of each piece that lies in one page. The
 /// whole range is checked before the first call.
 fn each_piece(

@@ -211,7 +211,7 @@ impl Turn<'_> {
             // The output is full: the same instruction again when others had their turn.
             return Some(Exit::Yield);
         };
-        self.vcpu.registers.skip_instruction();
+        self.skip(ESR_EL2.get());
         if !abort.write {
             self.vcpu.registers.set(access.transfer, access.extend(answer.value.into()));
         }

@@ -179,6 +179,8 @@ pub trait Arch: Sized + Sync + 'static {
     fn read_guest(&self, domain: &Self::Domain, vcpu: &Self::Vcpu, from: u64, to: &mut [u8]) -> Result<(), BadAddress>;
     /// Copy into the loaded vCPU's virtual address space, at its own privilege. All or nothing.
     fn write_guest(&self, domain: &Self::Domain, vcpu: &Self::Vcpu, to: u64, from: &[u8]) -> Result<(), BadAddress>;
+    /// The guest frame (4 KiB units) behind a virtual address that the loaded vCPU can write at its own privilege.
+    fn guest_frame(&self, vcpu: &Self::Vcpu, address: u64) -> Result<u64, BadAddress>;
     /// The domain's shared-info page, which the hypervisor owns.
     fn shared_info<'d>(&self, domain: &'d Self::Domain) -> &'d Page;
     /// Map the shared-info page at a guest frame (4 KiB units), replacing what was there.

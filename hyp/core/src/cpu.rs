@@ -185,10 +185,14 @@ impl<A: Arch> Hypervisor<A> {
             self.post(vcpu);
         } else if local.queue.current() == Some(vcpu.id()) {
             // It runs, and looks at its event line before it goes on.
-        } else if local.queue.wake(self.arch.now(), vcpu.id()) {
-            local.resched = true;
         } else {
-            self.arm(local);
+            let now = self.arch.now();
+            vcpu.runstate.woken(now);
+            if local.queue.wake(now, vcpu.id()) {
+                local.resched = true;
+            } else {
+                self.arm(local);
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use crate::lifecycle::State;
 pub use crate::lifecycle::{EndAction, EndActions};
 use crate::limits::{MAX_DOMAINS, MAX_NAME};
 use crate::policy::Rights;
+use crate::runstate::Marks;
 use crate::sync::{Lock, rank};
 use crate::vcpu::VcpuId;
 
@@ -100,6 +101,8 @@ pub struct Domain<A: Arch> {
     /// Which of its vCPUs poll event channels.
     pub(crate) pollers: AtomicU32,
     pub(crate) params: Params,
+    /// Its run-state records are marked while they change.
+    pub(crate) marks_runstate: Marks,
     /// An unknown hypercall of its was reported already.
     pub(crate) unknown_reported: AtomicBool,
     arch: A::Domain,
@@ -128,6 +131,7 @@ impl<A: Arch> Domain<A> {
             live: AtomicU8::new(0),
             pollers: AtomicU32::new(0),
             params: [const { AtomicU64::new(0) }; HVM_NR_PARAMS as usize],
+            marks_runstate: Marks::new(false),
             unknown_reported: AtomicBool::new(false),
             arch,
         }

@@ -10,6 +10,7 @@ mod hvm_op;
 mod memory_op;
 mod sched_op;
 mod vcpu_op;
+mod vm_assist;
 mod xen_version;
 
 use core::sync::atomic::Ordering;
@@ -130,6 +131,7 @@ pub(crate) fn dispatch<A: Arch>(call: &mut Call<'_, '_, A>, number: u64) -> Answ
         numbers::SCHED_OP => (Rights::SCHED, sched_op::handle),
         numbers::EVENT_CHANNEL_OP => (Rights::EVENTS, event_channel_op::handle),
         numbers::VCPU_OP => (Rights::VCPU, vcpu_op::handle),
+        numbers::VM_ASSIST => (Rights::VCPU, vm_assist::handle),
         numbers::HVM_OP => (Rights::PARAMS, hvm_op::handle),
         numbers::MEMORY_OP => (Rights::MEMORY, memory_op::handle),
         _ => return unknown(call, number),

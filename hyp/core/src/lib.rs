@@ -21,6 +21,7 @@ pub mod limits;
 pub mod memory;
 pub mod policy;
 pub mod report;
+pub mod runstate;
 pub mod sched;
 pub mod stats;
 pub mod sync;

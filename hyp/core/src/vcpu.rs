@@ -11,6 +11,7 @@ use spin::mutex::TicketMutex;
 use crate::arch::{Arch, CpuId};
 use crate::domain::DomainId;
 use crate::limits::MAX_VCPUS;
+use crate::runstate::Runstate;
 use crate::stats::ExitCounts;
 use crate::time::Nanos;
 
@@ -107,6 +108,7 @@ pub struct Vcpu<A: Arch> {
     /// Its event interrupt was raised anew: the guest may have lowered it, by writing its `vcpu_info`, since the port was
     /// told.
     pub(crate) raised: AtomicBool,
+    pub(crate) runstate: Runstate,
     pub(crate) private: TicketMutex<Private<A>, A::Relax>,
 }
 
@@ -124,6 +126,7 @@ impl<A: Arch> Vcpu<A> {
             info: AtomicU64::new(crate::event::two_level::NOT_REGISTERED),
             polling: AtomicU32::new(NOT_POLLING),
             raised: AtomicBool::new(false),
+            runstate: Runstate::new(),
             private: TicketMutex::new(private),
         }
     }

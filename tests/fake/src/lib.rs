@@ -250,6 +250,10 @@ impl Arch for Fake {
         domain.with_range(to, from.len(), |memory| memory.copy_from_slice(from))
     }
 
+    fn guest_frame(&self, _: &FakeVcpu, address: u64) -> Result<u64, BadAddress> {
+        Ok(address >> 12)
+    }
+
     fn shared_info<'d>(&self, domain: &'d FakeDomain) -> &'d Page {
         &domain.shared
     }

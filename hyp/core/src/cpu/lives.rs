@@ -76,8 +76,10 @@ impl<A: Arch> Hypervisor<A> {
     fn forget(&self, domain: &Domain<A>) {
         for vcpu in domain.vcpu_ids().filter_map(|id| self.vcpu(id)) {
             vcpu.info.store(two_level::NOT_REGISTERED, Ordering::Release);
+            vcpu.runstate.forget();
             vcpu.polling.store(crate::vcpu::NOT_POLLING, Ordering::SeqCst);
         }
+        domain.marks_runstate.store(false, Ordering::Relaxed);
         domain.pollers.store(0, Ordering::SeqCst);
         domain.params.iter().for_each(|param| param.store(0, Ordering::Relaxed));
         two_level::clear(self.arch.shared_info(domain.arch()));
@@ -174,6 +176,7 @@ impl<A: Arch> Hypervisor<A> {
             // It may have been given another place by another vCPU.
             current.info = Info::of(&self.arch, domain, vcpu);
         }
+        vcpu.runstate.woken(now);
         cpu.local.queue.wake(now, id);
     }
 

@@ -30,6 +30,7 @@ impl<A: Arch> Hypervisor<A> {
         }
         let now = self.arch.now();
         while let Some(vcpu) = cpu.local.timers.take_due(now).and_then(|id| self.vcpu(id)) {
+            vcpu.runstate.woken(now);
             cpu.local.queue.wake(now, vcpu.id());
         }
         let next = cpu.local.queue.pick(now);
@@ -76,6 +77,7 @@ impl<A: Arch> Hypervisor<A> {
         let deadline = [own, current.timeout].into_iter().flatten().min();
         cpu.local.timers.set(current.vcpu.id(), deadline);
         current.vcpu.set_state(state);
+        current.vcpu.runstate.stops(&self.arch, current.domain, self.arch.now(), state == RunState::Blocked);
     }
 
     /// Puts a vCPU into the CPU.
@@ -93,6 +95,7 @@ impl<A: Arch> Hypervisor<A> {
         cpu.local.timers.remove(id);
         self.arch.load(domain.arch(), &mut private.arch, vcpu.index());
         vcpu.set_state(RunState::Running);
+        vcpu.runstate.runs(&self.arch, domain, now);
         self.record(&cpu.local, now, Some(id));
         if !self.first_guest.load(Ordering::Relaxed) && !self.first_guest.swap(true, Ordering::Relaxed) {
             self.arch.report(Report::FirstGuest { ns: self.arch.now() });
