@@ -82,7 +82,7 @@ fn make(dir: &Path, archive_path: &Path, crcs_path: &Path) -> Result<()> {
     ensure!(crcs.len() == frames, "ffmpeg decoded {} of the clip's {frames} pictures", crcs.len());
     let read = |name| fs::read(dir.join(name)).with_context(|| format!("cannot read {}", dir.join(name).display()));
     let (video, audio) = (read("video.h264")?, read("audio.mp3")?);
-    let packed = archive(&[Entry { name: "video.h264", data: &video }, Entry { name: "audio.mp3", data: &audio }]);
+    let packed = archive(&[Entry::file("video.h264", &video), Entry::file("audio.mp3", &audio)]);
     fs::write(archive_path, packed).with_context(|| format!("cannot write {}", archive_path.display()))?;
     let lines: String = crcs.iter().map(|crc| format!("{crc:08x}\n")).collect();
     fs::write(crcs_path, lines).with_context(|| format!("cannot write {}", crcs_path.display()))

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use dtoolkit::ToPropertyValue;
 use dtoolkit::model::{DeviceTreeNode, DeviceTreeProperty};
 
+use crate::kernel::Linux;
 use crate::qemu::Qemu;
 use crate::scenario::{Guest, Log, Scenario};
 use layout::Layout;
@@ -20,12 +21,17 @@ pub(crate) use layout::{Module, tree_address};
 /// First address of RAM on QEMU's `virt`.
 pub(crate) const RAM_BASE: u64 = 0x4000_0000;
 
+/// A scenario's word for the stock kernel, as an image, and for its user land, as a ramdisk.
+const LINUX: &str = "linux-cloud";
+
 /// Files that a scenario's words stand for.
 pub(crate) struct Sources<'s> {
     /// The image of a guest of this repository, by its name.
     pub(crate) program: &'s dyn Fn(&str) -> PathBuf,
     /// The test clip, as the player's ramdisk.
     pub(crate) clip: &'s dyn Fn() -> Result<PathBuf>,
+    /// A stock kernel.
+    pub(crate) linux: &'s dyn Fn() -> Result<Linux>,
 }
 
 /// A composed machine, ready for the emulator.
@@ -100,9 +106,13 @@ fn domain(
     set(&mut node, "memory", guest.memory_mib * 1024)?;
     set(&mut node, "cpus", guest.vcpus)?;
     set(&mut node, "xen,enhanced", "enabled")?;
+    if guest.vpl011 {
+        set(&mut node, "vpl011", cells(&[]).as_slice())?;
+    }
     policies(&mut node, guest)?;
     let kernel = match (guest.program, &guest.image) {
         (Some(program), _) => (sources.program)(program.name()),
+        (None, Some(image)) if image == Path::new(LINUX) => (sources.linux)()?.image,
         (None, Some(image)) => scenario.resolve(image),
         (None, None) => bail!("neither `program` nor `image`"),
     };
@@ -113,7 +123,11 @@ fn domain(
     }
     node.add_child(kernel);
     if let Some(ramdisk) = &guest.ramdisk {
-        let path = if ramdisk == Path::new("clip") { (sources.clip)()? } else { scenario.resolve(ramdisk) };
+        let path = match ramdisk.to_str() {
+            Some("clip") => (sources.clip)()?,
+            Some(LINUX) => (sources.linux)()?.initramfs,
+            _ => scenario.resolve(ramdisk),
+        };
         node.add_child(module(layout, &path, "multiboot,ramdisk")?);
     }
     Ok(node)

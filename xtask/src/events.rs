@@ -102,6 +102,7 @@ pub(crate) enum Event {
     Checks { passed: u64, failed: u64 },
     Hog { loops: u64 },
     Micro { name: String, insns: u64 },
+    Linux { state: String },
 }
 
 /// An event as it was said: kind and fields, for the scenarios' expectations, and its meaning.
@@ -129,7 +130,7 @@ impl fmt::Display for Problem {
 
 const HYPERVISOR_KINDS: [&str; 9] =
     ["boot", "first_guest", "domain", "fault", "vcpu", "usage", "elapsed", "trace", "end"];
-const GUEST_KINDS: [&str; 8] = ["frame", "audio", "wake", "summary", "check", "checks", "hog", "micro"];
+const GUEST_KINDS: [&str; 9] = ["frame", "audio", "wake", "summary", "check", "checks", "hog", "micro", "linux"];
 
 /// Whether tools know this kind of event.
 pub(crate) fn is_known(kind: &str) -> bool {
@@ -178,7 +179,9 @@ fn shorten(line: &str) -> String {
 
 fn meaning(kind: &str, fields: &mut Fields) -> Result<Event, String> {
     match kind {
-        "frame" | "audio" | "wake" | "summary" | "check" | "checks" | "hog" | "micro" => of_guest(kind, fields),
+        "frame" | "audio" | "wake" | "summary" | "check" | "checks" | "hog" | "micro" | "linux" => {
+            of_guest(kind, fields)
+        }
         _ => of_hypervisor(kind, fields),
     }
 }
@@ -258,6 +261,7 @@ fn of_guest(kind: &str, fields: &mut Fields) -> Result<Event, String> {
         "checks" => Event::Checks { passed: fields.number("passed")?, failed: fields.number("failed")? },
         "hog" => Event::Hog { loops: fields.number("loops")? },
         "micro" => Event::Micro { name: fields.text("name")?, insns: fields.number("insns")? },
+        "linux" => Event::Linux { state: fields.word("state", &["ready"])? },
         other => return Err(format!("no meaning for `@{other}`")),
     })
 }

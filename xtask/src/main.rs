@@ -13,6 +13,7 @@ mod cpio;
 mod doc;
 mod events;
 mod image;
+mod kernel;
 mod lint;
 mod paths;
 mod process;

@@ -4,6 +4,7 @@
 mod hold;
 mod screen;
 pub(crate) mod session;
+mod typist;
 
 use anyhow::{Result, bail};
 
@@ -32,7 +33,8 @@ pub(crate) struct Args {
     /// Print only the contents of run.json to standard output
     #[arg(long)]
     json: bool,
-    /// Show only this console: `hyp` or a guest's name (may be repeated)
+    /// Show only this console: `hyp` or a guest's name (may be repeated); a single guest with a serial port (vpl011) gets
+    /// the keyboard, and the machine then runs in real time
     #[arg(long, value_name = "NAME", conflicts_with = "json")]
     console: Vec<String>,
     /// Show event lines (`@...`) on the consoles too
@@ -50,8 +52,16 @@ pub(crate) fn main(args: Args) -> Result<()> {
     let scenario = Scenario::read(&path)?;
     let built = build::everything()?;
     let qemu = Qemu::find()?;
-    let clock = if args.wall { Clock::Wall } else { Clock::Instructions };
-    let machine = Machine::new(&qemu, &scenario, &built, clock, &paths::target().join("run"))?;
+    // A person types in real time, so the machine's clock must not run ahead.
+    let attached = match args.console.as_slice() {
+        [name] => scenario.guests.iter().find(|guest| guest.vpl011 && guest.name == *name),
+        _ => None,
+    };
+    let clock = if args.wall || attached.is_some() { Clock::Wall } else { Clock::Instructions };
+    let mut machine = Machine::new(&qemu, &scenario, &built, clock, &paths::target().join("run"))?;
+    if let Some(guest) = attached {
+        machine.attach(&guest.name);
+    }
     let paint = if args.json { Paint::off() } else { Paint::stdout() };
     let mut screen = Screen::new(&scenario, built.clip.picture_crcs.len() as u64, paint, !args.json);
     screen.choose(&args.console, args.events)?;

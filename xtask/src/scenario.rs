@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-pub(crate) use expectations::{End, Expect, Order, Tamper};
+pub(crate) use expectations::{End, Expect, Order, Tamper, Typing};
 use place::{closest, explain, line_of};
 
 /// A scenario file.
@@ -33,6 +33,9 @@ pub(crate) struct Scenario {
     /// Whether the expectations must come in the order of the file.
     #[serde(default)]
     pub(crate) order: Order,
+    /// What is typed at the serial port, one after the other.
+    #[serde(default, rename = "type")]
+    pub(crate) typing: Vec<Typing>,
     /// What must be said.
     #[serde(default)]
     pub(crate) expect: Vec<Expect>,
@@ -141,17 +144,20 @@ pub(crate) struct Guest {
     pub(crate) name: String,
     /// A guest of this repository; or `image`.
     pub(crate) program: Option<Program>,
-    /// Path of an arm64 Image, relative to the scenario; or `program`.
+    /// Path of an arm64 Image, relative to the scenario, or `linux-cloud` for Debian's kernel; or `program`.
     pub(crate) image: Option<PathBuf>,
     /// RAM, MiB.
     pub(crate) memory_mib: u64,
     /// Virtual CPUs.
     #[serde(default = "one")]
     pub(crate) vcpus: u32,
+    /// It has an emulated serial port as its console.
+    #[serde(default)]
+    pub(crate) vpl011: bool,
     /// Command line.
     #[serde(default)]
     pub(crate) bootargs: String,
-    /// Path of a ramdisk relative to the scenario, or `clip` for the test clip.
+    /// Path of a ramdisk relative to the scenario, `clip` for the test clip, or `linux-cloud` for busybox.
     pub(crate) ramdisk: Option<PathBuf>,
     /// Weight in the `credit` class; 256 if absent.
     pub(crate) weight: Option<u32>,

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, Once, PoisonError};
@@ -52,11 +52,11 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts the emulator with its serial port connected to us.
+    /// Starts the emulator with its serial port connected to us, for typing too if there is a `keyboard`.
     ///
     /// # Errors
     /// If it cannot be started.
-    pub(crate) fn start(qemu: &Qemu, arguments: &[OsString]) -> Result<Self> {
+    pub(crate) fn start(qemu: &Qemu, arguments: &[OsString], keyboard: bool) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         // Not in target/: the path of a socket has room for 107 bytes only.
@@ -64,7 +64,8 @@ impl Child {
         let mut command = tied(qemu);
         command.args(arguments).args(["-serial", "stdio", "-monitor", "none", "-qmp"]);
         command.arg(format!("unix:{},server=on,wait=off", socket.display()));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(if keyboard { Stdio::piped() } else { Stdio::null() });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().with_context(|| format!("cannot start {}", qemu.binary.display()))?;
         let (Some(serial), Some(complaints)) = (process.stdout.take(), process.stderr.take()) else {
             bail!("no pipe to the emulator");
@@ -80,6 +81,11 @@ impl Child {
             String::from_utf8_lossy(&all).trim().to_owned()
         });
         Ok(Self { process, serial: receiver, complaints: Some(complaints), socket, monitor: Mutex::new(None) })
+    }
+
+    /// The serial port's other direction; once, and only if it was started with a keyboard.
+    pub(crate) fn keyboard(&mut self) -> Option<ChildStdin> {
+        self.process.stdin.take()
     }
 
     /// Waits for output, at most `wait`.

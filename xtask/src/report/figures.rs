@@ -93,7 +93,8 @@ impl Sorted {
             | Event::Fault { .. }
             | Event::Check { .. }
             | Event::Hog { .. }
-            | Event::Micro { .. } => {}
+            | Event::Micro { .. }
+            | Event::Linux { .. } => {}
         }
     }
 

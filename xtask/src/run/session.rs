@@ -15,9 +15,10 @@ use crate::build::Built;
 use crate::compose::{self, Sources};
 use crate::console::{Demultiplexer, Frames, Line};
 use crate::events::{self, Event, Problem, Said, Source};
-use crate::paths;
+use crate::{kernel, paths};
 use crate::qemu::{self, Child, Clock, Output, Qemu};
 use crate::scenario::Scenario;
+use super::typist::{Hands, Typist};
 
 /// How often the virtual clock is read while nothing else happens.
 const LOOK: Duration = Duration::from_millis(500);
@@ -67,6 +68,7 @@ pub(crate) struct Machine<'s> {
     log: PathBuf,
     /// Lets go of the files when the machine is gone.
     _hold: Hold,
+    hands: Hands,
 }
 
 impl<'s> Machine<'s> {
@@ -82,7 +84,11 @@ impl<'s> Machine<'s> {
         folder: &Path,
     ) -> Result<Self> {
         let hold = Hold::take(folder, &scenario.name())?;
-        let sources = Sources { program: &|name| built.guests.join(name), clip: &|| Ok(built.clip.archive.clone()) };
+        let sources = Sources {
+            program: &|name| built.guests.join(name),
+            clip: &|| Ok(built.clip.archive.clone()),
+            linux: &kernel::ensure_made,
+        };
         let composed = compose::compose(scenario, qemu, &sources, folder)?;
         let machine = &scenario.machine;
         let stub = folder.join("stub.bin");
@@ -90,7 +96,13 @@ impl<'s> Machine<'s> {
         arguments.extend(qemu::clock(clock, machine.cpus));
         arguments.extend(qemu::boot(&built.image, &composed, machine.memory_mib << 20, &stub)?);
         let log = folder.join(format!("{}.log", scenario.name()));
-        Ok(Self { qemu, scenario, arguments, frames: Frames::read(&built.elf)?, log, _hold: hold })
+        let frames = Frames::read(&built.elf)?;
+        Ok(Self { qemu, scenario, arguments, frames, log, hands: Hands::Scenario, _hold: hold })
+    }
+
+    /// Lets a person type at a guest's console instead of the scenario.
+    pub(crate) fn attach(&mut self, guest: &str) {
+        self.hands = Hands::person(self.scenario, guest);
     }
 
     /// Runs it to its end; `watch` sees every line as it comes, with its event if it is one.
@@ -98,7 +110,8 @@ impl<'s> Machine<'s> {
     /// # Errors
     /// If the emulator cannot be started or the log not be written.
     pub(crate) fn run(self, watch: &mut dyn FnMut(&Line, Option<&Said>)) -> Result<Session> {
-        let child = Child::start(self.qemu, &self.arguments)?;
+        let mut child = Child::start(self.qemu, &self.arguments, self.hands.need_keyboard(self.scenario))?;
+        let mut typist = Typist::new(self.hands, self.scenario, child.keyboard());
         let mut log =
             BufWriter::new(File::create(&self.log).with_context(|| format!("cannot write {}", self.log.display()))?);
         let mut recorder = Recorder::new(self.scenario);
@@ -111,6 +124,7 @@ impl<'s> Machine<'s> {
             };
             for line in lines {
                 write_line(&mut log, &line)?;
+                typist.hear(&line);
                 recorder.take(line, watch);
             }
             if let Some(ended) = over.or_else(|| recorder.over(&child)) {
