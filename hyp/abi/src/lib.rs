@@ -13,6 +13,7 @@ pub mod domid;
 pub mod errno;
 pub mod event_channel;
 pub mod features;
+pub mod grant_table;
 pub mod hvm;
 pub mod hypercall;
 pub mod memory;

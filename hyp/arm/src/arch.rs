@@ -145,11 +145,15 @@ impl Arch for Arm {
     }
 
     fn shared_info<'d>(&self, domain: &'d ArmDomain) -> &'d Page {
-        domain.shared_info
+        domain.shared_info.page
     }
 
     fn map_shared_info(&self, domain: &ArmDomain, frame: u64) -> Result<(), BadAddress> {
-        domain.map_shared_info(frame)
+        domain.map_lent(&domain.shared_info, frame)
+    }
+
+    fn map_grant_table(&self, domain: &ArmDomain, frame: u64) -> Result<(), BadAddress> {
+        domain.map_lent(&domain.grants, frame)
     }
 
     fn guest_page<'d>(&self, domain: &'d ArmDomain, frame: u64) -> Result<&'d Page, BadAddress> {

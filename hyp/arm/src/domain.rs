@@ -33,6 +33,25 @@ pub struct Image {
     pub size: u64,
 }
 
+/// A page of the hypervisor's that the guest may have in its address space.
+pub struct Lent {
+    /// The page.
+    pub page: &'static Page,
+    /// Where the guest has mapped it, as a guest frame plus 1; 0 is nowhere.
+    frame: AtomicU64,
+}
+
+impl Lent {
+    /// A page that is mapped nowhere yet.
+    pub const fn new(page: &'static Page) -> Self {
+        Self { page, frame: AtomicU64::new(0) }
+    }
+
+    fn pa(&self) -> u64 {
+        layout::image_pa(self.page.as_ptr() as u64)
+    }
+}
+
 /// One domain.
 pub struct ArmDomain {
     /// How many vCPUs it has.
@@ -54,9 +73,9 @@ pub struct ArmDomain {
     /// The guest's RAM.
     pub memory: GuestMemory,
     /// The shared-info page.
-    pub shared_info: &'static Page,
-    /// Where the guest has mapped it, as a guest frame plus 1; 0 is nowhere.
-    pub shared_info_frame: AtomicU64,
+    pub shared_info: Lent,
+    /// The grant table.
+    pub grants: Lent,
     /// On each CPU, the vCPU of this domain that ran there last, plus 1.
     pub last_ran: [AtomicU8; MAX_CPUS],
     /// What it starts from: kernel, device tree, ramdisk.
@@ -70,7 +89,8 @@ impl ArmDomain {
     pub fn owned(&self, pa: u64) -> Option<u64> {
         let mine = |start: u64, size: u64| pa >= start && pa - start < size;
         let ram = self.memory.extents.iter().any(|extent| mine(extent.host, extent.size));
-        (ram || mine(self.shared_info_pa(), PAGE_SIZE)).then_some(pa)
+        let lent = [&self.shared_info, &self.grants].into_iter().any(|lent| mine(lent.pa(), PAGE_SIZE));
+        (ram || lent).then_some(pa)
     }
 
     /// A page of the guest's RAM.
@@ -85,16 +105,12 @@ impl ArmDomain {
         Ok(unsafe { &*((pa + DIRECT_MAP) as *const Page) })
     }
 
-    fn shared_info_pa(&self) -> u64 {
-        layout::image_pa(self.shared_info.as_ptr() as u64)
-    }
-
-    /// Maps the shared-info page at a guest frame instead of what is there; where it was before, the guest finds its
+    /// Maps a page of the hypervisor's at a guest frame instead of what is there; where it was before, the guest finds its
     /// own memory again or nothing.
-    pub fn map_shared_info(&self, frame: u64) -> Result<(), BadAddress> {
+    pub fn map_lent(&self, lent: &Lent, frame: u64) -> Result<(), BadAddress> {
         let ipa = frame.checked_mul(PAGE_SIZE).ok_or(BadAddress)?;
-        self.stage2.lock().map_page(ipa, self.shared_info_pa()).map_err(|_| BadAddress)?;
-        let before = self.shared_info_frame.swap(frame + 1, Ordering::Relaxed);
+        self.stage2.lock().map_page(ipa, lent.pa()).map_err(|_| BadAddress)?;
+        let before = lent.frame.swap(frame + 1, Ordering::Relaxed);
         tlb::invalidate_guest_page(ipa);
         if before != 0 && before != frame + 1 {
             self.restore(before - 1)?;
@@ -152,17 +168,20 @@ impl ArmDomain {
         Some(self.start)
     }
 
-    /// Takes the shared-info page out of the guest's memory and forgets every translation of the life that ended. The
+    /// Takes the hypervisor's pages out of the guest's memory and forgets every translation of the life that ended. The
     /// invalidations act on the VMID that is loaded, and another domain's vCPU may be: it finds its own again.
     fn forget_translations(&self) {
         let loaded = VTTBR_EL2.get();
         VTTBR_EL2.set(self.vttbr);
         barrier::isb(barrier::SY);
-        let before = self.shared_info_frame.swap(0, Ordering::Relaxed);
-        if before != 0 {
-            // The mapping was there, so its tables are, and giving it back cannot fail.
-            let _ = self.restore(before - 1);
+        for lent in [&self.shared_info, &self.grants] {
+            let before = lent.frame.swap(0, Ordering::Relaxed);
+            if before != 0 {
+                // The mapping was there, so its tables are, and giving it back cannot fail.
+                let _ = self.restore(before - 1);
+            }
         }
+        self.grants.page.iter().for_each(|word| word.store(0, Ordering::Relaxed));
         tlb::invalidate_guest();
         VTTBR_EL2.set(loaded);
         barrier::isb(barrier::SY);

@@ -22,7 +22,7 @@ use hyp_log::Shown;
 use spin::{Once, RelaxStrategy};
 
 use crate::arch::Arm;
-use crate::domain::{ArmDomain, Image};
+use crate::domain::{ArmDomain, Image, Lent};
 use crate::layout::{self, PAGE_SIZE};
 use crate::lock::{Lock, Relax};
 use crate::pool::PoolEmpty;
@@ -280,7 +280,7 @@ fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
     let mut vgic = Vgic::new(spec.cpus);
     vgic.set_quiet(interrupts::EVENT_CHANNEL);
     vgic.map_hardware(VIRTUAL_TIMER);
-    let shared_info = pool::take(1).or_give_up();
+    let lend = || pool::take(1).or_give_up().first().map_or_else(|| give_up(&PoolEmpty), Lent::new);
     let number = DOMAINS.fetch_add(1, Ordering::Relaxed);
     ArmDomain {
         vcpus: spec.cpus,
@@ -292,8 +292,8 @@ fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
         number: number as usize,
         clock_offset: 0.into(),
         memory: memory.clone(),
-        shared_info: shared_info.first().unwrap_or_else(|| give_up(&PoolEmpty)),
-        shared_info_frame: 0.into(),
+        shared_info: lend(),
+        grants: lend(),
         last_ran: [const { AtomicU8::new(0) }; MAX_CPUS],
         images,
         start: (layout.entry, layout.tree.start),

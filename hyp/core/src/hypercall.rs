@@ -6,6 +6,7 @@
 
 mod console_io;
 mod event_channel_op;
+mod grant_table_op;
 mod hvm_op;
 mod memory_op;
 mod sched_op;
@@ -131,6 +132,8 @@ pub(crate) fn dispatch<A: Arch>(call: &mut Call<'_, '_, A>, number: u64) -> Answ
         numbers::SCHED_OP => (Rights::SCHED, sched_op::handle),
         numbers::EVENT_CHANNEL_OP => (Rights::EVENTS, event_channel_op::handle),
         numbers::VCPU_OP => (Rights::VCPU, vcpu_op::handle),
+        // The table is the guest's own memory as far as it is there.
+        numbers::GRANT_TABLE_OP => (Rights::MEMORY, grant_table_op::handle),
         numbers::VM_ASSIST => (Rights::VCPU, vm_assist::handle),
         numbers::HVM_OP => (Rights::PARAMS, hvm_op::handle),
         numbers::MEMORY_OP => (Rights::MEMORY, memory_op::handle),

@@ -1,10 +1,11 @@
-//! `memory_op`: so far only where the shared-info page appears (`public/memory.h`).
+//! `memory_op`: so far only where pages of the hypervisor appear (`public/memory.h`).
 
 use xen_abi::errno::Errno;
-use xen_abi::memory::{AddToPhysmap, XENMAPSPACE_SHARED_INFO, XENMEM_ADD_TO_PHYSMAP};
+use xen_abi::memory::{AddToPhysmap, XENMAPSPACE_GRANT_TABLE, XENMAPSPACE_SHARED_INFO, XENMEM_ADD_TO_PHYSMAP};
 
 use super::{Answer, Call, DONE};
 use crate::arch::Arch;
+use crate::limits::GRANT_FRAMES;
 use crate::policy::Decision;
 
 pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result<Answer, Errno> {
@@ -19,7 +20,12 @@ pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result
             call.hypervisor.arch.map_shared_info(domain.arch(), op.gpfn).map_err(|_| Errno::EINVAL)?;
             DONE
         }
-        XENMAPSPACE_SHARED_INFO => Err(Errno::EINVAL),
+        XENMAPSPACE_GRANT_TABLE if op.idx < u64::from(GRANT_FRAMES) => {
+            let domain = call.current.domain;
+            call.hypervisor.arch.map_grant_table(domain.arch(), op.gpfn).map_err(|_| Errno::EINVAL)?;
+            DONE
+        }
+        XENMAPSPACE_SHARED_INFO | XENMAPSPACE_GRANT_TABLE => Err(Errno::EINVAL),
         _ => Err(Errno::ENOSYS),
     }
 }
