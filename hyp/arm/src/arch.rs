@@ -152,8 +152,8 @@ impl Arch for Arm {
         domain.map_lent(&domain.shared_info, frame)
     }
 
-    fn map_grant_table(&self, domain: &ArmDomain, frame: u64) -> Result<(), BadAddress> {
-        domain.map_lent(&domain.grants, frame)
+    fn map_grant_table(&self, domain: &ArmDomain, index: u64, frame: u64) -> Result<(), BadAddress> {
+        domain.map_lent(domain.grants.get(index as usize).ok_or(BadAddress)?, frame)
     }
 
     fn guest_page<'d>(&self, domain: &'d ArmDomain, frame: u64) -> Result<&'d Page, BadAddress> {

@@ -7,7 +7,7 @@ use aarch64_cpu::registers::{Readable, VTTBR_EL2, Writeable};
 use heapless::Vec;
 use hyp_boot::plan::GuestMemory;
 use hyp_core::arch::{BadAddress, Page, VcpuMask};
-use hyp_core::limits::MAX_CPUS;
+use hyp_core::limits::{GRANT_FRAMES, MAX_CPUS};
 use hyp_dev::timer;
 
 use crate::guest_memory;
@@ -75,7 +75,7 @@ pub struct ArmDomain {
     /// The shared-info page.
     pub shared_info: Lent,
     /// The grant table.
-    pub grants: Lent,
+    pub grants: [Lent; GRANT_FRAMES],
     /// On each CPU, the vCPU of this domain that ran there last, plus 1.
     pub last_ran: [AtomicU8; MAX_CPUS],
     /// What it starts from: kernel, device tree, ramdisk.
@@ -89,7 +89,7 @@ impl ArmDomain {
     pub fn owned(&self, pa: u64) -> Option<u64> {
         let mine = |start: u64, size: u64| pa >= start && pa - start < size;
         let ram = self.memory.extents.iter().any(|extent| mine(extent.host, extent.size));
-        let lent = [&self.shared_info, &self.grants].into_iter().any(|lent| mine(lent.pa(), PAGE_SIZE));
+        let lent = self.lent().any(|lent| mine(lent.pa(), PAGE_SIZE));
         (ram || lent).then_some(pa)
     }
 
@@ -103,6 +103,10 @@ impl ArmDomain {
         // SAFETY: the page lies in this domain's RAM, which stays mapped in the direct map for good; any bytes are
         // valid words, and all accesses through the reference are atomic.
         Ok(unsafe { &*((pa + DIRECT_MAP) as *const Page) })
+    }
+
+    fn lent(&self) -> impl Iterator<Item = &Lent> {
+        core::iter::once(&self.shared_info).chain(&self.grants)
     }
 
     /// Maps a page of the hypervisor's at a guest frame instead of what is there; where it was before, the guest finds its
@@ -174,14 +178,14 @@ impl ArmDomain {
         let loaded = VTTBR_EL2.get();
         VTTBR_EL2.set(self.vttbr);
         barrier::isb(barrier::SY);
-        for lent in [&self.shared_info, &self.grants] {
+        for lent in self.lent() {
             let before = lent.frame.swap(0, Ordering::Relaxed);
             if before != 0 {
                 // The mapping was there, so its tables are, and giving it back cannot fail.
                 let _ = self.restore(before - 1);
             }
         }
-        self.grants.page.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        self.grants.iter().flat_map(|lent| lent.page).for_each(|word| word.store(0, Ordering::Relaxed));
         tlb::invalidate_guest();
         VTTBR_EL2.set(loaded);
         barrier::isb(barrier::SY);

@@ -293,7 +293,7 @@ fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
         clock_offset: 0.into(),
         memory: memory.clone(),
         shared_info: lend(),
-        grants: lend(),
+        grants: core::array::from_fn(|_| lend()),
         last_ran: [const { AtomicU8::new(0) }; MAX_CPUS],
         images,
         start: (layout.entry, layout.tree.start),

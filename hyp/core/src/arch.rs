@@ -185,8 +185,9 @@ pub trait Arch: Sized + Sync + 'static {
     fn shared_info<'d>(&self, domain: &'d Self::Domain) -> &'d Page;
     /// Map the shared-info page at a guest frame (4 KiB units), replacing what was there.
     fn map_shared_info(&self, domain: &Self::Domain, frame: u64) -> Result<(), BadAddress>;
-    /// Map the domain's grant table, one page, at a guest frame, replacing what was there.
-    fn map_grant_table(&self, domain: &Self::Domain, frame: u64) -> Result<(), BadAddress>;
+    /// Map page `index`, below [`crate::limits::GRANT_FRAMES`], of the domain's grant table at a guest frame, replacing
+    /// what was there.
+    fn map_grant_table(&self, domain: &Self::Domain, index: u64, frame: u64) -> Result<(), BadAddress>;
     /// A page of the guest's own RAM by its guest frame.
     fn guest_page<'d>(&self, domain: &'d Self::Domain, frame: u64) -> Result<&'d Page, BadAddress>;
 

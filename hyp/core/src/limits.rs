@@ -21,5 +21,6 @@ pub const MAX_POLL_PORTS: usize = 128;
 const _: () = assert!(MAX_VCPUS <= u32::BITS as usize, "a set of vCPUs is a u32");
 const _: () = assert!(MAX_CPUS <= u32::BITS as usize, "a set of CPUs is a u32");
 const _: () = assert!(MAX_DOMAINS <= u32::BITS as usize, "a set of domains is a u32");
-/// Pages of a domain's grant table: 512 grants of version 1 each.
-pub const GRANT_FRAMES: u32 = 1;
+/// Pages of a domain's grant table: 512 grants of version 1 each. Linux counts its own tables in pairs of them and does
+/// not survive a single one.
+pub const GRANT_FRAMES: usize = 2;

@@ -262,7 +262,7 @@ impl Arch for Fake {
         if frame < 1 << 20 { Ok(()) } else { Err(BadAddress) }
     }
 
-    fn map_grant_table(&self, _: &FakeDomain, frame: u64) -> Result<(), BadAddress> {
+    fn map_grant_table(&self, _: &FakeDomain, _: u64, frame: u64) -> Result<(), BadAddress> {
         if frame < 1 << 20 { Ok(()) } else { Err(BadAddress) }
     }
 

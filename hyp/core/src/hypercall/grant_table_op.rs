@@ -24,7 +24,7 @@ pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result
             let mut op: QuerySize = call.read(at)?;
             op.status = if call.only_me(op.dom).is_ok() { GNTST_OKAY } else { GNTST_BAD_DOMAIN };
             if op.status == GNTST_OKAY {
-                (op.nr_frames, op.max_nr_frames) = (GRANT_FRAMES, GRANT_FRAMES);
+                (op.nr_frames, op.max_nr_frames) = (GRANT_FRAMES as u32, GRANT_FRAMES as u32);
             }
             call.write(at, &op)?;
             DONE

@@ -20,9 +20,9 @@ pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result
             call.hypervisor.arch.map_shared_info(domain.arch(), op.gpfn).map_err(|_| Errno::EINVAL)?;
             DONE
         }
-        XENMAPSPACE_GRANT_TABLE if op.idx < u64::from(GRANT_FRAMES) => {
+        XENMAPSPACE_GRANT_TABLE if op.idx < GRANT_FRAMES as u64 => {
             let domain = call.current.domain;
-            call.hypervisor.arch.map_grant_table(domain.arch(), op.gpfn).map_err(|_| Errno::EINVAL)?;
+            call.hypervisor.arch.map_grant_table(domain.arch(), op.idx, op.gpfn).map_err(|_| Errno::EINVAL)?;
             DONE
         }
         XENMAPSPACE_SHARED_INFO | XENMAPSPACE_GRANT_TABLE => Err(Errno::EINVAL),
