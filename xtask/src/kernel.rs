@@ -30,15 +30,16 @@ echo '@linux state=ready'
 for word in $(cat /proc/cmdline); do
     case $word in mk.cmd=*) ${word#mk.cmd=} ;; esac
 done
+# These signals are how busybox's poweroff and reboot ask. A trap waits for a command, but not for `wait`.
+trap 'poweroff -f' USR2
+trap 'reboot -f' TERM
 while :; do
-    setsid cttyhack sh -i
+    setsid cttyhack sh -i &
+    wait $!
 done
 ";
-/// Without an init system that could be asked, the machine is asked.
-const POWEROFF: &str = "#!/bin/sh\nexec busybox poweroff -f\n";
-const REBOOT: &str = "#!/bin/sh\nexec busybox reboot -f\n";
 /// Names under which busybox is called.
-const APPLETS: &str = "cat cttyhack dmesg echo free grep head ls mount nproc ps setsid sh sleep tail taskset uname wc";
+const APPLETS: &str = "cat cttyhack dmesg echo free grep head ls mount nproc poweroff ps reboot setsid sh sleep tail taskset uname wc";
 
 /// A stock kernel with a user land.
 #[derive(Clone, Debug)]
@@ -77,8 +78,6 @@ fn initramfs_of(busybox: &[u8]) -> Vec<u8> {
     entries.push(Entry::device("dev/console", (5, 1)));
     entries.push(Entry::program("bin/busybox", busybox));
     entries.extend(applets.iter().map(|name| Entry::link(name, b"busybox")));
-    entries.push(Entry::program("bin/poweroff", POWEROFF.as_bytes()));
-    entries.push(Entry::program("bin/reboot", REBOOT.as_bytes()));
     entries.push(Entry::program("init", INIT.as_bytes()));
     archive(&entries)
 }
