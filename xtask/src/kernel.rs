@@ -39,7 +39,8 @@ while :; do
 done
 ";
 /// Names under which busybox is called.
-const APPLETS: &str = "cat cttyhack dmesg echo free grep head ls mount nproc poweroff ps reboot setsid sh sleep tail taskset uname wc";
+const APPLETS: &str =
+    "cat cttyhack dmesg echo free grep head ls mount nproc poweroff ps reboot setsid sh sleep tail taskset uname wc";
 
 /// A stock kernel with a user land.
 #[derive(Clone, Debug)]

@@ -12,10 +12,10 @@ use hyp_log::Shown;
 use spin::Once;
 
 use crate::domain::ArmDomain;
-use crate::{console, keyboard, percpu};
 use crate::vcpu::ArmVcpu;
 use crate::vgic::ListRegisters;
 use crate::vtimer::{self, VIRTUAL_TIMER};
+use crate::{console, keyboard, percpu};
 
 /// The SGI by which one CPU calls another.
 pub(crate) const KICK: u32 = 1;

@@ -175,7 +175,10 @@ impl Turn<'_> {
 
     fn data_abort(&mut self, abort: Abort) -> Option<Exit> {
         let ipa = (HPFAR_EL2.get() & !0xf) << 8 | FAR_EL2.get() & 0xfff;
-        if self.domain.vpl011.is_some() && abort.is_translation() && ipa.wrapping_sub(GUEST_UART.start) < GUEST_UART.size {
+        if self.domain.vpl011.is_some()
+            && abort.is_translation()
+            && ipa.wrapping_sub(GUEST_UART.start) < GUEST_UART.size
+        {
             return self.uart(&abort, ipa);
         }
         let Some((region, offset)) = abort.is_translation().then(|| self.gic_register(ipa)).flatten() else {

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::hold::Hold;
+use super::typist::{Hands, Typist};
 use crate::build::Built;
 use crate::compose::{self, Sources};
 use crate::console::{Demultiplexer, Frames, Line};
 use crate::events::{self, Event, Problem, Said, Source};
-use crate::{kernel, paths};
 use crate::qemu::{self, Child, Clock, Output, Qemu};
 use crate::scenario::Scenario;
-use super::typist::{Hands, Typist};
+use crate::{kernel, paths};
 
 /// How often the virtual clock is read while nothing else happens.
 const LOOK: Duration = Duration::from_millis(500);
