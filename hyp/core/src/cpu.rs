@@ -157,9 +157,10 @@ impl<A: Arch> Hypervisor<A> {
         true
     }
 
-    /// There is nobody to run: works on what can wait, or sleeps.
+    /// There is nobody to run: works on what can wait, or sleeps. Not when looking around has found a reason to look
+    /// around again, as it does when the last vCPU of the last domain is off: nobody would wake this CPU.
     fn wait(&self, local: &mut Local) {
-        if self.has_job(local) {
+        if local.resched || self.has_job(local) {
             local.resched = true;
         } else {
             let interrupt = self.arch.idle();
