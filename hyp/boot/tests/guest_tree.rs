@@ -35,10 +35,12 @@ fn written(tree: &GuestTree<'_>) -> Vec<u8> {
 }
 
 #[test]
-fn dtc_has_no_complaint() {
+fn dtc_complains_of_nothing_but_the_name_that_linux_looks_for() {
     for tree in [full(), small()] {
         let (source, complaints) = run_dtc(&written(&tree), &["-I", "dtb", "-O", "dts"]);
-        assert_eq!(complaints, "", "{}", String::from_utf8(source).unwrap());
+        let known = "/hypervisor: node has a reg or ranges property, but no unit name";
+        let others: Vec<_> = complaints.lines().filter(|line| !line.ends_with(known)).collect();
+        assert!(others.is_empty(), "{others:?}\n{}", String::from_utf8(source).unwrap());
     }
 }
 

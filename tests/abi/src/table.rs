@@ -3,7 +3,8 @@
 use std::mem::{offset_of, size_of};
 
 use xen_abi::{
-    arch_arm, console, domid, event_channel, features, hvm, hypercall, memory, sched, shared_info, vcpu, version, virq,
+    arch_arm, console, domid, event_channel, features, grant_table, hvm, hypercall, memory, sched, shared_info, vcpu,
+    version, virq, vm_assist,
 };
 
 use crate::Claim;
@@ -13,6 +14,7 @@ pub(crate) const HEADERS: &[&str] = &[
     "xen.h",
     "event_channel.h",
     "features.h",
+    "grant_table.h",
     "hvm/hvm_op.h",
     "hvm/params.h",
     "memory.h",
@@ -228,6 +230,14 @@ const NUMBERS: &[(&str, u64)] = &[
     ("offsetof(struct vcpu_info, evtchn_pending_sel)", shared_info::EVTCHN_PENDING_SEL as u64),
     ("offsetof(struct vcpu_info, time)", shared_info::TIME as u64),
     ("sizeof(struct vcpu_info)", shared_info::VCPU_INFO_SIZE as u64),
+    ("GNTTABOP_query_size", grant_table::GNTTABOP_QUERY_SIZE as u64),
+    ("GNTTABOP_set_version", grant_table::GNTTABOP_SET_VERSION as u64),
+    ("GNTTABOP_get_version", grant_table::GNTTABOP_GET_VERSION as u64),
+    ("GNTST_okay", grant_table::GNTST_OKAY as u64),
+    ("GNTST_bad_domain", grant_table::GNTST_BAD_DOMAIN as u64),
+    ("VMASST_CMD_enable", vm_assist::VMASST_CMD_ENABLE as u64),
+    ("VMASST_CMD_disable", vm_assist::VMASST_CMD_DISABLE as u64),
+    ("VMASST_TYPE_runstate_update_flag", vm_assist::VMASST_TYPE_RUNSTATE_UPDATE_FLAG as u64),
     ("VCPUOP_initialise", vcpu::VCPUOP_INITIALISE as u64),
     ("VCPUOP_up", vcpu::VCPUOP_UP as u64),
     ("VCPUOP_down", vcpu::VCPUOP_DOWN as u64),
@@ -331,6 +341,9 @@ pub fn structures() -> Vec<Claim> {
         "struct shared_info" => shared_info::SharedInfo {
             vcpu_info, evtchn_pending, evtchn_mask, wc_version, wc_sec, wc_nsec, wc_sec_hi
         };
+        "struct gnttab_query_size" => grant_table::QuerySize { dom, nr_frames, max_nr_frames, status };
+        "struct gnttab_set_version" => grant_table::Version { version };
+        "struct gnttab_get_version" => grant_table::GetVersion { dom, version };
         "struct vcpu_runstate_info" => vcpu::RunstateInfo { state, state_entry_time, time };
         "struct vcpu_register_runstate_memory_area" => vcpu::RegisterRunstateMemoryArea { addr };
         "struct vcpu_set_periodic_timer" => vcpu::SetPeriodicTimer { period_ns };

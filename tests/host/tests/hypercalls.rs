@@ -8,6 +8,7 @@ use host_tests::MS;
 use host_tests::puppet::{Stage, outcome};
 use hyp_core::arch::{Exit, ShutdownReason};
 use hyp_core::domain::DomainConfig;
+use hyp_core::limits::GRANT_FRAMES;
 use hyp_core::policy::Rights;
 use xen_abi::errno::Errno;
 use xen_abi::event_channel as ec;
@@ -15,9 +16,9 @@ use xen_abi::hvm::{
     HVM_PARAM_CALLBACK_IRQ, HVM_PARAM_STORE_PFN, HVMOP_FLUSH_TLBS, HVMOP_GET_PARAM, HVMOP_SET_PARAM, HvmParam,
 };
 use xen_abi::hypercall::{CONSOLE_IO, EVENT_CHANNEL_OP, HVM_OP, MEMORY_OP, SCHED_OP, VCPU_OP, XEN_VERSION};
-use xen_abi::memory::{AddToPhysmap, XENMAPSPACE_SHARED_INFO, XENMEM_ADD_TO_PHYSMAP};
+use xen_abi::memory::{AddToPhysmap, XENMAPSPACE_GRANT_TABLE, XENMAPSPACE_SHARED_INFO, XENMEM_ADD_TO_PHYSMAP};
 use xen_abi::sched::{Poll, SCHEDOP_BLOCK, SCHEDOP_POLL};
-use xen_abi::vcpu::{RegisterVcpuInfo, VCPUOP_IS_UP, VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA, VCPUOP_REGISTER_VCPU_INFO};
+use xen_abi::vcpu::{RegisterVcpuInfo, VCPUOP_IS_UP, VCPUOP_REGISTER_VCPU_INFO, VCPUOP_SET_PERIODIC_TIMER};
 use zerocopy::IntoBytes;
 
 /// Where a guest keeps its list of ports, and the poll that names it.
@@ -268,7 +269,7 @@ fn each_right_allows_its_calls_and_no_others() {
 fn what_is_not_there_yet_is_said_not_to_be() {
     let machine = Machine::new(1);
     let (mut stage, ..) = pair(&machine);
-    let args = [VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA.into(), 0, 0x2000];
+    let args = [VCPUOP_SET_PERIODIC_TIMER.into(), 0, 0x2000];
     assert_eq!(outcome(stage.act(0, Act::call(VCPU_OP, args))), Err(Errno::ENOSYS));
     for operation in [ec::EVTCHNOP_BIND_PIRQ, ec::EVTCHNOP_INIT_CONTROL, ec::EVTCHNOP_SET_PRIORITY, 99] {
         let result = stage.act(0, Act::call(EVENT_CHANNEL_OP, [operation.into(), 0x2000]));
@@ -320,7 +321,10 @@ fn a_guest_maps_its_own_shared_page_and_nothing_else() {
     assert_eq!(map(3, XENMAPSPACE_SHARED_INFO, 0, 5), Err(Errno::ESRCH));
     assert_eq!(map(SELF, XENMAPSPACE_SHARED_INFO, 1, 5), Err(Errno::EINVAL));
     assert_eq!(map(SELF, XENMAPSPACE_SHARED_INFO, 0, 1 << 30), Err(Errno::EINVAL), "no such frame");
-    assert_eq!(map(SELF, 1, 0, 5), Err(Errno::ENOSYS));
+    assert_eq!(map(SELF, XENMAPSPACE_GRANT_TABLE, 0, 6), Ok(0));
+    assert_eq!(map(SELF, XENMAPSPACE_GRANT_TABLE, GRANT_FRAMES as u64, 6), Err(Errno::EINVAL), "no such page of it");
+    assert_eq!(map(2, XENMAPSPACE_GRANT_TABLE, 0, 6), Err(Errno::EPERM), "another's");
+    assert_eq!(map(SELF, 9, 0, 5), Err(Errno::ENOSYS));
 }
 
 #[test]
