@@ -15,7 +15,7 @@ use crate::domain::ArmDomain;
 use crate::vcpu::ArmVcpu;
 use crate::vgic::ListRegisters;
 use crate::vtimer::{self, VIRTUAL_TIMER};
-use crate::{console, keyboard, percpu};
+use crate::{console, keyboard, percpu, virtual_interface};
 
 /// The SGI by which one CPU calls another.
 pub(crate) const KICK: u32 = 1;
@@ -23,10 +23,6 @@ pub(crate) const KICK: u32 = 1;
 pub(crate) const EVENT_CHANNEL: u32 = 31;
 /// Priority of the serial port: behind everything else.
 const KEYBOARD_PRIORITY: u8 = 0xf0;
-/// ICH_HCR_EL2.En.
-const VIRTUAL_INTERFACE_ON: u64 = 1;
-/// ICH_LR<n>_EL2: pending.
-const LIST_PENDING: u64 = 1 << 62;
 
 static GIC: Once<Gic> = Once::new();
 /// INTID of the machine's serial port.
@@ -144,16 +140,6 @@ pub(crate) fn take(domain: &ArmDomain, index: u8, clock: &hyp_dev::timer::Clock)
     (what != Interrupt::Other).then_some(Exit::Interrupt(what))
 }
 
-/// Folds the hardware's list registers back into `lists`.
-fn read_lists(lists: &mut ListRegisters) {
-    for i in 0..lists.used() {
-        lists.set(i, sysreg::read_ich_lr_el2(usize::from(i)));
-    }
-    if lists.control() != 0 {
-        lists.set_eoi_count((sysreg::read_ich_hcr_el2() >> 27) as u8);
-    }
-}
-
 /// Brings the list registers up to date if the vCPU is stale. Called before every entry. Returns other vCPUs that have
 /// to look at theirs.
 #[inline]
@@ -165,15 +151,15 @@ pub(crate) fn refresh(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> Vcpu
 fn make_anew(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> VcpuMask {
     domain.stale.fetch_and(!(1 << index), Ordering::AcqRel);
     let lists = &mut vcpu.lists;
-    read_lists(lists);
+    virtual_interface::read(lists);
     let others = {
         let mut vgic = domain.vgic.lock();
-        let others = vgic.sync(index, lists);
+        let others = virtual_interface::sync(&mut vgic, index, lists);
         if vgic.physical(index) & 1 << VIRTUAL_TIMER != 0 && !vtimer::is_line_up() {
             // The guest switched its timer off before it took the interrupt. It is stale already.
             let _ = vgic.set_line(index, VIRTUAL_TIMER, false);
         }
-        vgic.flush(index, lists);
+        virtual_interface::flush(&mut vgic, index, lists);
         others
     };
     domain.mark_stale(others);
@@ -182,10 +168,7 @@ fn make_anew(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> VcpuMask {
 }
 
 fn write_lists(lists: &ListRegisters) {
-    for (i, value) in lists.to_write().iter().enumerate() {
-        sysreg::write_ich_lr_el2(i, *value);
-    }
-    sysreg::write_ich_hcr_el2(VIRTUAL_INTERFACE_ON | lists.control());
+    virtual_interface::write(lists);
     if lists.deactivate() != 0 {
         set_physical(lists.deactivate(), false);
     }
@@ -209,15 +192,13 @@ pub(crate) fn load(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, timer_is_u
             // As if the interrupt had been taken: without the exit that taking it would cost.
             let _ = vgic.set_line(index, VIRTUAL_TIMER, true);
         }
-        vgic.flush(index, &mut vcpu.lists);
+        virtual_interface::flush(&mut vgic, index, &mut vcpu.lists);
         vgic.physical(index)
     };
     if physical != 0 {
         set_physical(physical, true);
     }
-    for i in vcpu.lists.to_write().len()..sysreg::list_registers() {
-        sysreg::write_ich_lr_el2(i, 0);
-    }
+    virtual_interface::clear_others(&vcpu.lists);
     write_lists(&vcpu.lists);
 }
 
@@ -225,16 +206,15 @@ pub(crate) fn load(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, timer_is_u
 /// Returns whether its timer's interrupt had been taken and is not ended.
 pub(crate) fn save(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> bool {
     let physical = {
-        read_lists(&mut vcpu.lists);
+        virtual_interface::read(&mut vcpu.lists);
         let mut vgic = domain.vgic.lock();
-        domain.mark_stale(vgic.sync(index, &mut vcpu.lists));
+        domain.mark_stale(virtual_interface::sync(&mut vgic, index, &mut vcpu.lists));
         vgic.physical(index)
     };
     if physical != 0 {
         set_physical(physical, false);
     }
-    sysreg::write_ich_hcr_el2(0);
-    sysreg::isb();
+    virtual_interface::off();
     physical & 1 << VIRTUAL_TIMER != 0
 }
 
@@ -257,8 +237,7 @@ pub(crate) fn take_timer(domain: &ArmDomain, index: u8) {
 
 /// Is there an interrupt that the loaded vCPU could take?
 pub(crate) fn any_deliverable(domain: &ArmDomain, vcpu: &ArmVcpu, index: u8) -> bool {
-    let listed = (0..vcpu.lists.used()).any(|i| sysreg::read_ich_lr_el2(usize::from(i)) & LIST_PENDING != 0);
-    listed || domain.vgic.lock().has_deliverable(index)
+    virtual_interface::any_pending(&vcpu.lists) || domain.vgic.lock().has_deliverable(index)
 }
 
 /// Folds the list registers back so that the interrupt controller shows the truth, for an access by the guest.
@@ -267,8 +246,8 @@ pub(crate) fn look(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> VcpuMas
     if vcpu.lists.used() == 0 {
         return 0;
     }
-    read_lists(&mut vcpu.lists);
-    let others = domain.vgic.lock().sync(index, &mut vcpu.lists);
+    virtual_interface::read(&mut vcpu.lists);
+    let others = virtual_interface::sync(&mut domain.vgic.lock(), index, &mut vcpu.lists);
     domain.mark_stale(others | 1 << index);
     others
 }

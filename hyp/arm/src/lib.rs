@@ -65,4 +65,6 @@ mod uart;
 #[cfg(target_arch = "aarch64")]
 pub mod vcpu;
 #[cfg(target_arch = "aarch64")]
+mod virtual_interface;
+#[cfg(target_arch = "aarch64")]
 mod vtimer;

@@ -9,10 +9,11 @@ use hyp_dev::timer::Clock;
 
 use crate::domain::ArmDomain;
 use crate::float::{self, FloatUnit};
-use crate::interrupts;
 use crate::registers::{Registers, SystemRegisters};
 use crate::vgic::ListRegisters;
+use crate::virtual_interface::InterfaceState;
 use crate::vtimer::VirtualTimer;
+use crate::{interrupts, virtual_interface};
 
 /// HCR_EL2 for every guest (Arm ARM D19.2.48): VM, SWIO, interrupts and aborts to EL2 and virtual ones to the guest,
 /// broadcast of its maintenance, traps of WFI, WFE, SMC, identification, implementation-defined and error-record
@@ -36,8 +37,6 @@ const HCR: u64 = 1 << 0
     | 1 << 36;
 /// MPIDR_EL1 bit 31 is RES1.
 const MPIDR_RES1: u64 = 1 << 31;
-/// ICH_HCR_EL2.En.
-const VIRTUAL_INTERFACE_ON: u64 = 1;
 
 /// One vCPU.
 pub struct ArmVcpu {
@@ -50,10 +49,8 @@ pub struct ArmVcpu {
     pub timer: VirtualTimer,
     /// What the interrupt controller has put into list registers.
     pub lists: ListRegisters,
-    /// ICH_VMCR_EL2: the guest's priority mask and enables.
-    vmcr: u64,
-    /// ICH_AP0R0_EL2 and ICH_AP1R0_EL2: the guest's active priorities.
-    active_priorities: [u64; 2],
+    /// The rest of its virtual CPU interface.
+    interface: InterfaceState,
     /// Its MPIDR_EL1.
     affinity: u64,
     /// The domain's clock offset, in ticks.
@@ -70,9 +67,8 @@ impl ArmVcpu {
             system: SystemRegisters::reset(),
             float: FloatUnit::new(number),
             timer: VirtualTimer::reset(),
-            lists: ListRegisters::new(sysreg::list_registers() as u8),
-            vmcr: 0,
-            active_priorities: [0; 2],
+            lists: ListRegisters::new(virtual_interface::list_registers() as u8),
+            interface: InterfaceState::reset(),
             affinity: guest_tree::affinity(u32::from(index)) | MPIDR_RES1,
             clock_offset: 0,
             timer_missed: false,
@@ -86,8 +82,7 @@ impl ArmVcpu {
         self.float.reset();
         self.timer = VirtualTimer::reset();
         self.lists.clear();
-        self.vmcr = 0;
-        self.active_priorities = [0; 2];
+        self.interface = InterfaceState::reset();
         self.timer_missed = false;
     }
 
@@ -102,10 +97,7 @@ impl ArmVcpu {
         HCR_EL2.set(HCR);
         sysreg::write_vmpidr_el2(self.affinity);
         self.system.load();
-        sysreg::write_ich_vmcr_el2(self.vmcr);
-        let [group0, group1] = self.active_priorities;
-        sysreg::write_ich_ap0r_el2(0, group0);
-        sysreg::write_ich_ap1r_el2(0, group1);
+        self.interface.load();
         self.clock_offset = domain.clock_offset.load(Ordering::Relaxed);
         self.timer_missed = false;
         // The physical interrupt must be active before the line goes up, or it comes a second time.
@@ -121,8 +113,7 @@ impl ArmVcpu {
         self.timer.save();
         let timer_was_taken = interrupts::save(domain, self, index);
         self.timer_missed = self.timer.is_asserted() && !timer_was_taken;
-        self.vmcr = sysreg::read_ich_vmcr_el2();
-        self.active_priorities = [sysreg::read_ich_ap0r_el2(0), sysreg::read_ich_ap1r_el2(0)];
+        self.interface.save();
         self.system.save();
     }
 }
@@ -144,7 +135,7 @@ pub fn init_cpu() {
     sysreg::write_vpidr_el2(sysreg::read_midr_el1());
     sysreg::write_hstr_el2(0);
     VTCR_EL2.set(crate::stage2::vtcr());
-    sysreg::write_ich_hcr_el2(VIRTUAL_INTERFACE_ON);
+    virtual_interface::off();
     float::trap();
     crate::tlb::invalidate_all_guests();
 }

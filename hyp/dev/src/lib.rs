@@ -9,6 +9,7 @@
 
 pub mod affinity;
 pub mod gic;
+pub mod gich;
 pub mod gicv2;
 #[cfg(target_arch = "aarch64")]
 pub mod gicv3;

@@ -1,0 +1,164 @@
+//! The processor's virtual CPU interface, in the form that the machine's interrupt controller has.
+//!
+//! With a GICv3 it is system registers, with a GICv2 it is memory and its list registers have 32 bits. Everything else
+//! here asks this file and knows one form: [`ListRegisters`] hold what a GICv3 has, and are translated on the way.
+//! [`gich::get`] decides; what it reads changes once, at boot, so that the branch costs a GICv3 next to nothing.
+
+use aarch64_cpu::registers::{Readable, Writeable};
+use hyp_core::arch::VcpuMask;
+use hyp_dev::gich::{self, Gich};
+use hyp_dev::sysreg;
+
+use crate::vgic::{ListRegisters, Vgic, v2};
+
+/// ICH_HCR_EL2.En, GICH_HCR.En.
+const ON: u64 = 1;
+/// ICH_LR<n>_EL2: pending.
+const PENDING: u64 = 1 << 62;
+/// GICH_LR<n>: pending.
+const GICH_PENDING: u32 = 1 << 28;
+/// EOIcount of ICH_HCR_EL2 and of GICH_HCR.
+const EOI_COUNT_SHIFT: u32 = 27;
+
+/// What of the interface a vCPU takes along: what its guest did to priority mask, enables and running priority.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InterfaceState {
+    /// ICH_VMCR_EL2, or GICH_VMCR, which is laid out otherwise.
+    machine_control: u64,
+    /// ICH_AP0R0_EL2 and ICH_AP1R0_EL2, or GICH_APR.
+    active_priorities: [u64; 2],
+}
+
+impl InterfaceState {
+    /// After reset: everything masked, nothing active.
+    pub(crate) const fn reset() -> Self {
+        Self { machine_control: 0, active_priorities: [0; 2] }
+    }
+
+    /// Puts it into the processor.
+    #[inline]
+    pub(crate) fn load(&self) {
+        let [group0, group1] = self.active_priorities;
+        if let Some(gich) = gich::get() {
+            gich.machine_control.set(self.machine_control as u32);
+            gich.active_priorities.set(group0 as u32);
+            return;
+        }
+        sysreg::write_ich_vmcr_el2(self.machine_control);
+        sysreg::write_ich_ap0r0_el2(group0);
+        sysreg::write_ich_ap1r0_el2(group1);
+    }
+
+    /// Takes it out.
+    #[inline]
+    pub(crate) fn save(&mut self) {
+        *self = match gich::get() {
+            Some(gich) => Self {
+                machine_control: gich.machine_control.get().into(),
+                active_priorities: [gich.active_priorities.get().into(), 0],
+            },
+            None => Self {
+                machine_control: sysreg::read_ich_vmcr_el2(),
+                active_priorities: [sysreg::read_ich_ap0r0_el2(), sysreg::read_ich_ap1r0_el2()],
+            },
+        };
+    }
+}
+
+/// How many list registers this CPU has.
+pub(crate) fn list_registers() -> usize {
+    match gich::get() {
+        // GICH_VTR.ListRegs: their number less one.
+        Some(gich) => (gich.kind.get() & 0x3f) as usize + 1,
+        None => sysreg::list_registers(),
+    }
+}
+
+/// Folds the hardware's list registers back into `lists`.
+#[inline]
+pub(crate) fn read(lists: &mut ListRegisters) {
+    if let Some(gich) = gich::get() {
+        return read_memory(gich, lists);
+    }
+    for i in 0..lists.used() {
+        lists.set(i, sysreg::read_ich_lr_el2(usize::from(i)));
+    }
+    if lists.control() != 0 {
+        lists.set_eoi_count((sysreg::read_ich_hcr_el2() >> EOI_COUNT_SHIFT) as u8);
+    }
+}
+
+#[inline(never)]
+fn read_memory(gich: &Gich, lists: &mut ListRegisters) {
+    for (i, register) in (0..lists.used()).zip(&gich.lists) {
+        lists.set(i, v2::from_hardware(register.get()));
+    }
+    if lists.control() != 0 {
+        lists.set_eoi_count((gich.control.get() >> EOI_COUNT_SHIFT) as u8);
+    }
+}
+
+/// Writes what a flush has changed, and lets the guest see it.
+#[inline]
+pub(crate) fn write(lists: &ListRegisters) {
+    if let Some(gich) = gich::get() {
+        return write_memory(gich, lists);
+    }
+    for (i, value) in lists.to_write().iter().enumerate() {
+        sysreg::write_ich_lr_el2(i, *value);
+    }
+    sysreg::write_ich_hcr_el2(ON | lists.control());
+}
+
+#[inline(never)]
+fn write_memory(gich: &Gich, lists: &ListRegisters) {
+    for (value, register) in lists.to_write().iter().zip(&gich.lists) {
+        register.set(v2::to_hardware(*value));
+    }
+    gich.control.set((ON | lists.control()) as u32);
+    // The guest's side of the interface is another device to the processor, which might reach it first.
+    sysreg::dsb_sy();
+}
+
+/// Empties the list registers behind those that the flush before has to write.
+#[inline]
+pub(crate) fn clear_others(lists: &ListRegisters) {
+    let first = lists.to_write().len();
+    if let Some(gich) = gich::get() {
+        return gich.lists.iter().take(list_registers()).skip(first).for_each(|register| register.set(0));
+    }
+    for i in first..sysreg::list_registers() {
+        sysreg::write_ich_lr_el2(i, 0);
+    }
+}
+
+/// Is one of the loaded vCPU's list registers pending?
+#[inline]
+pub(crate) fn any_pending(lists: &ListRegisters) -> bool {
+    if let Some(gich) = gich::get() {
+        return gich.lists.iter().take(lists.used().into()).any(|register| register.get() & GICH_PENDING != 0);
+    }
+    (0..lists.used()).any(|i| sysreg::read_ich_lr_el2(usize::from(i)) & PENDING != 0)
+}
+
+/// Nobody's interrupts are shown, and no maintenance interrupt comes.
+#[inline]
+pub(crate) fn off() {
+    if let Some(gich) = gich::get() {
+        return gich.control.set(0);
+    }
+    sysreg::write_ich_hcr_el2(0);
+    sysreg::isb();
+}
+
+/// [`Vgic::sync`], in the form that fits.
+#[inline]
+pub(crate) fn sync(vgic: &mut Vgic, vcpu: u8, lists: &mut ListRegisters) -> VcpuMask {
+    if gich::get().is_some() { v2::sync(vgic, vcpu, lists) } else { vgic.sync(vcpu, lists) }
+}
+
+/// [`Vgic::flush`], in the form that fits.
+#[inline]
+pub(crate) fn flush(vgic: &mut Vgic, vcpu: u8, lists: &mut ListRegisters) {
+    if gich::get().is_some() { v2::flush(vgic, vcpu, lists) } else { vgic.flush(vcpu, lists) }
+}
