@@ -51,6 +51,41 @@ pub const EVTCHNSTAT_IPI: u32 = 5;
 /// How many ports a domain has under the 2-level ABI (`EVTCHN_2L_NR_CHANNELS`).
 pub const EVTCHN_2L_NR_CHANNELS: u32 = 4096;
 
+/// Highest priority of a FIFO event.
+pub const EVTCHN_FIFO_PRIORITY_MAX: u32 = 0;
+/// Priority of a port for which none was set.
+pub const EVTCHN_FIFO_PRIORITY_DEFAULT: u32 = 7;
+/// Lowest priority.
+pub const EVTCHN_FIFO_PRIORITY_MIN: u32 = 15;
+/// Queues of a vCPU, one for each priority.
+pub const EVTCHN_FIFO_MAX_QUEUES: usize = 16;
+/// Bit of an event word: the event is pending.
+pub const EVTCHN_FIFO_PENDING: u32 = 31;
+/// Bit of an event word: the event is not to be linked into a queue.
+pub const EVTCHN_FIFO_MASKED: u32 = 30;
+/// Bit of an event word: the event is in a queue.
+pub const EVTCHN_FIFO_LINKED: u32 = 29;
+/// Bit of an event word: the hypervisor changes the link; the guest keeps its hands off the mask.
+pub const EVTCHN_FIFO_BUSY: u32 = 28;
+/// Low bits of an event word: port of the next event in the queue, 0 at its end.
+pub const EVTCHN_FIFO_LINK_BITS: u32 = 17;
+/// The same as a mask.
+pub const EVTCHN_FIFO_LINK_MASK: u32 = (1 << EVTCHN_FIFO_LINK_BITS) - 1;
+/// How many ports links can name.
+pub const EVTCHN_FIFO_NR_CHANNELS: u32 = 1 << EVTCHN_FIFO_LINK_BITS;
+
+/// What a vCPU and the hypervisor share under the FIFO ABI (`struct evtchn_fifo_control_block`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FifoControlBlock {
+    /// A bit for each queue that is not empty.
+    pub ready: u32,
+    /// Padding.
+    pub rsvd: u32,
+    /// First port of each queue.
+    pub head: [u32; EVTCHN_FIFO_MAX_QUEUES],
+}
+
 /// Argument of [`EVTCHNOP_ALLOC_UNBOUND`] (`struct evtchn_alloc_unbound`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

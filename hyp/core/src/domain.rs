@@ -100,6 +100,8 @@ pub struct Domain<A: Arch> {
     pub(crate) live: AtomicU8,
     /// Which of its vCPUs poll event channels.
     pub(crate) pollers: AtomicU32,
+    /// Its events go by the FIFO ABI.
+    pub(crate) fifo: AtomicBool,
     pub(crate) params: Params,
     /// Its run-state records are marked while they change.
     pub(crate) marks_runstate: Marks,
@@ -130,6 +132,7 @@ impl<A: Arch> Domain<A> {
             paused: AtomicBool::new(false),
             live: AtomicU8::new(0),
             pollers: AtomicU32::new(0),
+            fifo: AtomicBool::new(false),
             params: [const { AtomicU64::new(0) }; HVM_NR_PARAMS as usize],
             marks_runstate: Marks::new(false),
             unknown_reported: AtomicBool::new(false),

@@ -4,9 +4,12 @@
 //! first. What is sent is found and delivered under the sender's lock alone, because each end keeps what it must know of
 //! the other, and the other cannot be closed meanwhile. The rules and errors are those of Xen
 //! (`public/event_channel.h`). This file is the table, which knows no machine; [`channels`] applies it to domains, and
-//! [`two_level`] puts events into pages.
+//! [`two_level`] and
+//! [`fifo`] put events into pages, the first for every domain that has not asked for the second.
 
+mod abi;
 pub mod channels;
+pub mod fifo;
 pub mod two_level;
 
 use xen_abi::errno::Errno;
@@ -51,6 +54,9 @@ pub struct Entry {
     /// Index of the vCPU that it notifies.
     pub vcpu: u8,
 }
+
+/// Says of a free port that it must not be given out yet.
+pub type Busy<'b> = &'b dyn Fn(Port) -> bool;
 
 const FREE: Entry = Entry { channel: Channel::Free, vcpu: 0 };
 
@@ -101,17 +107,19 @@ impl Table {
         }
     }
 
-    fn first_free(&mut self) -> Result<Port, Errno> {
+    /// The lowest port that can be given out: free, and not `busy` with what came before.
+    fn first_free(&mut self, busy: Busy<'_>) -> Result<Port, Errno> {
         let from = usize::from(self.taken_to).saturating_add(1);
         let rest = self.entries.get(from..).unwrap_or_default();
-        let found = rest.iter().position(|entry| entry.channel == Channel::Free);
-        let port = from.saturating_add(found.unwrap_or(rest.len())) as Port;
-        self.taken_to = port.saturating_sub(1);
-        found.map(|_| port).ok_or(Errno::ENOSPC)
+        let mut free =
+            (from as Port..).zip(rest).filter(|(_, entry)| entry.channel == Channel::Free).map(|(port, _)| port);
+        let first = free.next();
+        self.taken_to = first.unwrap_or(MAX_PORTS as Port).saturating_sub(1);
+        first.into_iter().chain(free).find(|port| !busy(*port)).ok_or(Errno::ENOSPC)
     }
 
-    fn give(&mut self, entry: Entry) -> Result<Port, Errno> {
-        let port = self.first_free()?;
+    fn give(&mut self, busy: Busy<'_>, entry: Entry) -> Result<Port, Errno> {
+        let port = self.first_free(busy)?;
         self.set(port, entry);
         Ok(port)
     }
@@ -120,16 +128,16 @@ impl Table {
     ///
     /// # Errors
     /// `ENOSPC` when no port is left.
-    pub fn alloc_unbound(&mut self, remote: DomainId) -> Result<Port, Errno> {
-        self.give(Entry { channel: Channel::Unbound { remote }, vcpu: 0 })
+    pub fn alloc_unbound(&mut self, busy: Busy<'_>, remote: DomainId) -> Result<Port, Errno> {
+        self.give(busy, Entry { channel: Channel::Unbound { remote }, vcpu: 0 })
     }
 
     /// A new port for interrupts to one of the domain's own vCPUs, which exists.
     ///
     /// # Errors
     /// `ENOSPC` when no port is left.
-    pub fn bind_ipi(&mut self, vcpu: u8) -> Result<Port, Errno> {
-        self.give(Entry { channel: Channel::Ipi, vcpu })
+    pub fn bind_ipi(&mut self, busy: Busy<'_>, vcpu: u8) -> Result<Port, Errno> {
+        self.give(busy, Entry { channel: Channel::Ipi, vcpu })
     }
 
     /// A new port for a virtual interrupt of a vCPU, which exists. Global ones belong to vCPU 0.
@@ -137,14 +145,14 @@ impl Table {
     /// # Errors
     /// `EINVAL` for an interrupt that there is not, or a global one of another vCPU; `EEXIST` when it has a port;
     /// `ENOSPC` when no port is left.
-    pub fn bind_virq(&mut self, virq: u32, vcpu: u8) -> Result<Port, Errno> {
+    pub fn bind_virq(&mut self, busy: Busy<'_>, virq: u32, vcpu: u8) -> Result<Port, Errno> {
         if virq >= NR_VIRQS || (vcpu != 0 && !virq::is_per_vcpu(virq)) {
             return Err(Errno::EINVAL);
         }
         if self.virq(virq, vcpu) != 0 {
             return Err(Errno::EEXIST);
         }
-        let port = self.give(Entry { channel: Channel::Virq(virq as u8), vcpu })?;
+        let port = self.give(busy, Entry { channel: Channel::Virq(virq as u8), vcpu })?;
         self.set_virq(virq, vcpu, port);
         Ok(port)
     }
@@ -241,7 +249,7 @@ impl Table {
     }
 }
 
-/// Connects a new port of `me` to an unbound port of `remote`; `remote_table` is `None` where that is `me` itself.
+/// Connects a new port of `me`, none that is `busy`, to an unbound port of `remote`; `remote_table` is `None` where that is `me` itself.
 /// Returns the new port.
 ///
 /// # Errors
@@ -249,6 +257,7 @@ impl Table {
 pub fn connect(
     me: DomainId,
     table: &mut Table,
+    busy: Busy<'_>,
     remote: DomainId,
     remote_table: Option<&mut Table>,
     remote_port: u32,
@@ -257,7 +266,7 @@ pub fn connect(
     if theirs.channel != (Channel::Unbound { remote: me }) {
         return Err(Errno::EINVAL);
     }
-    let port = table.first_free()?;
+    let port = table.first_free(busy)?;
     let far = Channel::Interdomain { remote, port: remote_port as Port, remote_vcpu: theirs.vcpu };
     table.set(port, Entry { channel: far, vcpu: 0 });
     let near = Channel::Interdomain { remote: me, port, remote_vcpu: 0 };

@@ -23,8 +23,10 @@ pub mod rank {
     pub const GRANT: u8 = 4;
     /// Event channels.
     pub const EVENT: u8 = 5;
+    /// Queues of events.
+    pub const QUEUE: u8 = 6;
     /// The console.
-    pub const CONSOLE: u8 = 6;
+    pub const CONSOLE: u8 = 7;
 }
 
 /// What one CPU holds. There is one for each CPU, and it never leaves it.

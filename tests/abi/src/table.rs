@@ -79,6 +79,17 @@ const NUMBERS: &[(&str, u64)] = &[
     ("EVTCHNSTAT_pirq", event_channel::EVTCHNSTAT_PIRQ as u64),
     ("EVTCHNSTAT_virq", event_channel::EVTCHNSTAT_VIRQ as u64),
     ("EVTCHNSTAT_ipi", event_channel::EVTCHNSTAT_IPI as u64),
+    ("EVTCHN_FIFO_PRIORITY_MAX", event_channel::EVTCHN_FIFO_PRIORITY_MAX as u64),
+    ("EVTCHN_FIFO_PRIORITY_DEFAULT", event_channel::EVTCHN_FIFO_PRIORITY_DEFAULT as u64),
+    ("EVTCHN_FIFO_PRIORITY_MIN", event_channel::EVTCHN_FIFO_PRIORITY_MIN as u64),
+    ("EVTCHN_FIFO_MAX_QUEUES", event_channel::EVTCHN_FIFO_MAX_QUEUES as u64),
+    ("EVTCHN_FIFO_PENDING", event_channel::EVTCHN_FIFO_PENDING as u64),
+    ("EVTCHN_FIFO_MASKED", event_channel::EVTCHN_FIFO_MASKED as u64),
+    ("EVTCHN_FIFO_LINKED", event_channel::EVTCHN_FIFO_LINKED as u64),
+    ("EVTCHN_FIFO_BUSY", event_channel::EVTCHN_FIFO_BUSY as u64),
+    ("EVTCHN_FIFO_LINK_BITS", event_channel::EVTCHN_FIFO_LINK_BITS as u64),
+    ("EVTCHN_FIFO_LINK_MASK", event_channel::EVTCHN_FIFO_LINK_MASK as u64),
+    ("EVTCHN_FIFO_NR_CHANNELS", event_channel::EVTCHN_FIFO_NR_CHANNELS as u64),
     ("EVTCHN_2L_NR_CHANNELS", event_channel::EVTCHN_2L_NR_CHANNELS as u64),
     ("XENFEAT_writable_page_tables", features::XENFEAT_WRITABLE_PAGE_TABLES as u64),
     ("XENFEAT_writable_descriptor_tables", features::XENFEAT_WRITABLE_DESCRIPTOR_TABLES as u64),
@@ -326,6 +337,7 @@ pub fn structures() -> Vec<Claim> {
         "struct evtchn_reset" => event_channel::Reset { dom };
         "struct evtchn_init_control" => event_channel::InitControl { control_gfn, offset, vcpu, link_bits };
         "struct evtchn_expand_array" => event_channel::ExpandArray { array_gfn };
+        "struct evtchn_fifo_control_block" => event_channel::FifoControlBlock { ready, head };
         "struct evtchn_set_priority" => event_channel::SetPriority { port, priority };
         "struct xen_hvm_param" => hvm::HvmParam { domid, pad, index, value };
         "struct xen_add_to_physmap" => memory::AddToPhysmap { domid, size, space, idx, gpfn };

@@ -14,6 +14,7 @@ use crate::lifecycle::{self, Event, State, Todo};
 use crate::limits::MAX_CPUS;
 use crate::report::{DomainChange, Report, TRACE_RECORDS};
 use crate::sched::Class;
+use crate::sync::Held;
 use crate::time::{MILLISECOND, Nanos};
 use crate::vcpu::{RunState, VcpuId};
 
@@ -55,7 +56,7 @@ impl<A: Arch> Hypervisor<A> {
                 (false, _) => job,
                 (true, None) => Job::None,
                 (true, Some(reason)) => {
-                    self.forget(domain);
+                    self.forget(&local.held, domain);
                     Job::Reset(reason, 0)
                 }
             },
@@ -73,7 +74,7 @@ impl<A: Arch> Hypervisor<A> {
     }
 
     /// Forgets what a domain has told us since it started.
-    fn forget(&self, domain: &Domain<A>) {
+    fn forget(&self, held: &Held, domain: &Domain<A>) {
         for vcpu in domain.vcpu_ids().filter_map(|id| self.vcpu(id)) {
             vcpu.info.store(two_level::NOT_REGISTERED, Ordering::Release);
             vcpu.runstate.forget();
@@ -82,6 +83,7 @@ impl<A: Arch> Hypervisor<A> {
         domain.marks_runstate.store(false, Ordering::Relaxed);
         domain.pollers.store(0, Ordering::SeqCst);
         domain.params.iter().for_each(|param| param.store(0, Ordering::Relaxed));
+        self.leave_queues(held, domain);
         two_level::clear(self.arch.shared_info(domain.arch()));
     }
 

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use xen_abi::errno::Errno;
 
 use super::two_level::{self, Delivery, Info};
-use super::{Channel, Entry, Port, Table, Target, connect};
+use super::{Busy, Channel, Entry, Port, Table, Target, connect};
 use crate::arch::Arch;
 use crate::cpu::Local;
 use crate::domain::{Domain, DomainId};
@@ -16,7 +16,7 @@ use crate::vcpu::{NOT_POLLING, POLLING_ANY};
 
 impl<A: Arch> Hypervisor<A> {
     /// A domain's ports. Fails only for a number that no domain can have.
-    fn ports<'l>(&'l self, held: &'l Held, id: DomainId) -> Result<Guard<'l, Table, A::Relax>, Errno> {
+    pub(super) fn ports<'l>(&'l self, held: &'l Held, id: DomainId) -> Result<Guard<'l, Table, A::Relax>, Errno> {
         Ok(self.events.get(id.index()).ok_or(Errno::ESRCH)?.lock(held, id.index()))
     }
 
@@ -61,8 +61,13 @@ impl<A: Arch> Hypervisor<A> {
     /// cannot be closed without: so an event never reaches a port that is free, or given out anew, or in its domain's
     /// next life.
     #[inline]
-    fn set_pending(&self, target: Target) -> Delivery {
+    pub(super) fn set_pending(&self, held: &Held, target: Target) -> Delivery {
         let Some(domain) = self.domain(target.domain) else { return Delivery::Merged };
+        if domain.fifo.load(Ordering::Acquire)
+            && let Some(delivery) = self.queue_event(held, domain, target)
+        {
+            return delivery;
+        }
         let vcpu = domain.vcpu(u32::from(target.vcpu)).and_then(|id| self.vcpu(id));
         let info = || vcpu.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
         two_level::set_pending(self.arch.shared_info(domain.arch()), info, target.port)
@@ -71,7 +76,7 @@ impl<A: Arch> Hypervisor<A> {
     /// Wakes who waits for an event, now that no lock is held. That comes too late for nobody: a wake-up too many does
     /// no harm.
     #[inline]
-    fn announce(&self, local: &mut Local, target: Target, delivery: Delivery) {
+    pub(super) fn announce(&self, local: &mut Local, target: Target, delivery: Delivery) {
         let Some(domain) = self.domain(target.domain) else { return };
         let vcpu = domain.vcpu(u32::from(target.vcpu)).and_then(|id| self.vcpu(id));
         if let (Delivery::Raised, Some(vcpu)) = (delivery, vcpu) {
@@ -101,7 +106,7 @@ impl<A: Arch> Hypervisor<A> {
     pub fn send(&self, local: &mut Local, _: Decision, from: DomainId, port: u32) -> Result<(), Errno> {
         let sent = {
             let ports = self.ports(&local.held, from)?;
-            ports.target(from, port)?.map(|target| (target, self.set_pending(target)))
+            ports.target(from, port)?.map(|target| (target, self.set_pending(&local.held, target)))
         };
         if let Some((target, delivery)) = sent {
             self.announce(local, target, delivery);
@@ -115,7 +120,7 @@ impl<A: Arch> Hypervisor<A> {
             let port = ports.virq(virq, vcpu);
             let entry = ports.get(u32::from(port)).ok()?;
             let target = Target { domain, port, vcpu: entry.vcpu };
-            Some((target, self.set_pending(target)))
+            Some((target, self.set_pending(&local.held, target)))
         });
         if let Some((target, delivery)) = raised {
             self.announce(local, target, delivery);
@@ -130,10 +135,30 @@ impl<A: Arch> Hypervisor<A> {
         me: DomainId,
         remote: DomainId,
     ) -> Result<Port, Errno> {
-        self.ports(held, me)?.alloc_unbound(remote)
+        self.give_port(held, me, |ports, busy| ports.alloc_unbound(busy, remote))
     }
 
-    /// Changes the caller's own ports only.
+    /// A new port of the domain's own for one of its vCPUs.
+    pub(crate) fn bind_ipi(&self, held: &Held, _: Decision, me: DomainId, vcpu: u8) -> Result<Port, Errno> {
+        self.give_port(held, me, |ports, busy| ports.bind_ipi(busy, vcpu))
+    }
+
+    /// A new port of the domain's own for a virtual interrupt.
+    pub(crate) fn bind_virq(&self, held: &Held, _: Decision, me: DomainId, virq: u32, vcpu: u8) -> Result<Port, Errno> {
+        self.give_port(held, me, |ports, busy| ports.bind_virq(busy, virq, vcpu))
+    }
+
+    fn give_port(
+        &self,
+        held: &Held,
+        me: DomainId,
+        give: impl FnOnce(&mut Table, Busy<'_>) -> Result<Port, Errno>,
+    ) -> Result<Port, Errno> {
+        let mut ports = self.ports(held, me)?;
+        self.with_busy(held, me, |busy| give(&mut ports, busy))
+    }
+
+    /// The caller's own ports, to look at.
     pub(crate) fn own_ports<'l>(
         &'l self,
         held: &'l Held,
@@ -155,9 +180,11 @@ impl<A: Arch> Hypervisor<A> {
     ) -> Result<Port, Errno> {
         let (target, delivery) = {
             let (mut mine, mut theirs) = self.both(&local.held, me, remote)?;
-            let port = connect(me, &mut mine, remote, theirs.as_deref_mut(), remote_port)?;
+            let port = self.with_busy(&local.held, me, |busy| {
+                connect(me, &mut mine, busy, remote, theirs.as_deref_mut(), remote_port)
+            })?;
             let target = Target { domain: me, port, vcpu: 0 };
-            (target, self.set_pending(target))
+            (target, self.set_pending(&local.held, target))
         };
         self.announce(local, target, delivery);
         Ok(target.port)
@@ -171,7 +198,7 @@ impl<A: Arch> Hypervisor<A> {
             theirs.as_deref_mut().unwrap_or(&mut mine).disconnect(remote_port, id);
         }
         if let Some(domain) = self.domain(id) {
-            two_level::clear_pending(self.arch.shared_info(domain.arch()), port as Port);
+            self.forget_events(held, domain, port as Port);
         }
         Ok(())
     }
@@ -206,7 +233,9 @@ impl<A: Arch> Hypervisor<A> {
             }
             let vcpu = domain.vcpu(u32::from(entry.vcpu)).and_then(|id| self.vcpu(id));
             let info = || vcpu.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
-            (vcpu, two_level::unmask(self.arch.shared_info(domain.arch()), info, port as Port))
+            let queued = self.queues_of(&local.held, domain, |queues| queues.unmask(entry.vcpu, info, port as Port));
+            let by_bits = || two_level::unmask(self.arch.shared_info(domain.arch()), info, port as Port);
+            (vcpu, queued.unwrap_or_else(by_bits))
         };
         if let (Delivery::Raised, Some(vcpu)) = (delivery, vcpu) {
             self.raise(local, vcpu);

@@ -2,20 +2,24 @@
 
 use xen_abi::errno::Errno;
 use xen_abi::event_channel::{
-    AllocUnbound, BindInterdomain, BindIpi, BindVcpu, BindVirq, Close, EVTCHNOP_ALLOC_UNBOUND,
-    EVTCHNOP_BIND_INTERDOMAIN, EVTCHNOP_BIND_IPI, EVTCHNOP_BIND_VCPU, EVTCHNOP_BIND_VIRQ, EVTCHNOP_CLOSE,
-    EVTCHNOP_RESET, EVTCHNOP_SEND, EVTCHNOP_STATUS, EVTCHNOP_UNMASK, EVTCHNSTAT_CLOSED, EVTCHNSTAT_INTERDOMAIN,
-    EVTCHNSTAT_IPI, EVTCHNSTAT_UNBOUND, EVTCHNSTAT_VIRQ, Reset, Send, Status, Unmask,
+    AllocUnbound, BindInterdomain, BindIpi, BindVcpu, BindVirq, Close, EVTCHN_FIFO_LINK_BITS, EVTCHNOP_ALLOC_UNBOUND,
+    EVTCHNOP_BIND_INTERDOMAIN, EVTCHNOP_BIND_IPI, EVTCHNOP_BIND_PIRQ, EVTCHNOP_BIND_VCPU, EVTCHNOP_BIND_VIRQ,
+    EVTCHNOP_CLOSE, EVTCHNOP_EXPAND_ARRAY, EVTCHNOP_INIT_CONTROL, EVTCHNOP_RESET, EVTCHNOP_SEND, EVTCHNOP_SET_PRIORITY,
+    EVTCHNOP_STATUS, EVTCHNOP_UNMASK, EVTCHNSTAT_CLOSED, EVTCHNSTAT_INTERDOMAIN, EVTCHNSTAT_IPI, EVTCHNSTAT_UNBOUND,
+    EVTCHNSTAT_VIRQ, ExpandArray, InitControl, Reset, Send, SetPriority, Status, Unmask,
 };
 
 use super::{Answer, Call, DONE};
 use crate::arch::Arch;
 use crate::domain::DomainId;
-use crate::event::Channel;
+use crate::event::fifo::Fifo;
+use crate::event::{Channel, Port};
 use crate::policy::{self, Decision};
 
 /// Ports that one call of `EVTCHNOP_reset` closes before it is repeated.
 const RESET_BUDGET: u32 = 16;
+/// Events that one call of `EVTCHNOP_expand_array` delivers before it is repeated.
+const RESEND_BUDGET: u32 = 16;
 
 #[inline]
 pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision) -> Result<Answer, Errno> {
@@ -40,13 +44,13 @@ fn handle_rare<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision) -> Resul
                 return Err(Errno::EINVAL);
             }
             let vcpu = own_vcpu(call, op.vcpu)?;
-            op.port = hypervisor.own_ports(&call.local.held, decision, call.me())?.bind_virq(op.virq, vcpu)?.into();
+            op.port = hypervisor.bind_virq(&call.local.held, decision, call.me(), op.virq, vcpu)?.into();
             finish(call, at, &op, op.port)
         }
         EVTCHNOP_BIND_IPI => {
             let mut op: BindIpi = call.read(at)?;
             let vcpu = own_vcpu(call, op.vcpu)?;
-            op.port = hypervisor.own_ports(&call.local.held, decision, call.me())?.bind_ipi(vcpu)?.into();
+            op.port = hypervisor.bind_ipi(&call.local.held, decision, call.me(), vcpu)?.into();
             finish(call, at, &op, op.port)
         }
         EVTCHNOP_BIND_VCPU => {
@@ -69,8 +73,25 @@ fn handle_rare<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision) -> Resul
         EVTCHNOP_RESET => {
             let op: Reset = call.read(at)?;
             let me = call.only_me(op.dom)?;
-            if hypervisor.close_some(&call.local.held, me, RESET_BUDGET) { DONE } else { Ok(Answer::Repeat) }
+            if hypervisor.reset_some(&call.local.held, me, RESET_BUDGET) { DONE } else { Ok(Answer::Repeat) }
         }
+        EVTCHNOP_INIT_CONTROL => {
+            let mut op: InitControl = call.read(at)?;
+            op.link_bits = EVTCHN_FIFO_LINK_BITS as u8;
+            let vcpu = own_vcpu(call, op.vcpu)?;
+            let place = Fifo::control_place(op.control_gfn, op.offset)?;
+            hypervisor.init_control(&call.local.held, decision, call.current.domain, vcpu, place)?;
+            call.write(at, &op)?;
+            DONE
+        }
+        EVTCHNOP_EXPAND_ARRAY => expand_array(call, decision, at),
+        EVTCHNOP_SET_PRIORITY => {
+            let op: SetPriority = call.read(at)?;
+            hypervisor.set_priority(&call.local.held, decision, call.me(), op.port, op.priority)?;
+            DONE
+        }
+        // There are no physical interrupts to bind, so that every number is one that there is not.
+        EVTCHNOP_BIND_PIRQ => Err(Errno::EINVAL),
         _ => Err(Errno::ENOSYS),
     }
 }
@@ -118,6 +139,30 @@ fn bind_interdomain<A: Arch>(call: &mut Call<'_, '_, A>, at: u64) -> Result<Answ
     let me = call.me();
     op.local_port = call.hypervisor.bind_interdomain(call.local, decision, me, remote, op.remote_port)?.into();
     finish(call, at, &op, op.local_port)
+}
+
+/// Adds a page, and delivers the events that waited for it, in pieces.
+fn expand_array<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision, at: u64) -> Result<Answer, Errno> {
+    let key = [call.args[0], at, call.args[2]];
+    let domain = call.current.domain;
+    let begun = call.current.private.progress.take().filter(|(of, _)| *of == key);
+    let from = match begun {
+        Some((_, from)) => from as Port,
+        None => {
+            let op: ExpandArray = call.read(at)?;
+            if !call.hypervisor.expand_array(&call.local.held, decision, domain, op.array_gfn)? {
+                return Ok(Answer::RepeatLater);
+            }
+            0
+        }
+    };
+    match call.hypervisor.resend_some(call.local, domain, from, RESEND_BUDGET) {
+        None => DONE,
+        Some(next) => {
+            call.current.private.progress = Some((key, next.into()));
+            Ok(Answer::Repeat)
+        }
+    }
 }
 
 fn status<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision, at: u64) -> Result<Answer, Errno> {

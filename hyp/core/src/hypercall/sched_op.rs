@@ -10,7 +10,7 @@ use xen_abi::sched::{
 
 use super::{Answer, Call, DONE};
 use crate::arch::{Arch, ShutdownReason};
-use crate::event::{Port, two_level};
+use crate::event::Port;
 use crate::limits::{MAX_POLL_PORTS, MAX_PORTS};
 use crate::policy::Decision;
 use crate::vcpu::POLLING_ANY;
@@ -51,22 +51,21 @@ fn start_polling<A: Arch>(call: &mut Call<'_, '_, A>, poll: &Poll) -> Result<Ans
     if poll.nr_ports as usize > MAX_POLL_PORTS {
         return Err(Errno::EINVAL);
     }
-    let arch = &call.hypervisor.arch;
     let vcpu = call.current.vcpu;
     // We say that we listen before we look, so that what comes in between is not missed.
     vcpu.polling.store(POLLING_ANY, Ordering::SeqCst);
     call.current.domain.pollers.fetch_or(1 << vcpu.index(), Ordering::SeqCst);
-    let mut ready = call.current.has_interrupt(arch);
-    let shared = arch.shared_info(call.current.domain.arch());
+    let mut ready = call.current.has_interrupt(&call.hypervisor.arch);
+    let pending = |port| call.hypervisor.is_pending(&call.local.held, call.current.domain, port);
     for number in 0..u64::from(poll.nr_ports) {
         let port: u32 = call.read(poll.ports.wrapping_add(number.wrapping_mul(4)))?;
         if port == 0 || port as usize >= MAX_PORTS {
             return Err(Errno::EINVAL);
         }
-        ready |= two_level::is_pending(shared, port as Port);
+        ready |= pending(port as Port);
         if poll.nr_ports == 1 {
             vcpu.polling.store(port, Ordering::SeqCst);
-            ready |= two_level::is_pending(shared, port as Port);
+            ready |= pending(port as Port);
         }
     }
     if ready {

@@ -1,0 +1,177 @@
+//! Which rules a domain's events go by: the 2-level ones until it asks for queues, and again after it has given them up.
+//!
+//! A change of the rules happens while others send. They look at the domain's mark without its lock, so that a sender may
+//! still be at work by the old rules when the new ones hold; each sender holds its own domain's lock of event channels,
+//! and whoever changes the rules waits for each of those once.
+
+use core::sync::atomic::Ordering;
+
+use xen_abi::errno::Errno;
+use xen_abi::shared_info::{EVTCHN_PENDING, EVTCHN_WORDS};
+
+use super::fifo::Queues;
+use super::two_level::{self, Delivery, Info};
+use super::{Busy, Channel, Port, Target};
+use crate::arch::Arch;
+use crate::cpu::Local;
+use crate::domain::{Domain, DomainId};
+use crate::hypervisor::Hypervisor;
+use crate::policy::Decision;
+use crate::sync::Held;
+
+impl<A: Arch> Hypervisor<A> {
+    /// Does something with a domain's queues; `None` where it does not use them.
+    pub(super) fn queues_of<'d, T>(
+        &self,
+        held: &Held,
+        domain: &'d Domain<A>,
+        work: impl FnOnce(&mut Queues<'_, 'd, A>) -> T,
+    ) -> Option<T> {
+        if !domain.fifo.load(Ordering::Acquire) {
+            return None;
+        }
+        let index = domain.id().index();
+        let mut fifo = self.queues.get(index)?.lock(held, index);
+        // It may have given them up a moment ago.
+        fifo.is_on().then(|| work(&mut Queues { fifo: &mut fifo, arch: &self.arch, domain }))
+    }
+
+    /// Makes a port pending by the rules of queues; `None` where the domain has just given them up.
+    #[inline(never)]
+    pub(super) fn queue_event(&self, held: &Held, domain: &Domain<A>, target: Target) -> Option<Delivery> {
+        let vcpu = domain.vcpu(u32::from(target.vcpu)).and_then(|id| self.vcpu(id));
+        let info = || vcpu.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
+        self.queues_of(held, domain, |queues| queues.set_pending(target.vcpu, info, target.port))
+    }
+
+    /// Calls `give` with what says of a free port that it is still in a queue.
+    pub(super) fn with_busy<T>(&self, held: &Held, id: DomainId, give: impl FnOnce(Busy<'_>) -> T) -> T {
+        let domain = self.domain(id).filter(|domain| domain.fifo.load(Ordering::Acquire));
+        match (domain, self.queues.get(id.index())) {
+            (Some(domain), Some(queues)) => {
+                let mut fifo = queues.lock(held, id.index());
+                let queues = Queues { fifo: &mut fifo, arch: &self.arch, domain };
+                give(&|port| queues.is_linked(port))
+            }
+            _ => give(&|_| false),
+        }
+    }
+
+    /// Forgets the events of a port that is closed.
+    pub(super) fn forget_events(&self, held: &Held, domain: &Domain<A>, port: Port) {
+        if self.queues_of(held, domain, |queues| queues.close(port)).is_none() {
+            two_level::clear_pending(self.arch.shared_info(domain.arch()), port);
+        }
+    }
+
+    /// Is the port pending, masked or not?
+    pub(crate) fn is_pending(&self, held: &Held, domain: &Domain<A>, port: Port) -> bool {
+        let queued = self.queues_of(held, domain, |queues| queues.is_pending(port));
+        queued.unwrap_or_else(|| two_level::is_pending(self.arch.shared_info(domain.arch()), port))
+    }
+
+    /// Gives a vCPU its control block at a coded place. With the first one the domain's events go by the new rules, and
+    /// those that are pending wait for the words of their ports.
+    ///
+    /// # Errors
+    /// `EINVAL` where the vCPU has one, or the frame is not the guest's.
+    pub(crate) fn init_control(
+        &self,
+        held: &Held,
+        _: Decision,
+        domain: &Domain<A>,
+        vcpu: u8,
+        place: u64,
+    ) -> Result<(), Errno> {
+        self.arch.guest_page(domain.arch(), place >> 12).map_err(|_| Errno::EINVAL)?;
+        let index = domain.id().index();
+        let queues = self.queues.get(index).ok_or(Errno::EINVAL)?;
+        if !queues.lock(held, index).set_control(vcpu, place)? {
+            return Ok(());
+        }
+        domain.fifo.store(true, Ordering::SeqCst);
+        for (number, ports) in self.events.iter().enumerate() {
+            // Whoever has still seen the old rules is done when we get its lock.
+            drop(ports.lock(held, number));
+        }
+        let shared = self.arch.shared_info(domain.arch());
+        const FIRST: usize = EVTCHN_PENDING / 8;
+        queues.lock(held, index).take_over(shared.get(FIRST..FIRST + EVTCHN_WORDS).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Gives a domain the next page of words. `false` while the events of the time before are being taken over.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` without a control block; `ENOSPC` when there are words for all ports; `EINVAL` where the frame is not
+    /// the guest's.
+    pub(crate) fn expand_array(&self, held: &Held, _: Decision, domain: &Domain<A>, frame: u64) -> Result<bool, Errno> {
+        let index = domain.id().index();
+        let mut fifo = self.queues.get(index).ok_or(Errno::EINVAL)?.lock(held, index);
+        if fifo.is_moving() {
+            return Ok(false);
+        }
+        fifo.check_room()?;
+        self.arch.guest_page(domain.arch(), frame).map_err(|_| Errno::EINVAL)?;
+        fifo.add_page(frame).map(|()| true)
+    }
+
+    /// Delivers up to `budget` events that waited for the words of their ports, from port `from` on. Returns where to go
+    /// on; `None` when that was all.
+    pub(crate) fn resend_some(&self, local: &mut Local, domain: &Domain<A>, from: Port, budget: u32) -> Option<Port> {
+        let mut from = from;
+        for _ in 0..budget {
+            let target = {
+                let ports = self.ports(&local.held, domain.id()).ok()?;
+                let port = self.queues_of(&local.held, domain, |queues| queues.fifo.take_early(from))??;
+                from = port.saturating_add(1);
+                let entry = ports.get(u32::from(port)).ok().filter(|entry| entry.channel != Channel::Free);
+                let target = entry.map(|entry| Target { domain: domain.id(), port, vcpu: entry.vcpu });
+                target.map(|target| (target, self.set_pending(&local.held, target)))
+            };
+            if let Some((target, delivery)) = target {
+                self.announce(local, target, delivery);
+            }
+        }
+        Some(from)
+    }
+
+    /// Sets the priority of one of the caller's ports.
+    ///
+    /// # Errors
+    /// `EINVAL` for a port or a priority that there is not; `ENOSYS` by the 2-level rules.
+    pub(crate) fn set_priority(
+        &self,
+        held: &Held,
+        _: Decision,
+        id: DomainId,
+        port: u32,
+        priority: u32,
+    ) -> Result<(), Errno> {
+        let ports = self.ports(held, id)?;
+        ports.get(port)?;
+        self.queues.get(id.index()).ok_or(Errno::EINVAL)?.lock(held, id.index()).set_priority(port as Port, priority)
+    }
+
+    /// Closes up to `budget` ports of a domain. When all are closed the domain is back at the 2-level rules, and it says
+    /// `true`.
+    pub(crate) fn reset_some(&self, held: &Held, id: DomainId, budget: u32) -> bool {
+        let done = self.close_some(held, id, budget);
+        if let Some(domain) = self.domain(id).filter(|_| done) {
+            self.leave_queues(held, domain);
+        }
+        done
+    }
+
+    /// The domain's events go by the 2-level rules again.
+    pub(crate) fn leave_queues(&self, held: &Held, domain: &Domain<A>) {
+        let index = domain.id().index();
+        if domain.fifo.load(Ordering::Acquire)
+            && let Some(queues) = self.queues.get(index)
+        {
+            let mut fifo = queues.lock(held, index);
+            fifo.reset();
+            domain.fifo.store(false, Ordering::SeqCst);
+        }
+    }
+}
