@@ -4,9 +4,9 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use aarch64_cpu::registers::{MPIDR_EL1, Readable};
 use heapless::Vec;
-use hyp_boot::guest_tree::{GuestTree, VirtualGic};
+use hyp_boot::guest_tree::GuestTree;
 use hyp_boot::image::{HEADER_BYTES, Layout};
-use hyp_boot::machine::{self, Machine};
+use hyp_boot::machine::Machine;
 use hyp_boot::manifest::{DomainSpec, EndAction, LogFormat, Manifest};
 use hyp_boot::plan::{GuestMemory, Plan};
 use hyp_boot::{Region, blob_size};
@@ -15,8 +15,6 @@ use hyp_core::domain::{self, DomainConfig, EndActions};
 use hyp_core::hypervisor::Hypervisor;
 use hyp_core::limits::MAX_CPUS;
 use hyp_core::policy::Rights;
-use hyp_dev::gic::Gic;
-use hyp_dev::gicv3::GicV3;
 use hyp_dev::timer::Clock;
 use hyp_log::Shown;
 use spin::{Once, RelaxStrategy};
@@ -28,10 +26,9 @@ use crate::lock::{Lock, Relax};
 use crate::pool::PoolEmpty;
 use crate::stage2::{Stage2, tables_for};
 use crate::vcpu::{self, ArmVcpu};
-use crate::vgic::Vgic;
 use crate::vpl011::Vpl011;
 use crate::vtimer::VIRTUAL_TIMER;
-use crate::{config, console, firmware, interrupts, mmu, percpu, pool};
+use crate::{config, console, controller, firmware, interrupts, mmu, percpu, pool};
 
 /// Bits of MPIDR_EL1 that are no affinity.
 const MPIDR_AFFINITY: u64 = 0xff_00ff_ffff;
@@ -176,16 +173,8 @@ fn device_tree(tree: u64) -> &'static [u8] {
 }
 
 fn init_interrupts(machine: &Machine<'_>) {
-    let machine::Gic::V3(gic) = &machine.gic else {
-        give_up(&"the interrupt controller is a GICv2, which this version does not drive: use a machine with a GICv3")
-    };
-    let map = |region: &Region| mmu::map_device(*region).or_give_up() as usize;
-    let distributor = map(&gic.distributor);
-    let redistributors = gic.redistributors.first().map_or(0, map);
-    // SAFETY: both have just been mapped, for good, and nothing else drives them.
-    let driver = unsafe { GicV3::new(distributor, redistributors) };
-    let driver = driver.unwrap_or_else(|| give_up(&"the interrupt controller's registers are not aligned to 64 KiB"));
-    interrupts::init(Gic::V3(driver), machine.timer.hypervisor, gic.maintenance);
+    let (gic, maintenance) = controller::find(&machine.gic).or_give_up();
+    interrupts::init(gic, machine.timer.hypervisor, maintenance);
     interrupts::init_cpu().or_give_up();
 }
 
@@ -263,6 +252,7 @@ fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
     let tables = pool::take(tables_for(&memory.extents)).or_give_up();
     let mut stage2 = Stage2::new(tables);
     memory.extents.iter().try_for_each(|extent| stage2.map_ram(extent)).or_give_up();
+    controller::map_for_guest(&mut stage2).or_give_up();
     let banks = memory.banks();
     let first = banks.first().copied().unwrap_or_default();
     let layout = Layout::make(spec, module_head(spec.kernel.place), first).or_give_up();
@@ -277,7 +267,7 @@ fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
     if let (Some(module), Some(place)) = (&spec.ramdisk, layout.ramdisk) {
         add(module.place.start, place.start, module.place.size);
     }
-    let mut vgic = Vgic::new(spec.cpus);
+    let mut vgic = controller::guest_controller(spec.cpus);
     vgic.set_quiet(interrupts::EVENT_CHANNEL);
     vgic.map_hardware(VIRTUAL_TIMER);
     let lend = || pool::take(1).or_give_up().first().map_or_else(|| give_up(&PoolEmpty), Lent::new);
@@ -318,7 +308,7 @@ fn guest_tree(spec: &DomainSpec<'_>, banks: &[Region], ramdisk: Option<Region>) 
     let tree = GuestTree {
         banks,
         cpus: spec.cpus,
-        gic: VirtualGic::V3,
+        gic: controller::guest_version(),
         bootargs: spec.bootargs,
         ramdisk,
         vpl011: spec.vpl011,

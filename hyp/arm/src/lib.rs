@@ -27,6 +27,8 @@ pub mod arch;
 #[cfg(target_arch = "aarch64")]
 mod console;
 #[cfg(target_arch = "aarch64")]
+mod controller;
+#[cfg(target_arch = "aarch64")]
 pub mod domain;
 #[cfg(target_arch = "aarch64")]
 mod fault;

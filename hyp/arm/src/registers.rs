@@ -110,7 +110,6 @@ system_registers! {
     par "PAR_EL1" 0, "Result of an address translation.";
     csselr "CSSELR_EL1" 0, "Cache size selection.";
     cntkctl "CNTKCTL_EL1" 0, "EL0's access to timers.";
-    sre "S3_0_C12_C12_5" 7, "ICC_SRE_EL1: the interrupt controller by system registers.";
 }
 
 /// The float state of a vCPU: q0 to q31, FPCR, FPSR; vectors.s knows the layout.

@@ -1,6 +1,6 @@
 //! The exit loop: a guest runs, traps, and either goes on at once or the core hears of it.
 
-use hyp_boot::guest_tree::{GUEST_GICD, GUEST_GICR, GUEST_UART};
+use hyp_boot::guest_tree::GUEST_UART;
 use hyp_core::arch::{Exit, GuestFault, ShutdownReason};
 use hyp_core::stats::{ExitCounts, ExitReason};
 use hyp_dev::timer::Clock;
@@ -17,6 +17,7 @@ use crate::system_register::{self, Effect};
 use crate::uart;
 use crate::vcpu::ArmVcpu;
 use crate::vgic::{Width, v3};
+use crate::virtual_interface;
 
 /// The register that carries a hypercall's number (public/arch-arm.h).
 const HYPERCALL_REGISTER: u8 = 16;
@@ -149,7 +150,7 @@ impl Turn<'_> {
 
     fn system_register(&mut self, access: RegisterAccess, iss: u32) -> Option<Exit> {
         self.counts.count(ExitReason::Register);
-        if let Some(register) = v3::sgi_register(iss) {
+        if let Some(register) = virtual_interface::sgi_register(iss) {
             self.skip(ESR_EL2.get());
             let value = self.vcpu.registers.get(access.transfer);
             let stale = v3::send_sgi(&mut self.domain.vgic.lock(), self.index, register, value);
@@ -181,7 +182,9 @@ impl Turn<'_> {
         {
             return self.uart(&abort, ipa);
         }
-        let Some((region, offset)) = abort.is_translation().then(|| self.gic_register(ipa)).flatten() else {
+        let Some((region, offset)) =
+            abort.is_translation().then(|| virtual_interface::register(ipa, self.domain.vcpus)).flatten()
+        else {
             let again = abort.is_translation() && self.domain.stage2.lock().is_mapped(ipa);
             return (!again).then(|| self.data_fault(&abort, ipa));
         };
@@ -194,10 +197,16 @@ impl Turn<'_> {
         let others = interrupts::look(self.domain, self.vcpu, self.index);
         if abort.write {
             let value = self.vcpu.registers.get(access.transfer);
-            let stale = v3::write(&mut self.domain.vgic.lock(), self.index, region, offset, width, value);
+            let stale = virtual_interface::write_register(
+                &mut self.domain.vgic.lock(),
+                self.index,
+                (region, offset),
+                width,
+                value,
+            );
             return self.notify(stale | others);
         }
-        let value = v3::read(&self.domain.vgic.lock(), self.index, region, offset, width);
+        let value = virtual_interface::read_register(&self.domain.vgic.lock(), self.index, (region, offset), width);
         self.vcpu.registers.set(access.transfer, access.extend(value));
         self.notify(others)
     }
@@ -219,17 +228,6 @@ impl Turn<'_> {
             self.vcpu.registers.set(access.transfer, access.extend(answer.value.into()));
         }
         self.notify(answer.stale)
-    }
-
-    /// Which register of the virtual interrupt controller lies at a guest-physical address.
-    fn gic_register(&self, ipa: u64) -> Option<(v3::Region, u32)> {
-        let redistributors = u64::from(v3::REDISTRIBUTOR_BYTES) * u64::from(self.domain.vcpus);
-        let offset_in = |start: u64, size: u64| ipa.checked_sub(start).filter(|offset| *offset < size);
-        if let Some(offset) = offset_in(GUEST_GICD.start, GUEST_GICD.size) {
-            return Some((v3::Region::Distributor, offset as u32));
-        }
-        let offset = offset_in(GUEST_GICR.start, redistributors)?;
-        Some((v3::Region::Redistributors, offset as u32))
     }
 
     fn data_fault(&self, abort: &Abort, ipa: u64) -> Exit {

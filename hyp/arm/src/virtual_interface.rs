@@ -5,11 +5,13 @@
 //! [`gich::get`] decides; what it reads changes once, at boot, so that the branch costs a GICv3 next to nothing.
 
 use aarch64_cpu::registers::{Readable, Writeable};
+use hyp_boot::guest_tree::{GUEST_GICD, GUEST_GICD_V2, GUEST_GICR};
 use hyp_core::arch::VcpuMask;
 use hyp_dev::gich::{self, Gich};
 use hyp_dev::sysreg;
 
-use crate::vgic::{ListRegisters, Vgic, v2};
+use crate::vgic::v3::Region;
+use crate::vgic::{ListRegisters, Vgic, Width, v2, v3};
 
 /// ICH_HCR_EL2.En, GICH_HCR.En.
 const ON: u64 = 1;
@@ -27,12 +29,17 @@ pub(crate) struct InterfaceState {
     machine_control: u64,
     /// ICH_AP0R0_EL2 and ICH_AP1R0_EL2, or GICH_APR.
     active_priorities: [u64; 2],
+    /// ICC_SRE_EL1, which a GICv2 does not have.
+    system_registers: u64,
 }
+
+/// ICC_SRE_EL1 after reset: system registers in use, no bypass, as EL2 has it.
+const SYSTEM_REGISTERS_ON: u64 = 7;
 
 impl InterfaceState {
     /// After reset: everything masked, nothing active.
     pub(crate) const fn reset() -> Self {
-        Self { machine_control: 0, active_priorities: [0; 2] }
+        Self { machine_control: 0, active_priorities: [0; 2], system_registers: SYSTEM_REGISTERS_ON }
     }
 
     /// Puts it into the processor.
@@ -44,6 +51,7 @@ impl InterfaceState {
             gich.active_priorities.set(group0 as u32);
             return;
         }
+        sysreg::write_icc_sre_el1(self.system_registers);
         sysreg::write_ich_vmcr_el2(self.machine_control);
         sysreg::write_ich_ap0r0_el2(group0);
         sysreg::write_ich_ap1r0_el2(group1);
@@ -56,10 +64,12 @@ impl InterfaceState {
             Some(gich) => Self {
                 machine_control: gich.machine_control.get().into(),
                 active_priorities: [gich.active_priorities.get().into(), 0],
+                system_registers: SYSTEM_REGISTERS_ON,
             },
             None => Self {
                 machine_control: sysreg::read_ich_vmcr_el2(),
                 active_priorities: [sysreg::read_ich_ap0r0_el2(), sysreg::read_ich_ap1r0_el2()],
+                system_registers: sysreg::read_icc_sre_el1(),
             },
         };
     }
@@ -161,4 +171,48 @@ pub(crate) fn sync(vgic: &mut Vgic, vcpu: u8, lists: &mut ListRegisters) -> Vcpu
 #[inline]
 pub(crate) fn flush(vgic: &mut Vgic, vcpu: u8, lists: &mut ListRegisters) {
     if gich::get().is_some() { v2::flush(vgic, vcpu, lists) } else { vgic.flush(vcpu, lists) }
+}
+
+/// Which register of the virtual interrupt controller lies at a guest-physical address of a guest with `vcpus` vCPUs.
+#[inline]
+pub(crate) fn register(ipa: u64, vcpus: u8) -> Option<(Region, u32)> {
+    let version2 = gich::get().is_some();
+    let distributor = if version2 { GUEST_GICD_V2 } else { GUEST_GICD };
+    let offset_in = |start: u64, size: u64| ipa.checked_sub(start).filter(|offset| *offset < size);
+    if let Some(offset) = offset_in(distributor.start, distributor.size) {
+        return Some((Region::Distributor, offset as u32));
+    }
+    let redistributors = u64::from(v3::REDISTRIBUTOR_BYTES) * u64::from(vcpus);
+    let offset = offset_in(GUEST_GICR.start, redistributors).filter(|_| !version2)?;
+    Some((Region::Redistributors, offset as u32))
+}
+
+/// [`v3::read`], in the form that fits.
+#[inline]
+pub(crate) fn read_register(vgic: &Vgic, vcpu: u8, (region, offset): (Region, u32), width: Width) -> u64 {
+    match gich::get() {
+        Some(_) => v2::read(vgic, vcpu, offset, width),
+        None => v3::read(vgic, vcpu, region, offset, width),
+    }
+}
+
+/// [`v3::write`], in the form that fits.
+#[inline]
+pub(crate) fn write_register(
+    vgic: &mut Vgic,
+    vcpu: u8,
+    (region, offset): (Region, u32),
+    width: Width,
+    value: u64,
+) -> VcpuMask {
+    match gich::get() {
+        Some(_) => v2::write(vgic, vcpu, offset, width, value),
+        None => v3::write(vgic, vcpu, region, offset, width, value),
+    }
+}
+
+/// [`v3::sgi_register`]; a GICv2 has no such registers.
+#[inline]
+pub(crate) fn sgi_register(iss: u32) -> Option<v3::SgiRegister> {
+    v3::sgi_register(iss).filter(|_| gich::get().is_none())
 }

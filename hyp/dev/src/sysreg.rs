@@ -43,6 +43,8 @@ readable! {
     read_icc_iar1_el1 = "ICC_IAR1_EL1";
     /// Control of the CPU interface.
     read_icc_ctlr_el1 = "ICC_CTLR_EL1";
+    /// System register interface at EL1; belongs to the guest.
+    read_icc_sre_el1 = "ICC_SRE_EL1";
     /// System register interface at EL2.
     read_icc_sre_el2 = "ICC_SRE_EL2";
     /// INTID of the highest pending group 1 interrupt, which stays pending.
@@ -119,6 +121,8 @@ writable! {
     write_icc_ctlr_el1 = "ICC_CTLR_EL1";
     /// Enable of group 1.
     write_icc_igrpen1_el1 = "ICC_IGRPEN1_EL1";
+    /// System register interface at EL1; belongs to the guest.
+    write_icc_sre_el1 = "ICC_SRE_EL1";
     /// System register interface at EL2.
     write_icc_sre_el2 = "ICC_SRE_EL2";
     /// Send a group 1 SGI.

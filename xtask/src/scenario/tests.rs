@@ -40,7 +40,7 @@ fn a_typo_names_place_and_word() {
 fn nonsense_is_refused() {
     for (from, to, expected) in [
         ("cpus = 2", "cpus = 9", "x/y.toml:5: cpus = 9 is not between 1 and 8"),
-        ("cpus = 2", "gic = 2", "gic = 2 is not supported"),
+        ("cpus = 2", "gic = 4", "gic = 4 is not supported"),
         ("program = \"player\"", "", "needs `program`"),
         ("program = \"player\"", "program = \"hog\"\nimage = \"i\"", "take one away"),
         ("memory_mib = 64", "memory_mib = 0", "needs memory"),

@@ -12,8 +12,9 @@ use super::format::Stage2Format;
 use crate::layout::{self, PAGE_SIZE};
 use crate::tlb;
 
-/// Tables for pages that a guest has put into its address space (shared info, grants), each of which may split a block.
-const SPARE_TABLES: u64 = 4;
+/// Tables for pages that a guest has put into its address space (shared info, grants), each of which may split a block,
+/// and for a GICv2's CPU interface.
+const SPARE_TABLES: u64 = 5;
 const GIB: u64 = 1 << 30;
 /// From this length on, forgetting everything is cheaper than forgetting page by page.
 const FORGET_ALL: u64 = 64 * PAGE_SIZE;
@@ -102,16 +103,27 @@ impl Stage2 {
 
     /// Maps RAM where nothing is mapped. Takes as long as the range is large in blocks: for boot only.
     pub fn map_ram(&mut self, extent: &Extent) -> Result<(), Error> {
-        self.map(extent.guest, extent.host, extent.size, Existing::Refuse, u32::MAX)
+        self.map((extent.guest, extent.host, extent.size), Attributes::RAM, Existing::Refuse, u32::MAX)
     }
 
     /// Maps one page of RAM instead of what is there.
     pub fn map_page(&mut self, ipa: u64, pa: u64) -> Result<(), Error> {
-        self.map(ipa, pa, PAGE_SIZE, Existing::Replace, 1)
+        self.map((ipa, pa, PAGE_SIZE), Attributes::RAM, Existing::Replace, 1)
     }
 
-    fn map(&mut self, ipa: u64, pa: u64, len: u64, existing: Existing, budget: u32) -> Result<(), Error> {
-        let mapping = Mapping { ipa, pa, len, attributes: Attributes::RAM, existing };
+    /// Maps a device's registers, a few pages of them, where nothing is mapped.
+    pub fn map_device(&mut self, ipa: u64, pa: u64, len: u64) -> Result<(), Error> {
+        self.map((ipa, pa, len), Attributes::DEVICE, Existing::Refuse, u32::MAX)
+    }
+
+    fn map(
+        &mut self,
+        (ipa, pa, len): (u64, u64, u64),
+        attributes: Attributes,
+        existing: Existing,
+        budget: u32,
+    ) -> Result<(), Error> {
+        let mapping = Mapping { ipa, pa, len, attributes, existing };
         self.tree.map(&mut self.pool, &mapping, budget).map(|_| ()).map_err(|failure| failure.error)
     }
 
