@@ -25,11 +25,8 @@ pub(crate) fn run(machine: &Machine) {
         each("sched_yield", measure::hypercalls(TIMES, SCHED_OP, u64::from(SCHEDOP_YIELD), 0));
     }
     each("smccc_version", measure::firmware_calls(TIMES, u64::from(SMCCC_VERSION)));
-    if let Some(registers) = gic::readable(machine) {
-        let names = ["gicd_typer", "gicd_isenabler1", "gicr_typer", "gicr_isenabler0"];
-        for (name, address) in names.into_iter().zip(registers) {
-            each(name, measure::device_reads(TIMES, address));
-        }
+    for (name, address) in gic::readable(machine) {
+        each(name, measure::device_reads(TIMES, address));
     }
     each("actlr_el1", measure::trapped_register_reads(TIMES));
     sgi_to_self();

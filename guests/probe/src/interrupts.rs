@@ -13,15 +13,16 @@ const STEP: u64 = 500_000;
 const LOST: u64 = 100_000_000;
 
 pub(crate) fn run(checks: &mut Checks, machine: &Machine) {
-    checks.that("gic-present", gic::present(), "no-arm,gic-v3-or-no-redistributor");
-    if !gic::present() {
-        return;
-    }
-    checks.same("gic-revision", gic::revision(machine), Some(3));
+    let Some(version) = machine.gic.map(gic::Gic::version).filter(|_| gic::present()) else {
+        return checks.that("gic-present", false, "no-interrupt-controller-or-no-redistributor");
+    };
+    checks.same("gic-revision", gic::revision(machine), Some(version));
     let lines = gic::distributor_type(machine).unwrap_or(0);
     checks.that("gic-distributor-type", lines & 0x1f != 0, format_args!("{lines:#x}"));
-    let redistributor = gic::redistributor_type().unwrap_or(u64::MAX);
-    checks.same("gic-redistributor-affinity", redistributor >> 32, read_register!("mpidr_el1") & 0xff_ffff);
+    if let Some(redistributor) = gic::redistributor_type() {
+        let affinity = read_register!("mpidr_el1") & 0xff_ffff;
+        checks.same("gic-redistributor-affinity", redistributor >> 32, affinity);
+    }
     gic::enable(SGI);
     checks.that("gic-enable", gic::enabled() & 1 << SGI != 0, format_args!("{:#x}", gic::enabled()));
     sgi_to_self(checks);

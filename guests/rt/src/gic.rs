@@ -1,12 +1,14 @@
-//! Interrupts by GICv3 (Arm IHI 0069): distributor and redistributor through memory, CPU interface through registers.
+//! Interrupts, by a GICv3 or a GICv2, whichever the device tree names.
 //!
 //! The handler keeps, per vCPU and interrupt, how often and when it came last. This is all that timers, tests and event
 //! channels need, and it keeps locks out of handlers.
 
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+mod v2;
+mod v3;
 
-use crate::cpu::write_register;
-use crate::{Machine, cpu, events, memory, read_register, timer};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::{Machine, cpu, events, memory, timer};
 
 /// Interrupts that are private to a vCPU: SGIs 0 to 15, PPIs 16 to 31.
 const PRIVATE: usize = 32;
@@ -16,149 +18,156 @@ const SPECIAL: u32 = 1020;
 struct Record {
     count: AtomicU64,
     last: AtomicU64,
+    sender: AtomicU32,
 }
 
-static RECORDS: [[Record; PRIVATE]; cpu::MAX] =
-    [const { [const { Record { count: AtomicU64::new(0), last: AtomicU64::new(0) } }; PRIVATE] }; cpu::MAX];
-static REDISTRIBUTORS: [AtomicUsize; cpu::MAX] = [const { AtomicUsize::new(0) }; cpu::MAX];
+static RECORDS: [[Record; PRIVATE]; cpu::MAX] = [const {
+    [const { Record { count: AtomicU64::new(0), last: AtomicU64::new(0), sender: AtomicU32::new(0) } }; PRIVATE]
+}; cpu::MAX];
 
-// Distributor registers.
+// Distributor registers that both versions have.
 const GICD_CTLR: usize = 0;
 const GICD_TYPER: usize = 4;
 const GICD_ISENABLER1: usize = 0x104;
-const GICD_PIDR2: usize = 0xffe8;
-/// Affinity routing and group 1: the layouts with one and with two security states agree in these bits.
-const ARE_GROUP1: u32 = (1 << 4) | (1 << 1);
-// Redistributor registers; the private interrupts' frame lies 64 KiB above.
-const GICR_TYPER: usize = 8;
-const GICR_WAKER: usize = 0x14;
-const GICR_FRAME: usize = 0x2_0000;
-const GICR_SGI: usize = 0x1_0000;
-const IGROUPR0: usize = GICR_SGI + 0x80;
-const ISENABLER0: usize = GICR_SGI + 0x100;
-const ICENABLER0: usize = GICR_SGI + 0x180;
-const IPRIORITYR: usize = GICR_SGI + 0x400;
-const PROCESSOR_SLEEP: u32 = 1 << 1;
-const CHILDREN_ASLEEP: u32 = 1 << 2;
-const LAST: u32 = 1 << 4;
+// The same in a GICv2's distributor and in the frame of a GICv3's private interrupts.
+const IGROUPR: usize = 0x80;
+const ISENABLER: usize = 0x100;
+const ICENABLER: usize = 0x180;
+const IPRIORITYR: usize = 0x400;
 
-/// Is there a GICv3 that this runtime drives?
+/// An interrupt controller as the tree places it, guest-physical.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gic {
+    /// GICv2.
+    V2 {
+        /// Distributor.
+        distributor: usize,
+        /// CPU interface.
+        interface: usize,
+    },
+    /// GICv3.
+    V3 {
+        /// Distributor.
+        distributor: usize,
+        /// First redistributor.
+        redistributors: usize,
+        /// Bytes of the redistributors' region.
+        redistributor_bytes: usize,
+    },
+}
+
+impl Gic {
+    /// Distributor.
+    pub const fn distributor(self) -> usize {
+        match self {
+            Self::V2 { distributor, .. } | Self::V3 { distributor, .. } => distributor,
+        }
+    }
+
+    /// Architecture version.
+    pub const fn version(self) -> u32 {
+        match self {
+            Self::V2 { .. } => 2,
+            Self::V3 { .. } => 3,
+        }
+    }
+
+    /// Offset of PIDR2 in the distributor.
+    const fn peripheral_id(self) -> usize {
+        match self {
+            Self::V2 { .. } => 0xfe8,
+            Self::V3 { .. } => 0xffe8,
+        }
+    }
+}
+
+/// Is there an interrupt controller that this runtime drives?
 pub fn present() -> bool {
-    redistributor() != 0
+    is_v2() || v3::redistributor() != 0
 }
 
-fn redistributor() -> usize {
-    REDISTRIBUTORS.get(cpu::index()).map_or(0, |base| base.load(Relaxed))
+pub(crate) fn is_v2() -> bool {
+    v2::interface() != 0
 }
+
+pub(crate) use v2::sgi_register as sgi_register_v2;
 
 pub(crate) fn init_boot_cpu(machine: &Machine) {
-    let Some(gic) = machine.gic else {
-        crate::println!("the device tree has no interrupt controller compatible with arm,gic-v3: no interrupts");
-        return;
-    };
-    memory::write_device(gic.distributor + GICD_CTLR, ARE_GROUP1);
+    match machine.gic {
+        None => crate::println!("the device tree has no GICv3 and no GICv2: no interrupts"),
+        Some(Gic::V2 { distributor, interface }) => v2::init(distributor, interface),
+        Some(Gic::V3 { distributor, .. }) => v3::init(distributor),
+    }
     init_here(machine);
 }
 
-/// Bring up the redistributor and the CPU interface of the vCPU that runs this.
+/// Bring up what belongs to the vCPU that runs this.
 pub(crate) fn init_here(machine: &Machine) {
-    let Some(gic) = machine.gic else { return };
-    let affinity = affinity(read_register!("mpidr_el1"));
-    let Some(base) = find_redistributor(gic.redistributors, gic.redistributor_bytes, affinity) else {
-        crate::println!("no redistributor for affinity {affinity:#x} at {:#x}", gic.redistributors);
-        return;
-    };
-    if let Some(slot) = REDISTRIBUTORS.get(cpu::index()) {
-        slot.store(base, Relaxed);
+    match machine.gic {
+        None => {}
+        Some(Gic::V2 { .. }) => v2::init_here(),
+        Some(Gic::V3 { redistributors, redistributor_bytes, .. }) => v3::init_here(redistributors, redistributor_bytes),
     }
-    let waker = memory::read_device(base + GICR_WAKER);
-    memory::write_device(base + GICR_WAKER, waker & !PROCESSOR_SLEEP);
-    while memory::read_device(base + GICR_WAKER) & CHILDREN_ASLEEP != 0 {
-        cpu::relax();
-    }
-    memory::write_device(base + IGROUPR0, u32::MAX);
-    for word in 0..PRIVATE / 4 {
-        memory::write_device(base + IPRIORITYR + 4 * word, 0x8080_8080);
-    }
-    write_register!("icc_sre_el1", 7);
-    cpu::synchronize();
-    write_register!("icc_pmr_el1", 0xf0);
-    write_register!("icc_bpr1_el1", 0);
-    write_register!("icc_ctlr_el1", 0);
-    write_register!("icc_igrpen1_el1", 1);
-    cpu::synchronize();
 }
 
-/// Aff3.Aff2.Aff1.Aff0 of MPIDR_EL1, packed as GICR_TYPER has them.
-fn affinity(mpidr: u64) -> u32 {
-    ((mpidr >> 8) & 0xff00_0000) as u32 | (mpidr & 0x00ff_ffff) as u32
-}
-
-fn find_redistributor(base: usize, bytes: usize, affinity: u32) -> Option<usize> {
-    for frame in (base..base + bytes).step_by(GICR_FRAME) {
-        if memory::read_device(frame + GICR_TYPER + 4) == affinity {
-            return Some(frame);
-        }
-        if memory::read_device(frame + GICR_TYPER) & LAST != 0 {
-            break;
-        }
-    }
-    None
+/// Where the registers of this vCPU's private interrupts are.
+fn private() -> usize {
+    if is_v2() { v2::distributor() } else { v3::private() }
 }
 
 /// Enable an SGI or PPI (0 to 31) of this vCPU.
 pub fn enable(intid: u32) {
     if present() && (intid as usize) < PRIVATE {
-        memory::write_device(redistributor() + ISENABLER0, 1 << intid);
+        memory::write_device(private() + ISENABLER, 1 << intid);
     }
 }
 
 /// Disable an SGI or PPI (0 to 31) of this vCPU.
 pub fn disable(intid: u32) {
     if present() && (intid as usize) < PRIVATE {
-        memory::write_device(redistributor() + ICENABLER0, 1 << intid);
+        memory::write_device(private() + ICENABLER, 1 << intid);
     }
 }
 
 /// Which SGIs and PPIs of this vCPU are enabled: bit n is INTID n.
 pub fn enabled() -> u32 {
-    if present() { memory::read_device(redistributor() + ISENABLER0) } else { 0 }
+    if present() { memory::read_device(private() + ISENABLER) } else { 0 }
 }
 
-/// Architecture revision of the distributor (GICD_PIDR2 bits 7:4): 3 for GICv3.
+/// Architecture revision of the distributor (GICD_PIDR2 bits 7:4): 2 or 3.
 pub fn revision(machine: &Machine) -> Option<u32> {
-    machine.gic.map(|gic| (memory::read_device(gic.distributor + GICD_PIDR2) >> 4) & 0xf)
+    machine.gic.map(|gic| (memory::read_device(gic.distributor() + gic.peripheral_id()) >> 4) & 0xf)
 }
 
 /// GICD_TYPER.
 pub fn distributor_type(machine: &Machine) -> Option<u32> {
-    machine.gic.map(|gic| memory::read_device(gic.distributor + GICD_TYPER))
+    machine.gic.map(|gic| memory::read_device(gic.distributor() + GICD_TYPER))
 }
 
-/// Addresses of registers that only read: GICD_TYPER, GICD_ISENABLER1, GICR_TYPER, GICR_ISENABLER0 of this vCPU.
-pub fn readable(machine: &Machine) -> Option<[usize; 4]> {
-    let (gic, own) = (machine.gic?, redistributor());
-    Some([gic.distributor + GICD_TYPER, gic.distributor + GICD_ISENABLER1, own + GICR_TYPER, own + ISENABLER0])
+/// Names and addresses of registers that only read: of the distributor, and of a GICv3's redistributor.
+pub fn readable(machine: &Machine) -> impl Iterator<Item = (&'static str, usize)> {
+    let distributor = machine.gic.map(Gic::distributor).into_iter();
+    let own = (present() && !is_v2()).then(v3::readable).into_iter();
+    let own = own.flat_map(|registers| ["gicr_typer", "gicr_isenabler0"].into_iter().zip(registers));
+    let common = [("gicd_typer", GICD_TYPER), ("gicd_isenabler1", GICD_ISENABLER1)];
+    distributor.flat_map(move |base| common.map(|(name, offset)| (name, base + offset))).chain(own)
 }
 
-/// What ICC_SGI1R_EL1 takes to send an SGI (0 to 15) to the vCPU with this MPIDR_EL1.
-pub const fn sgi_value(intid: u32, mpidr: u64) -> u64 {
-    let (aff3, aff2, aff1, aff0) = ((mpidr >> 32) & 0xff, (mpidr >> 16) & 0xff, (mpidr >> 8) & 0xff, mpidr & 0xf);
-    aff3 << 48 | aff2 << 32 | aff1 << 16 | 1 << aff0 | ((intid & 15) as u64) << 24
+/// What ICC_SGI1R_EL1 or GICD_SGIR takes to send an SGI (0 to 15) to the vCPU with this MPIDR_EL1.
+pub fn sgi_value(intid: u32, mpidr: u64) -> u64 {
+    if is_v2() { v2::sgi_value(intid, mpidr) } else { v3::sgi_value(intid, mpidr) }
 }
 
-/// GICR_TYPER of this vCPU.
+/// A GICv3's GICR_TYPER of this vCPU.
 pub fn redistributor_type() -> Option<u64> {
-    let base = redistributor();
-    let word = |offset| u64::from(memory::read_device(base + GICR_TYPER + offset));
-    present().then(|| word(0) | word(4) << 32)
+    (present() && !is_v2()).then(v3::redistributor_type)
 }
 
 /// Send an SGI (0 to 15) to the vCPU with this MPIDR_EL1.
 pub fn send_sgi(intid: u32, mpidr: u64) {
     cpu::synchronize();
-    write_register!("icc_sgi1r_el1", sgi_value(intid, mpidr));
-    cpu::synchronize();
+    let value = sgi_value(intid, mpidr);
+    if is_v2() { v2::send_sgi(value) } else { v3::send_sgi(value) }
 }
 
 /// How often this private interrupt has come to the vCPU that asks.
@@ -181,6 +190,11 @@ pub fn last_on(vcpu: usize, intid: u32) -> u64 {
     record(vcpu, intid).map_or(0, |record| record.last.load(Relaxed))
 }
 
+/// GICv2: the number of the CPU interface that sent this SGI to the vCPU that asks, the last time it came.
+pub fn sender(intid: u32) -> u32 {
+    record(cpu::index(), intid).map_or(0, |record| record.sender.load(Relaxed))
+}
+
 fn record(vcpu: usize, intid: u32) -> Option<&'static Record> {
     RECORDS.get(vcpu)?.get(intid as usize)
 }
@@ -188,20 +202,23 @@ fn record(vcpu: usize, intid: u32) -> Option<&'static Record> {
 /// Called by `entry.s` for every interrupt, with the counter as it was on entry.
 #[unsafe(no_mangle)]
 extern "C" fn rt_interrupt(counter: u64) {
+    let version2 = is_v2();
     loop {
-        let intid = read_register!("icc_iar1_el1") as u32 & 0xff_ffff;
+        let acknowledged = if version2 { v2::acknowledge() } else { v3::acknowledge() };
+        let intid = if version2 { acknowledged & 0x3ff } else { acknowledged };
         if intid >= SPECIAL {
             return;
         }
         if let Some(record) = record(cpu::index(), intid) {
             record.last.store(counter, Relaxed);
             record.count.fetch_add(1, Relaxed);
+            record.sender.store(acknowledged >> 10, Relaxed);
         }
         if intid == timer::intid() {
             timer::quiet();
         } else if intid == events::intid() {
             events::upcall(counter);
         }
-        write_register!("icc_eoir1_el1", u64::from(intid));
+        if version2 { v2::end(acknowledged) } else { v3::end(acknowledged) }
     }
 }

@@ -6,7 +6,7 @@
 
 use core::arch::asm;
 
-use crate::{cpu, hypercall};
+use crate::{cpu, gic, hypercall};
 
 macro_rules! repeat {
     ($times:expr, $setup:literal, $operation:literal $(, $name:ident = $value:expr)*) => {{
@@ -67,20 +67,23 @@ pub fn dither(round: u64) {
     }
 }
 
-/// Reads the counter and sends an SGI at once; the counter. `value` is what ICC_SGI1R_EL1 takes.
+/// Reads the counter and sends an SGI at once; the counter. `value` is from [`gic::sgi_value`].
 pub fn stamped_sgi(value: u64) -> u64 {
-    let stamp: u64;
-    // SAFETY: an SGI's handler keeps every register, and what it touches is atomic.
-    unsafe {
-        asm!("mrs {0}, cntvct_el0", "msr icc_sgi1r_el1, {1}", "isb", out(reg) stamp, in(reg) value, options(nostack))
-    };
-    stamp
+    timed_sgi(value).0
 }
 
 /// The same, and the counter when the sender goes on.
 pub fn timed_sgi(value: u64) -> (u64, u64) {
     let (stamp, end): (u64, u64);
-    // SAFETY: as for `stamped_sgi`.
+    if gic::is_v2() {
+        // SAFETY: an SGI's handler keeps every register, and what it touches is atomic; GICD_SGIR is no memory.
+        unsafe {
+            asm!("mrs {0}, cntvct_el0", "str {2:w}, [{3}]", "mrs {1}, cntvct_el0",
+                out(reg) stamp, out(reg) end, in(reg) value, in(reg) gic::sgi_register_v2(), options(nostack));
+        }
+        return (stamp, end);
+    }
+    // SAFETY: as above.
     unsafe {
         asm!("mrs {0}, cntvct_el0", "msr icc_sgi1r_el1, {2}", "mrs {1}, cntvct_el0",
             out(reg) stamp, out(reg) end, in(reg) value, options(nostack));

@@ -9,17 +9,7 @@ use spin::Once;
 
 use crate::console;
 use crate::cpu::MAX;
-
-/// A GICv3 as the tree places it, guest-physical.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gic {
-    /// Distributor.
-    pub distributor: usize,
-    /// First redistributor.
-    pub redistributors: usize,
-    /// Bytes of the redistributors' region.
-    pub redistributor_bytes: usize,
-}
+use crate::gic::Gic;
 
 /// What the tree says of this machine.
 #[derive(Debug)]
@@ -90,7 +80,7 @@ fn machine(tree: Fdt<'static>, address: usize) -> Machine {
         device_tree: (address, address + tree.data().len()),
         bootargs: chosen.and_then(|node| text(node, "bootargs")).unwrap_or_default(),
         initrd: None,
-        gic: root.find_compatible("arm,gic-v3").next().and_then(gic),
+        gic: gic(root),
         hypervisor: hypervisor.is_some(),
         uart: chosen.and_then(|node| text(node, "stdout-path")).and_then(|path| uart(&tree, path)),
         // The timer's interrupts: secure, non-secure, virtual, hypervisor.
@@ -133,10 +123,14 @@ fn memory(root: FdtNode<'static>) -> (usize, usize) {
     node.and_then(|node| reg(node, 0)).map_or((0, 0), |(start, size)| (start, start + size))
 }
 
-fn gic(node: FdtNode<'static>) -> Option<Gic> {
-    let (distributor, _) = reg(node, 0)?;
-    let (redistributors, redistributor_bytes) = reg(node, 1)?;
-    Some(Gic { distributor, redistributors, redistributor_bytes })
+fn gic(root: FdtNode<'static>) -> Option<Gic> {
+    let find = |names: [&str; 2]| names.iter().find_map(|name| root.find_compatible(name).next());
+    if let Some(node) = find(["arm,gic-v3", "arm,gic-v3"]) {
+        let ((distributor, _), (redistributors, redistributor_bytes)) = (reg(node, 0)?, reg(node, 1)?);
+        return Some(Gic::V3 { distributor, redistributors, redistributor_bytes });
+    }
+    let node = find(["arm,gic-400", "arm,cortex-a15-gic"])?;
+    Some(Gic::V2 { distributor: reg(node, 0)?.0, interface: reg(node, 1)?.0 })
 }
 
 /// INTID of entry `index` of `interrupts`, three cells each: 0 shared or 1 private, number, flags.
