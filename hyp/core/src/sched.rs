@@ -12,8 +12,8 @@ use crate::vcpu::VcpuId;
 
 /// A way to share a CPU. At most one vCPU of the CPU is current; the class that picked it is told what it does.
 pub trait Class {
-    /// A vCPU joins, blocked.
-    fn add(&mut self, now: Nanos, vcpu: VcpuId, weight: u16);
+    /// A vCPU joins, blocked. `family` has the bits of all vCPUs of its domain.
+    fn add(&mut self, now: Nanos, vcpu: VcpuId, weight: u16, family: u32);
     /// A vCPU leaves, whatever it was doing.
     fn remove(&mut self, now: Nanos, vcpu: VcpuId);
     /// An event arrived for a vCPU; it becomes runnable when it was blocked. Returns whether it should run at once in

@@ -172,7 +172,8 @@ impl<A: Arch> Hypervisor<A> {
         }
         if cpu.local.parked & id.bit() != 0 {
             cpu.local.parked &= !id.bit();
-            cpu.local.queue.add(now, id, domain.weight);
+            let family = domain.vcpu_ids().fold(0, |family, id| family | id.bit());
+            cpu.local.queue.add(now, id, domain.weight, family);
         }
         if let Some(current) = cpu.current.as_mut().filter(|current| current.vcpu.id() == id) {
             // It may have been given another place by another vCPU.

@@ -7,6 +7,10 @@
 //!
 //! - A vCPU to which an event comes while it has credit is *boosted*: it runs before all others until its credit is
 //!   gone or it blocks. Several boosted ones take turns by short slices.
+//! - The vCPUs of one domain take turns by short slices, whoever of them has most credit, and a boost ends with its
+//!   first slice while one of them waits. For one of them may spin on a lock that another one holds, and a processor
+//!   need not tell: on QEMU a WFE never traps. By credit the spinner would go first until it had spent what the holder,
+//!   who has done the work so far, has spent long ago.
 //! - Otherwise the one with most credit runs, for longer slices. So those who have more than they used go before those
 //!   who used more than they had, and shares come out as the weights say. A slice is not cut short by whatever else
 //!   makes the CPU look around, only by somebody boosted, or by a wake-up of somebody who has clearly more credit.
@@ -32,7 +36,7 @@ pub const BANK: i64 = 30 * MILLISECOND as i64;
 pub const SLICE: Nanos = 10 * MILLISECOND;
 /// The same while several boosted vCPUs wait, and after one gave way.
 pub const SHORT_SLICE: Nanos = MILLISECOND;
-/// A boosted vCPU runs at least this long before its credit is looked at.
+/// A boosted vCPU runs at least this long before its credit is looked at, and no longer while one of its domain waits.
 const LEAST_SLICE: Nanos = MILLISECOND / 5;
 /// The clock moves at most this much at a time, which is far more than fills every bank.
 const LONGEST_STEP: Nanos = 1000 * MILLISECOND;
@@ -43,6 +47,8 @@ const FRACTION: u32 = 16;
 #[derive(Clone, Copy)]
 struct Account {
     weight: u64,
+    /// The vCPUs of its domain.
+    family: u32,
     /// Credit when it was last paid, in ns.
     credit: i64,
     /// Where the clock was then.
@@ -94,8 +100,16 @@ fn members(mut set: u32) -> impl Iterator<Item = VcpuId> {
 impl Credit {
     /// Nobody there.
     pub const fn new() -> Self {
-        let nobody =
-            Account { weight: 1, credit: BANK, paid: 0, turn: 0, boosted: false, starts: false, gives_way: false };
+        let nobody = Account {
+            weight: 1,
+            family: 0,
+            credit: BANK,
+            paid: 0,
+            turn: 0,
+            boosted: false,
+            starts: false,
+            gives_way: false,
+        };
         Self {
             accounts: [nobody; MAX_VCPUS],
             known: 0,
@@ -181,6 +195,23 @@ impl Credit {
         members(set).any(|vcpu| self.is_boosted(vcpu))
     }
 
+    /// Those of a vCPU's domain that wait for the CPU.
+    fn waiting_family(&self, vcpu: VcpuId) -> u32 {
+        self.accounts.get(vcpu.index()).map_or(0, |account| account.family) & self.queued
+    }
+
+    /// Who of the domain of a queued vCPU has its turn: itself when it is boosted, else who has waited longest. Who gives
+    /// way does so to its own domain too.
+    fn whose_turn(&self, vcpu: VcpuId) -> VcpuId {
+        if self.is_boosted(vcpu) {
+            return vcpu;
+        }
+        let account = |vcpu: &VcpuId| self.accounts.get(vcpu.index());
+        let waits = |vcpu: &VcpuId| account(vcpu).is_some_and(|account| !account.gives_way);
+        let family = members(self.waiting_family(vcpu)).filter(waits);
+        family.min_by_key(|vcpu| account(vcpu).map_or(u64::MAX, |account| account.turn)).unwrap_or(vcpu)
+    }
+
     /// How a queued vCPU compares with others; the greatest runs.
     fn rank(&self, vcpu: VcpuId) -> (u8, i64, u64) {
         let Some(account) = self.accounts.get(vcpu.index()) else { return (0, 0, 0) };
@@ -194,12 +225,12 @@ impl Credit {
 }
 
 impl Class for Credit {
-    fn add(&mut self, now: Nanos, vcpu: VcpuId, weight: u16) {
+    fn add(&mut self, now: Nanos, vcpu: VcpuId, weight: u16, family: u32) {
         self.remove(now, vcpu);
         self.known |= vcpu.bit();
         if let Some(account) = self.accounts.get_mut(vcpu.index()) {
             let weight = u64::from(weight.max(1));
-            *account = Account { weight, boosted: false, starts: true, gives_way: false, ..*account };
+            *account = Account { weight, family, boosted: false, starts: true, gives_way: false, ..*account };
         }
     }
 
@@ -259,6 +290,10 @@ impl Class for Credit {
             return self.current;
         }
         if let Some(current) = self.current.take() {
+            let alone = self.waiting_family(current) == 0;
+            if let Some(account) = self.accounts.get_mut(current.index()) {
+                account.boosted &= alone;
+            }
             self.enqueue(current);
         }
         let mut gave_way = false;
@@ -269,7 +304,7 @@ impl Class for Credit {
                 gave_way |= account.gives_way;
             }
         }
-        let next = members(self.queued).max_by_key(|vcpu| self.rank(*vcpu))?;
+        let next = self.whose_turn(members(self.queued).max_by_key(|vcpu| self.rank(*vcpu))?);
         for vcpu in members(if gave_way { self.queued } else { 0 }) {
             if let Some(account) = self.accounts.get_mut(vcpu.index()) {
                 account.gives_way = false;
@@ -295,6 +330,11 @@ impl Class for Credit {
             (true, true) => self.slice.min(SHORT_SLICE),
             (false, true) => 0,
             _ => self.slice,
+        };
+        let slice = match (self.waiting_family(current), self.is_boosted(current)) {
+            (0, _) => slice,
+            (_, true) => slice.min(LEAST_SLICE),
+            (_, false) => slice.min(SHORT_SLICE),
         };
         Some(self.slice_start.saturating_add(slice))
     }

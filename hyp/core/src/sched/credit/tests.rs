@@ -44,7 +44,7 @@ impl Simulation {
         let mut class = Credit::new();
         let make = |(number, (weight, demand)): (usize, &(u16, Demand))| {
             let id = VcpuId::new(number as u8).unwrap();
-            class.add(0, id, *weight);
+            class.add(0, id, *weight, 0);
             class.wake(0, id);
             let left = match *demand {
                 Demand::Hog => Nanos::MAX,
@@ -209,13 +209,13 @@ fn who_gives_way_lets_others_run() {
 fn alone_there_is_no_slice() {
     let vcpu = VcpuId::new(3).unwrap();
     let mut class = Credit::new();
-    class.add(5, vcpu, 256);
+    class.add(5, vcpu, 256, 0);
     assert_eq!(class.pick(5), None);
     assert!(class.wake(6, vcpu));
     assert_eq!(class.pick(6), Some(vcpu));
     assert_eq!(class.slice_end(), None);
     let other = VcpuId::new(4).unwrap();
-    class.add(7, other, 256);
+    class.add(7, other, 256, 0);
     class.wake(7, other);
     assert_eq!(class.slice_end(), Some(6 + SLICE));
     class.remove(8, vcpu);
@@ -227,7 +227,7 @@ fn two(now: Nanos) -> (Credit, VcpuId, VcpuId) {
     let (first, second) = (VcpuId::new(0).unwrap(), VcpuId::new(1).unwrap());
     let mut class = Credit::new();
     for vcpu in [first, second] {
-        class.add(now, vcpu, 256);
+        class.add(now, vcpu, 256, 0);
         class.wake(now, vcpu);
     }
     assert_eq!(class.pick(now), Some(first));
@@ -248,7 +248,7 @@ fn looking_around_does_not_end_a_slice() {
 fn who_starts_later_waits_for_the_slice_to_end() {
     let (mut class, first, _) = two(0);
     let third = VcpuId::new(2).unwrap();
-    class.add(1000, third, 256);
+    class.add(1000, third, 256, 0);
     assert!(!class.wake(1000, third));
     assert_eq!(class.pick(1000), Some(first));
 }
@@ -259,7 +259,7 @@ fn a_wake_up_ends_the_slice_of_who_has_clearly_less() {
     let third = VcpuId::new(2).unwrap();
     let late = SLICE - MILLISECOND;
     assert_eq!(class.pick(late), Some(first));
-    class.add(late, third, 256);
+    class.add(late, third, 256, 0);
     assert!(class.wake(late, third), "it has 0, against {}", class.credit(first));
     assert_eq!(class.pick(late), Some(second), "who has most of all");
 }
@@ -282,7 +282,7 @@ fn going_and_coming_back_pays_no_debt() {
     let (mut class, first, _) = two(0);
     class.accounts[first.index()].credit = -BANK;
     class.remove(5, first);
-    class.add(5, first, 256);
+    class.add(5, first, 256, 0);
     class.wake(5, first);
     assert!(class.credit(first) < 0, "{}", class.credit(first));
 }
@@ -298,4 +298,52 @@ fn a_guest_may_set_itself_up_before_it_plays() {
     assert_eq!(class.pick(4 * SLICE + 1), Some(hog));
     assert!(class.wake(4 * SLICE + 2, player));
     assert_eq!(class.pick(4 * SLICE + 2), Some(player));
+}
+
+#[test]
+fn who_spins_lets_the_one_it_waits_for_go_on() {
+    // The second is woken while the first holds what it wants, and spins from then on.
+    let (mut class, holder, spinner) = two(0);
+    for vcpu in [holder, spinner] {
+        class.accounts[vcpu.index()].family = holder.bit() | spinner.bit();
+    }
+    assert_eq!(class.pick(SHORT_SLICE), Some(spinner), "they take turns");
+    class.block(SHORT_SLICE);
+    assert_eq!(class.pick(SHORT_SLICE), Some(holder));
+    class.accounts[holder.index()].credit = -BANK;
+    class.accounts[spinner.index()].credit = BANK;
+    let mut now = 10 * MILLISECOND;
+    assert!(class.wake(now, spinner));
+    let mut held = [0, 0];
+    while now < 20 * MILLISECOND {
+        let runs = class.pick(now).unwrap();
+        let end = class.slice_end().unwrap();
+        assert!(now < end && end - now <= SHORT_SLICE, "{now} {end}");
+        held[runs.index()] += end - now;
+        now = end;
+    }
+    assert!(held[holder.index()] >= 4 * MILLISECOND, "{held:?}");
+}
+
+#[test]
+fn a_domain_of_several_takes_no_more_than_its_weights() {
+    let mut simulation = Simulation::new(&[(256, Demand::Hog); 3]);
+    for vcpu in &mut simulation.class.accounts[..2] {
+        vcpu.family = 0b11;
+    }
+    simulation.run(20_000 * MILLISECOND);
+    assert!((simulation.share(2) - 1.0 / 3.0).abs() < 0.02, "{}", simulation.share(2));
+}
+
+#[test]
+fn a_player_beside_a_domain_of_several_is_never_late() {
+    let mut simulation =
+        Simulation::new(&[(256, player(20)), (256, Demand::Hog), (256, Demand::Hog), (256, Demand::Hog)]);
+    for vcpu in &mut simulation.class.accounts[1..4] {
+        vcpu.family = 0b1110;
+    }
+    simulation.run(1_000 * MILLISECOND);
+    simulation.guests[0].late = 0;
+    simulation.run(20_000 * MILLISECOND);
+    assert_eq!(simulation.guests[0].late, 0);
 }
