@@ -16,7 +16,7 @@ use crate::paths;
 use crate::qemu::{self, Clock, Qemu};
 use crate::report::{aligned, grouped};
 use crate::run::session::{Ended, Machine, Session};
-use crate::scenario::{self, Scenario};
+use crate::scenario;
 
 /// The peer's figures and the goals.
 const TABLE: &str = include_str!("bench/micro.toml");
@@ -97,8 +97,7 @@ fn micro() -> Result<()> {
 
 /// Runs one machine and collects what its guests print.
 fn measure(qemu: &Qemu, name: &str, built: &Built, measured: &mut BTreeMap<String, u64>) -> Result<()> {
-    let path = scenario::find(&paths::root().join("tests/qemu/bench"), name)?;
-    let scenario = Scenario::read(&path)?;
+    let scenario = scenario::single(&paths::root().join("tests/qemu/bench"), name)?;
     let machine = Machine::new(qemu, &scenario, built, Clock::Instructions, &paths::target().join("bench"))?;
     let session = machine.run(&mut |_, _| {})?;
     check(&session).with_context(|| format!("machine `{name}`; log: {}", paths::shown(&session.log)))?;

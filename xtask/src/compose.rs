@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use dtoolkit::ToPropertyValue;
 use dtoolkit::model::{DeviceTreeNode, DeviceTreeProperty};
 
-use crate::kernel::Linux;
+use crate::kernel::Flavour;
 use crate::qemu::Qemu;
 use crate::scenario::{Guest, Log, Scenario};
 use layout::Layout;
@@ -21,9 +21,6 @@ pub(crate) use layout::{Module, tree_address};
 /// First address of RAM on QEMU's `virt`.
 pub(crate) const RAM_BASE: u64 = 0x4000_0000;
 
-/// A scenario's word for the stock kernel, as an image, and for its user land, as a ramdisk.
-const LINUX: &str = "linux-cloud";
-
 /// Files that a scenario's words stand for.
 pub(crate) struct Sources<'s> {
     /// The image of a guest of this repository, by its name.
@@ -31,7 +28,9 @@ pub(crate) struct Sources<'s> {
     /// The test clip, as the player's ramdisk.
     pub(crate) clip: &'s dyn Fn() -> Result<PathBuf>,
     /// A stock kernel.
-    pub(crate) linux: &'s dyn Fn() -> Result<Linux>,
+    pub(crate) kernel: &'s dyn Fn(Flavour) -> Result<PathBuf>,
+    /// The ramdisk with busybox.
+    pub(crate) busybox: &'s dyn Fn() -> Result<PathBuf>,
 }
 
 /// A composed machine, ready for the emulator.
@@ -112,8 +111,10 @@ fn domain(
     policies(&mut node, guest)?;
     let kernel = match (guest.program, &guest.image) {
         (Some(program), _) => (sources.program)(program.name()),
-        (None, Some(image)) if image == Path::new(LINUX) => (sources.linux)()?.image,
-        (None, Some(image)) => scenario.resolve(image),
+        (None, Some(image)) => match image.to_str().and_then(Flavour::of_word) {
+            Some(flavour) => (sources.kernel)(flavour)?,
+            None => scenario.resolve(image),
+        },
         (None, None) => bail!("neither `program` nor `image`"),
     };
     let kernel = tamper::kernel(&scenario.tamper, &guest.name, kernel, folder)?;
@@ -125,7 +126,7 @@ fn domain(
     if let Some(ramdisk) = &guest.ramdisk {
         let path = match ramdisk.to_str() {
             Some("clip") => (sources.clip)()?,
-            Some(LINUX) => (sources.linux)()?.initramfs,
+            Some("busybox") => (sources.busybox)()?,
             _ => scenario.resolve(ramdisk),
         };
         node.add_child(module(layout, &path, "multiboot,ramdisk")?);

@@ -15,6 +15,7 @@ mod events;
 mod image;
 mod kernel;
 mod lint;
+mod packages;
 mod paths;
 mod process;
 mod progress;

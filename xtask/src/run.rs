@@ -13,7 +13,7 @@ use crate::console::Paint;
 use crate::paths;
 use crate::qemu::{self, Clock, Qemu};
 use crate::report::{self, Figures, promises};
-use crate::scenario::{self, Scenario};
+use crate::scenario;
 use screen::Screen;
 use session::Machine;
 
@@ -48,8 +48,7 @@ pub(crate) struct Args {
 /// Bad input, a build that fails, or a run that is not a good one.
 pub(crate) fn main(args: Args) -> Result<()> {
     qemu::watch_interrupts();
-    let path = scenario::find(&paths::root().join("boards").join(BOARD).join("scenarios"), &args.scenario)?;
-    let scenario = Scenario::read(&path)?;
+    let scenario = scenario::single(&paths::root().join("boards").join(BOARD).join("scenarios"), &args.scenario)?;
     let built = build::everything()?;
     let qemu = Qemu::find()?;
     // A person types in real time, so the machine's clock must not run ahead.

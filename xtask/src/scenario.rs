@@ -3,14 +3,18 @@
 //! that was probably meant, never a default.
 
 mod expectations;
+mod folder;
+mod matrix;
 mod place;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 pub(crate) use expectations::{End, Expect, Order, Tamper, Typing};
+pub(crate) use folder::{all, named, single};
 use place::{closest, explain, line_of};
 
 /// A scenario file.
@@ -48,6 +52,12 @@ pub(crate) struct Scenario {
     /// Damage done to the composed machine, to test the answer to bad input.
     #[serde(default)]
     pub(crate) tamper: Tamper,
+    /// What the members of one file differ in.
+    #[serde(rename = "matrix")]
+    _matrix: Option<IgnoredAny>,
+    /// Which member of its file it is; empty where the file has no matrix.
+    #[serde(skip)]
+    member: String,
     /// Where it was read from.
     #[serde(skip)]
     pub(crate) path: PathBuf,
@@ -144,7 +154,8 @@ pub(crate) struct Guest {
     pub(crate) name: String,
     /// A guest of this repository; or `image`.
     pub(crate) program: Option<Program>,
-    /// Path of an arm64 Image, relative to the scenario, or `linux-cloud` for Debian's kernel; or `program`.
+    /// Path of an arm64 Image, relative to the scenario, or `linux-cloud` or `linux-full` for Debian's kernels; or
+    /// `program`.
     pub(crate) image: Option<PathBuf>,
     /// RAM, MiB.
     pub(crate) memory_mib: u64,
@@ -157,7 +168,7 @@ pub(crate) struct Guest {
     /// Command line.
     #[serde(default)]
     pub(crate) bootargs: String,
-    /// Path of a ramdisk relative to the scenario, `clip` for the test clip, or `linux-cloud` for busybox.
+    /// Path of a ramdisk relative to the scenario, `clip` for the test clip, or `busybox` for a user land for Linux.
     pub(crate) ramdisk: Option<PathBuf>,
     /// Weight in the `credit` class; 256 if absent.
     pub(crate) weight: Option<u32>,
@@ -180,29 +191,32 @@ fn one() -> u32 {
 }
 
 impl Scenario {
-    /// Reads a scenario.
+    /// Reads the scenarios of a file: one, or all of its matrix.
     ///
     /// # Errors
     /// Says file, line, and what is wrong.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Vec<Self>> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read scenario {}", path.display()))?;
-        Self::parse(&text, path)
+        let members = matrix::members(&text).with_context(|| path.display().to_string())?;
+        members.into_iter().map(|(member, text)| Self::parse(&text, path, member)).collect()
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self> {
+    fn parse(text: &str, path: &Path, member: String) -> Result<Self> {
         let mut scenario: Self = match toml::from_str(text) {
             Ok(scenario) => scenario,
             Err(error) => bail!("{}", explain(path, text, &error)),
         };
         scenario.path = path.to_owned();
         scenario.text = text.to_owned();
+        scenario.member = member;
         scenario.check()?;
         Ok(scenario)
     }
 
-    /// Name: the file's without its ending.
+    /// Name: the file's without its ending, and which member of the file it is.
     pub(crate) fn name(&self) -> String {
-        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+        let file = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        if self.member.is_empty() { file.into_owned() } else { format!("{file}-{}", self.member) }
     }
 
     /// Limit in whole virtual seconds, rounded up.
@@ -267,42 +281,6 @@ impl Scenario {
         }
         Ok(())
     }
-}
-
-/// Finds a scenario by path or by name in a folder.
-///
-/// # Errors
-/// Names what exists when nothing fits.
-pub(crate) fn find(folder: &Path, wanted: &str) -> Result<PathBuf> {
-    let path = Path::new(wanted);
-    if path.is_file() {
-        return Ok(path.to_owned());
-    }
-    let known = list(folder)?;
-    let name = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    if let Some(found) = known.iter().find(|path| name(path) == wanted) {
-        return Ok(found.clone());
-    }
-    let names: Vec<String> = known.iter().map(name).collect();
-    let hint = closest(wanted, names.iter().map(String::as_str));
-    bail!("no scenario `{wanted}`{hint}; {} has: {}", folder.display(), names.join(", "));
-}
-
-/// The scenario files of a folder, sorted.
-///
-/// # Errors
-/// If the folder cannot be read.
-pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == "toml") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::qemu;
 #[command(after_help = "\
 Scenarios are the TOML files of tests/qemu; the full log of NAME is target/tests/NAME.log.")]
 pub(crate) struct Args {
-    /// `host`, `qemu`, or the name or path of a scenario; everything if absent
+    /// `host`, `qemu`, or scenarios by name (`linux` also means `linux-...`) or path; everything if absent
     #[arg(value_name = "host|qemu|SCENARIO")]
     what: Vec<String>,
 }

@@ -44,7 +44,7 @@ pub(crate) fn scenario(text: &str) -> Scenario {
     let path =
         std::env::temp_dir().join(format!("scenario-{}-{:?}.toml", std::process::id(), std::thread::current().id()));
     std::fs::write(&path, text).unwrap();
-    let scenario = Scenario::read(&path).unwrap();
+    let scenario = Scenario::read(&path).unwrap().remove(0);
     std::fs::remove_file(&path).unwrap();
     scenario
 }

@@ -16,9 +16,10 @@ use crate::build::Built;
 use crate::compose::{self, Sources};
 use crate::console::{Demultiplexer, Frames, Line};
 use crate::events::{self, Event, Problem, Said, Source};
+use crate::kernel::{self, Flavour};
+use crate::paths;
 use crate::qemu::{self, Child, Clock, Output, Qemu};
 use crate::scenario::Scenario;
-use crate::{kernel, paths};
 
 /// How often the virtual clock is read while nothing else happens.
 const LOOK: Duration = Duration::from_millis(500);
@@ -87,7 +88,8 @@ impl<'s> Machine<'s> {
         let sources = Sources {
             program: &|name| built.guests.join(name),
             clip: &|| Ok(built.clip.archive.clone()),
-            linux: &kernel::ensure_made,
+            kernel: &Flavour::kernel,
+            busybox: &kernel::initramfs,
         };
         let composed = compose::compose(scenario, qemu, &sources, folder)?;
         let machine = &scenario.machine;

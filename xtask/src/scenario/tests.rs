@@ -16,12 +16,12 @@ memory_mib = 64
 "#;
 
 fn error(text: &str) -> String {
-    format!("{:#}", Scenario::parse(text, Path::new("x/y.toml")).unwrap_err())
+    format!("{:#}", Scenario::parse(text, Path::new("x/y.toml"), String::new()).unwrap_err())
 }
 
 #[test]
 fn a_good_one_is_read() {
-    let scenario = Scenario::parse(GOOD, Path::new("x/y.toml")).unwrap();
+    let scenario = Scenario::parse(GOOD, Path::new("x/y.toml"), String::new()).unwrap();
     assert_eq!((scenario.name().as_str(), scenario.machine.memory_mib), ("y", 1024));
     assert_eq!(scenario.resolve(Path::new("z")), Path::new("x/z"));
 }

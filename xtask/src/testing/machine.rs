@@ -1,7 +1,6 @@
 //! Tests on the emulator: each is a scenario with expectations. Two run at a time; each is alone in its virtual time, so
 //! that neither can make the other late.
 
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -23,17 +22,24 @@ const AT_ONCE: usize = 2;
 /// Lines of each console that are shown of a failed test.
 const SHOWN: usize = 12;
 
-/// The scenarios that are wanted: all, or some by name or path.
+/// The scenarios that are wanted: those with a name or path among `named`, or all if there are none and `all` is said.
 ///
 /// # Errors
 /// If one cannot be found or read: no test starts then.
 pub(super) fn select(all: bool, named: &[&String]) -> Result<Vec<Scenario>> {
     let folder = paths::root().join("tests/qemu");
-    let mut paths: Vec<PathBuf> = if all { scenario::list(&folder)? } else { Vec::new() };
-    for name in named {
-        paths.push(scenario::find(&folder, name)?);
+    if named.is_empty() {
+        return if all { scenario::all(&folder) } else { Ok(Vec::new()) };
     }
-    paths.iter().map(|path| Scenario::read(path)).collect()
+    let mut scenarios: Vec<Scenario> = Vec::new();
+    for name in named {
+        for found in scenario::named(&folder, name)? {
+            if !scenarios.iter().any(|known| known.name() == found.name()) {
+                scenarios.push(found);
+            }
+        }
+    }
+    Ok(scenarios)
 }
 
 /// Runs them; `show` sees each outcome as it comes. The outcomes are in the order of the scenarios.

@@ -1,0 +1,137 @@
+//! Debian's packages for arm64, fetched by apt and unpacked under `target/debian`, never installed: apt gets a state of
+//! its own there, which neither sees nor changes the machine's. What guests and peers run is what a package holds, byte
+//! for byte; of a package only the parts that are asked for are unpacked, as a kernel's modules are hundreds of MiB.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{paths, process};
+
+/// Where packages come from; the environment variable `DEBIAN_MIRROR` names another place.
+const MIRROR: &str = "http://deb.debian.org/debian";
+/// The keys that the packages are signed with (package `debian-archive-keyring`).
+const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// A package, and what is wanted of it.
+pub(crate) struct Package {
+    /// Its name in Debian 12.
+    pub(crate) name: &'static str,
+    /// It has nothing but a dependency on the one that is meant, as the packages have that name the newest kernel.
+    pub(crate) stands_for_another: bool,
+    /// The folder in it that is unpacked.
+    pub(crate) folder: &'static str,
+}
+
+impl Package {
+    /// The unpacked folder, fetched first if it is not there.
+    ///
+    /// # Errors
+    /// This machine has no apt or dpkg, or the package cannot be fetched; the message says what to do.
+    pub(crate) fn unpacked(&self) -> Result<PathBuf> {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let home = paths::target().join("debian");
+        let root = home.join(self.name);
+        if !root.is_dir() {
+            self.fetch(&home, &root).with_context(|| format!("Debian's package {} cannot be fetched", self.name))?;
+        }
+        Ok(root.join(self.folder))
+    }
+
+    fn fetch(&self, home: &Path, root: &Path) -> Result<()> {
+        for tool in ["apt-get", "apt-cache", "dpkg-deb", "tar"] {
+            ensure!(
+                process::is_installed(tool),
+                "`{tool}` is not installed. Unpack {} of Debian 12's arm64 package {} into {}, then repeat the command",
+                self.folder,
+                self.name,
+                paths::shown(root)
+            );
+        }
+        ensure!(Path::new(KEYS).is_file(), "{KEYS} is missing; install debian-archive-keyring");
+        let state = home.join("apt");
+        prepare(&state)?;
+        eprintln!("fetches {}", self.name);
+        process::quiet(apt("apt-get", &state).args(["-q", "update"])).context("apt cannot read the mirror's lists")?;
+        let package = if self.stands_for_another { self.dependency(&state)? } else { self.name.to_owned() };
+        // In a folder of its own, so that what is there afterwards is the package.
+        let download = home.join(format!("{}.new", self.name));
+        let _ = fs::remove_dir_all(&download);
+        fs::create_dir_all(&download).with_context(|| format!("cannot create {}", download.display()))?;
+        process::quiet(apt("apt-get", &state).args(["-q", "download", &package]).current_dir(&download))?;
+        let mut files = fs::read_dir(&download)?.flatten().map(|entry| entry.path());
+        let deb = files.next().with_context(|| format!("apt left no file of {package}"))?;
+        unpack(&deb, self.folder, &download)?;
+        fs::remove_file(&deb)?;
+        // Whole or not at all: an interrupted fetch must not look like a finished one.
+        fs::rename(&download, root).with_context(|| format!("cannot make {}", root.display()))
+    }
+
+    fn dependency(&self, state: &Path) -> Result<String> {
+        let depends = process::quiet(apt("apt-cache", state).args(["depends", self.name]))?;
+        let depends = String::from_utf8_lossy(&depends.stdout).into_owned();
+        match depends.lines().find_map(|line| line.trim().strip_prefix("Depends: ")) {
+            Some(package) => Ok(package.to_owned()),
+            None => bail!("the mirror has no {} of bookworm", self.name),
+        }
+    }
+}
+
+/// The one file in a folder whose name starts so; the last one in the alphabet if there are more.
+///
+/// # Errors
+/// The folder cannot be read, or has none.
+pub(crate) fn file(folder: &Path, start: &str) -> Result<PathBuf> {
+    let files = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start));
+    let found = files.flatten().map(|entry| entry.path()).filter(named).max();
+    found.with_context(|| format!("{} has no {start}*", folder.display()))
+}
+
+/// Folders and files that apt wants to find.
+fn prepare(state: &Path) -> Result<()> {
+    for sub in ["lists/partial", "archives/partial", "none"] {
+        fs::create_dir_all(state.join(sub)).with_context(|| format!("cannot create {}", state.display()))?;
+    }
+    let mirror = std::env::var("DEBIAN_MIRROR").unwrap_or_else(|_| MIRROR.to_owned());
+    fs::write(state.join("sources.list"), format!("deb [signed-by={KEYS}] {mirror} bookworm main\n"))?;
+    fs::write(state.join("status"), "")?;
+    Ok(())
+}
+
+/// Unpacks one folder of a package into `root`.
+fn unpack(deb: &Path, folder: &str, root: &Path) -> Result<()> {
+    let mut dpkg = Command::new("dpkg-deb");
+    let mut dpkg =
+        dpkg.arg("--fsys-tarfile").arg(deb).stdout(Stdio::piped()).spawn().context("cannot start dpkg-deb")?;
+    let pipe = dpkg.stdout.take().context("no pipe from dpkg-deb")?;
+    let tar = Command::new("tar").arg("-x").arg("-C").arg(root).arg(format!("./{folder}")).stdin(pipe).status();
+    let (tar, dpkg) = (tar.context("cannot start tar")?, dpkg.wait()?);
+    ensure!(tar.success() && dpkg.success(), "{} has no {folder}: dpkg-deb {dpkg}, tar {tar}", deb.display());
+    Ok(())
+}
+
+/// An apt program with a state of its own.
+fn apt(program: &str, state: &Path) -> Command {
+    let mut command = Command::new(program);
+    let mut option = |name: &str, value: &str| {
+        command.args(["-o", &format!("{name}={value}")]);
+    };
+    let here = |sub: &str| state.join(sub).display().to_string();
+    option("Dir::State", &here(""));
+    option("Dir::State::lists", &here("lists"));
+    option("Dir::State::status", &here("status"));
+    option("Dir::Cache", &here(""));
+    option("Dir::Etc::SourceList", &here("sources.list"));
+    option("Dir::Etc::SourceParts", &here("none"));
+    option("Dir::Etc::PreferencesParts", &here("none"));
+    option("APT::Architecture", "arm64");
+    option("APT::Architectures", "arm64");
+    option("APT::Sandbox::User", "");
+    option("Acquire::Languages", "none");
+    command
+}
