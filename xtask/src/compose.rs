@@ -13,6 +13,7 @@ use dtoolkit::ToPropertyValue;
 use dtoolkit::model::{DeviceTreeNode, DeviceTreeProperty};
 
 use crate::kernel::Flavour;
+use crate::peer;
 use crate::qemu::Qemu;
 use crate::scenario::{Guest, Log, Scenario};
 use layout::Layout;
@@ -21,8 +22,19 @@ pub(crate) use layout::{Module, tree_address};
 /// First address of RAM on QEMU's `virt`.
 pub(crate) const RAM_BASE: u64 = 0x4000_0000;
 
+/// Whose hypervisor gets the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// This project's.
+    Ours,
+    /// Xen; it takes no notice of properties that are this project's own.
+    Peers,
+}
+
 /// Files that a scenario's words stand for.
 pub(crate) struct Sources<'s> {
+    /// Who reads the tree.
+    pub(crate) whose: Whose,
     /// The image of a guest of this repository, by its name.
     pub(crate) program: &'s dyn Fn(&str) -> PathBuf,
     /// The test clip, as the player's ramdisk.
@@ -61,7 +73,7 @@ pub(crate) fn compose(scenario: &Scenario, qemu: &Qemu, sources: &Sources<'_>, f
         Some(chosen) => chosen,
         None => tree.root.add_child_mut(DeviceTreeNode::new("chosen")?),
     };
-    if let Some(options) = bootargs(scenario) {
+    if let Some(options) = bootargs(scenario, sources.whose) {
         set(chosen, "xen,xen-bootargs", options)?;
     }
     for node in domains {
@@ -84,7 +96,10 @@ fn check_memory(scenario: &Scenario) -> Result<()> {
     Ok(())
 }
 
-fn bootargs(scenario: &Scenario) -> Option<String> {
+fn bootargs(scenario: &Scenario, whose: Whose) -> Option<String> {
+    if whose == Whose::Peers {
+        return Some(peer::OPTIONS.to_owned());
+    }
     scenario.hypervisor.log.map(|log| match log {
         Log::Plain => "log=plain".to_owned(),
         Log::Defmt => "log=defmt".to_owned(),
@@ -104,7 +119,7 @@ fn domain(
     set(&mut node, "#size-cells", 2u32)?;
     set(&mut node, "memory", guest.memory_mib * 1024)?;
     set(&mut node, "cpus", guest.vcpus)?;
-    set(&mut node, "xen,enhanced", "enabled")?;
+    set(&mut node, "xen,enhanced", if sources.whose == Whose::Peers { peer::ENHANCED } else { "enabled" })?;
     if guest.vpl011 {
         set(&mut node, "vpl011", cells(&[]).as_slice())?;
     }

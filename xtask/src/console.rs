@@ -4,6 +4,7 @@
 
 mod frames;
 mod paint;
+mod peer;
 
 pub(crate) use frames::Frames;
 pub(crate) use paint::Paint;
@@ -22,6 +23,8 @@ pub(crate) struct Line {
 /// Takes a serial stream apart.
 pub(crate) struct Demultiplexer {
     frames: Option<Frames>,
+    /// Names of the guests by their numbers from 1, where it is the peer that speaks.
+    peer: Option<Vec<String>>,
     text: Vec<u8>,
     frame: Option<Vec<u8>>,
 }
@@ -32,7 +35,12 @@ const LONGEST: usize = 64 << 10;
 impl Demultiplexer {
     /// A demultiplexer; without `frames` log frames are shown as undecoded.
     pub(crate) fn new(frames: Option<Frames>) -> Self {
-        Self { frames, text: Vec::new(), frame: None }
+        Self { frames, peer: None, text: Vec::new(), frame: None }
+    }
+
+    /// A demultiplexer for Xen's console. `guests` are the names of the domains from number 1 on.
+    pub(crate) fn of_peer(guests: Vec<String>) -> Self {
+        Self { peer: Some(guests), ..Self::new(None) }
     }
 
     /// Takes bytes and gives the lines they complete.
@@ -76,7 +84,10 @@ impl Demultiplexer {
         let bytes = std::mem::take(&mut self.text);
         let text = String::from_utf8_lossy(&bytes);
         let text = text.trim_end_matches('\r');
-        (!text.is_empty()).then(|| split(text))
+        (!text.is_empty()).then(|| match &self.peer {
+            Some(guests) => peer::split(text, guests),
+            None => split(text),
+        })
     }
 
     fn end_frame(&mut self, lines: &mut Vec<Line>) {

@@ -102,7 +102,8 @@ pub(crate) enum Event {
     Checks { passed: u64, failed: u64 },
     Hog { loops: u64 },
     Micro { name: String, insns: u64 },
-    Linux { state: String },
+    Done,
+    Linux { state: String, counter: Option<u64> },
 }
 
 /// An event as it was said: kind and fields, for the scenarios' expectations, and its meaning.
@@ -130,7 +131,8 @@ impl fmt::Display for Problem {
 
 const HYPERVISOR_KINDS: [&str; 9] =
     ["boot", "first_guest", "domain", "fault", "vcpu", "usage", "elapsed", "trace", "end"];
-const GUEST_KINDS: [&str; 9] = ["frame", "audio", "wake", "summary", "check", "checks", "hog", "micro", "linux"];
+const GUEST_KINDS: [&str; 10] =
+    ["frame", "audio", "wake", "summary", "check", "checks", "hog", "micro", "done", "linux"];
 
 /// Whether tools know this kind of event.
 pub(crate) fn is_known(kind: &str) -> bool {
@@ -179,9 +181,7 @@ fn shorten(line: &str) -> String {
 
 fn meaning(kind: &str, fields: &mut Fields) -> Result<Event, String> {
     match kind {
-        "frame" | "audio" | "wake" | "summary" | "check" | "checks" | "hog" | "micro" | "linux" => {
-            of_guest(kind, fields)
-        }
+        kind if GUEST_KINDS.contains(&kind) => of_guest(kind, fields),
         _ => of_hypervisor(kind, fields),
     }
 }
@@ -261,7 +261,11 @@ fn of_guest(kind: &str, fields: &mut Fields) -> Result<Event, String> {
         "checks" => Event::Checks { passed: fields.number("passed")?, failed: fields.number("failed")? },
         "hog" => Event::Hog { loops: fields.number("loops")? },
         "micro" => Event::Micro { name: fields.text("name")?, insns: fields.number("insns")? },
-        "linux" => Event::Linux { state: fields.word("state", &["ready"])? },
+        "done" => Event::Done,
+        "linux" => Event::Linux {
+            state: fields.word("state", &["init", "ready", "done"])?,
+            counter: fields.optional("counter").map(|text| text.parse()).transpose().map_err(|_| "bad counter")?,
+        },
         other => return Err(format!("no meaning for `@{other}`")),
     })
 }

@@ -1,5 +1,7 @@
 //! Stock kernels for guests, and a user land around a stock busybox. Kernel and busybox are Debian's, unmodified; only the
-//! initramfs that holds busybox, and its first program, are ours.
+//! initramfs that holds busybox, and its first programs, are ours.
+
+mod first;
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,15 +14,18 @@ use crate::paths;
 
 const BUSYBOX: Package = Package { name: "busybox-static", stands_for_another: false, folder: "bin" };
 
-/// The first program. It says when it is there, then gives the console a shell for ever; with `mk.cmd=WORD` on the
-/// kernel's command line it runs that command first.
-const INIT: &str = "#!/bin/sh
+/// The second program. It says when it is ready, then gives the console a shell for ever; with `mk.cmd=WORD` on the
+/// kernel's command line it runs that command first, and says when that is done.
+const SCRIPT: &str = "#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 echo '@linux state=ready'
 for word in $(cat /proc/cmdline); do
-    case $word in mk.cmd=*) ${word#mk.cmd=} ;; esac
+    case $word in mk.cmd=*)
+        ${word#mk.cmd=}
+        echo '@linux state=done' ;;
+    esac
 done
 # These signals are how busybox's poweroff and reboot ask. A trap waits for a command, but not for `wait`.
 trap 'poweroff -f' USR2
@@ -91,7 +96,9 @@ fn initramfs_of(busybox: &[u8]) -> Vec<u8> {
     entries.push(Entry::device("dev/console", (5, 1)));
     entries.push(Entry::program("bin/busybox", busybox));
     entries.extend(applets.iter().map(|name| Entry::link(name, b"busybox")));
-    entries.push(Entry::program("init", INIT.as_bytes()));
+    let first = first::program();
+    entries.push(Entry::program("init", &first));
+    entries.push(Entry::program("init.sh", SCRIPT.as_bytes()));
     archive(&entries)
 }
 

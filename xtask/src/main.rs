@@ -17,6 +17,7 @@ mod kernel;
 mod lint;
 mod packages;
 mod paths;
+mod peer;
 mod process;
 mod progress;
 mod qemu;

@@ -6,17 +6,21 @@ use rt::hypercall::xen_abi::sched::SCHEDOP_YIELD;
 use rt::hypercall::xen_abi::{domid::DOMID_SELF, errno::Errno};
 use rt::hypercall::{self, alloc_unbound, bind_interdomain, bind_ipi};
 use rt::psci::function::SMCCC_VERSION;
-use rt::{Machine, cpu, events, gic, measure, read_register, timer};
+use rt::{Machine, cpu, events, gic, measure, println, read_register, timer};
 
 use crate::{ROUNDS, TIMES, failed, print};
 
 /// A number far above all hypercalls.
 const UNKNOWN: u64 = 200;
 const SGI: u32 = 3;
+/// The flags of a PL011 (Arm DDI 0183, table 3-1).
+const UARTFR: usize = 0x18;
 /// From setting a timer to its deadline, ns.
 const STEP: u64 = 20_000;
 
 pub(crate) fn run(machine: &Machine) {
+    println!("@micro name=first_guest insns={}", timer::started_at());
+    println!("@micro name=domain_made insns={}", timer::offset());
     let empty = measure::empty(TIMES);
     let each = |name, ticks: u64| print(name, ticks.saturating_sub(empty), TIMES);
     if machine.hypervisor {
@@ -27,6 +31,9 @@ pub(crate) fn run(machine: &Machine) {
     each("smccc_version", measure::firmware_calls(TIMES, u64::from(SMCCC_VERSION)));
     for (name, address) in gic::readable(machine) {
         each(name, measure::device_reads(TIMES, address));
+    }
+    if let Some(uart) = machine.uart.filter(|_| machine.hypervisor) {
+        each("uartfr", measure::device_reads(TIMES, uart + UARTFR));
     }
     each("actlr_el1", measure::trapped_register_reads(TIMES));
     sgi_to_self();

@@ -1,4 +1,4 @@
-//! Two domains of one CPU that wake each other in turn: the price of a domain switch.
+//! Two domains that wake each other in turn: on one CPU the price of a domain switch, on two that of waking a CPU.
 
 use rt::hypercall::xen_abi::errno::Errno;
 use rt::hypercall::{alloc_unbound, bind_interdomain, send, unmask};
@@ -13,7 +13,7 @@ const PONG: u16 = 2;
 const FIRST_PORT: u32 = 1;
 
 /// The side that measures.
-pub(crate) fn ping() {
+pub(crate) fn ping(row: &str) {
     cpu::mask_interrupts();
     let measured = events::connect().and_then(|()| alloc_unbound(PONG)).and_then(|port| {
         unmask(port)?;
@@ -27,15 +27,15 @@ pub(crate) fn ping() {
         Ok(timer::counter() - start)
     });
     match measured {
-        Ok(ticks) => print("domain_switch", ticks, 2 * ROUNDS),
-        Err(error) => failed("domain_switch", format_args!("{error:?}")),
+        Ok(ticks) => print(row, ticks, 2 * ROUNDS),
+        Err(error) => failed(row, format_args!("{error:?}")),
     }
 }
 
 /// The side that answers.
 pub(crate) fn pong() {
     if let Err(error) = events::connect().and_then(|()| answer()) {
-        failed("domain_switch", format_args!("{error:?}"));
+        failed("pong", format_args!("{error:?}"));
     }
 }
 

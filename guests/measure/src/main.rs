@@ -4,7 +4,8 @@
 //! register, an interrupt to oneself. This guest times each and prints `@micro name=... insns=...`; `cargo xtask bench
 //! micro` puts them beside the peer's. It needs a clock in which one instruction is one nanosecond (QEMU's
 //! `-icount shift=0`); elsewhere the same lines are nanoseconds. The boot argument `mode=` selects `alone` (also when
-//! absent), `ping` and `pong` (two domains of one CPU), or `pair` (two vCPUs on two CPUs).
+//! absent), `ping` and `pong` (two domains; `row=` names the figure), or `pair` (two vCPUs on two CPUs). Its last line is
+//! `@done`, because not every hypervisor ends with it.
 #![no_std]
 #![no_main]
 
@@ -24,7 +25,7 @@ const ROUNDS: u64 = 1_000;
 fn main(machine: &'static Machine) {
     match machine.argument("mode").unwrap_or("alone") {
         "alone" => alone::run(machine),
-        "ping" => domains::ping(),
+        "ping" => domains::ping(machine.argument("row").unwrap_or("domain_switch")),
         "pong" => domains::pong(),
         "pair" => processors::run(machine),
         mode => {
@@ -32,6 +33,7 @@ fn main(machine: &'static Machine) {
             power::crash();
         }
     }
+    println!("@done");
 }
 
 /// Prints what one round costs, rounded: `ticks` of the counter for `rounds`.

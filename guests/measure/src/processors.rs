@@ -2,15 +2,19 @@
 
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use rt::{Machine, cpu, gic, measure, psci, smp};
+use rt::{Machine, cpu, gic, measure, psci, smp, timer};
 
 use crate::{ROUNDS, failed, print};
 
 const SGI: u32 = 2;
+/// Until the other vCPU and its CPU sleep again, ns.
+const FALL_ASLEEP: u64 = 100_000;
 /// AFFINITY_INFO: the vCPU is on.
 const ON: i64 = 0;
 
 static UP: AtomicBool = AtomicBool::new(false);
+/// The second vCPU sleeps instead of spinning.
+static SLEEPS: AtomicBool = AtomicBool::new(false);
 static DONE: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn run(machine: &'static Machine) {
@@ -36,9 +40,13 @@ pub(crate) fn run(machine: &'static Machine) {
     }
     print("sgi_other_sender", sender, ROUNDS);
     print("sgi_other_handler", to_handler, ROUNDS);
+    SLEEPS.store(true, SeqCst);
+    print("sgi_sleeping", to_sleeper(value), ROUNDS);
     DONE.store(true, SeqCst);
     // The machine shall end with this vCPU alone.
     while psci::call(psci::function::AFFINITY_INFO, mpidr, 0, 0) == ON {
+        // It may have looked at the flag just before that was set, and gone to sleep.
+        gic::send_sgi(SGI, mpidr);
         cpu::relax();
     }
 }
@@ -47,6 +55,29 @@ fn receive(_: usize) {
     gic::enable(SGI);
     UP.store(true, SeqCst);
     while !DONE.load(SeqCst) {
-        cpu::relax();
+        if SLEEPS.load(SeqCst) {
+            cpu::wait_for_interrupt();
+        } else {
+            cpu::relax();
+        }
     }
+}
+
+/// Ticks from sending an SGI to the handler of a vCPU that sleeps, `ROUNDS` times.
+fn to_sleeper(value: u64) -> u64 {
+    let mut ticks = 0;
+    for round in 0..ROUNDS {
+        let before = gic::count_on(1, SGI);
+        let asleep = timer::now() + FALL_ASLEEP;
+        while timer::now() < asleep {
+            cpu::relax();
+        }
+        measure::dither(round);
+        let (sent, _) = measure::timed_sgi(value);
+        while gic::count_on(1, SGI) == before {
+            cpu::relax();
+        }
+        ticks += gic::last_on(1, SGI).saturating_sub(sent);
+    }
+    ticks
 }

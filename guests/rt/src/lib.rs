@@ -64,6 +64,7 @@ unsafe extern "Rust" {
 /// First Rust code: called once by `entry.s` on the boot vCPU, with the address of the device tree.
 #[unsafe(no_mangle)]
 extern "C" fn rt_start(device_tree: usize) -> ! {
+    timer::note_start();
     let machine = tree::read(device_tree);
     console::choose(machine);
     heap::init(machine);

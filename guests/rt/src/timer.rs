@@ -15,6 +15,8 @@ const MASKED: u64 = 2;
 static NS_PER_TICK: AtomicU64 = AtomicU64::new(0);
 static TICKS_PER_NS: AtomicU64 = AtomicU64::new(0);
 static INTID: AtomicU32 = AtomicU32::new(27);
+static STARTED: AtomicU64 = AtomicU64::new(0);
+static OFFSET: AtomicU64 = AtomicU64::new(0);
 
 pub(crate) fn init(machine: &Machine) {
     let frequency = u128::from(read_register!("cntfrq_el0").max(1));
@@ -33,6 +35,23 @@ pub(crate) fn enable_here() {
 /// INTID of the virtual timer: 27 on every machine with the usual tree.
 pub fn intid() -> u32 {
     INTID.load(Relaxed)
+}
+
+/// Remember the counters: this is the guest's first Rust code.
+pub(crate) fn note_start() {
+    STARTED.store(read_register!("cntpct_el0"), Relaxed);
+    OFFSET.store(read_register!("cntpct_el0").wrapping_sub(read_register!("cntvct_el0")), Relaxed);
+}
+
+/// The physical counter at the guest's first Rust code, some hundred instructions after its first, in ns. Under an
+/// emulator that is the time since power-on.
+pub fn started_at() -> u64 {
+    to_ns(STARTED.load(Relaxed))
+}
+
+/// By how much the virtual counter is behind the physical one, in ns: when the hypervisor made this domain.
+pub fn offset() -> u64 {
+    to_ns(OFFSET.load(Relaxed))
 }
 
 /// The virtual counter in its own ticks.

@@ -26,7 +26,7 @@ pub struct Machine {
     pub gic: Option<Gic>,
     /// Is there a `hypervisor` node compatible with `xen,xen`?
     pub hypervisor: bool,
-    /// The PL011 of `/chosen/stdout-path`.
+    /// The PL011 of `/chosen/stdout-path`, or else the SBSA UART, which Xen gives without such a path.
     pub uart: Option<usize>,
     /// INTID of the virtual timer.
     pub timer_intid: u32,
@@ -82,7 +82,10 @@ fn machine(tree: Fdt<'static>, address: usize) -> Machine {
         initrd: None,
         gic: gic(root),
         hypervisor: hypervisor.is_some(),
-        uart: chosen.and_then(|node| text(node, "stdout-path")).and_then(|path| uart(&tree, path)),
+        uart: chosen
+            .and_then(|node| text(node, "stdout-path"))
+            .and_then(|path| uart(&tree, path))
+            .or_else(|| sbsa(root)),
         // The timer's interrupts: secure, non-secure, virtual, hypervisor.
         timer_intid: root.find_compatible("arm,armv8-timer").next().and_then(|node| intid(node, 2)).unwrap_or(27),
         event_intid: hypervisor.and_then(|node| intid(node, 0)).unwrap_or(31),
@@ -153,6 +156,10 @@ fn uart(tree: &Fdt<'static>, path: &'static str) -> Option<usize> {
     } else {
         None
     }
+}
+
+fn sbsa(root: FdtNode<'static>) -> Option<usize> {
+    reg(root.find_compatible("arm,sbsa-uart").next()?, 0).map(|reg| reg.0)
 }
 
 fn cpus(tree: &Fdt<'static>) -> ([u64; MAX], usize) {

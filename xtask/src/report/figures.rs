@@ -94,6 +94,7 @@ impl Sorted {
             | Event::Check { .. }
             | Event::Hog { .. }
             | Event::Micro { .. }
+            | Event::Done
             | Event::Linux { .. } => {}
         }
     }

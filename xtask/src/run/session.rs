@@ -13,13 +13,13 @@ use anyhow::{Context, Result};
 use super::hold::Hold;
 use super::typist::{Hands, Typist};
 use crate::build::Built;
-use crate::compose::{self, Sources};
+use crate::compose::{self, Sources, Whose};
 use crate::console::{Demultiplexer, Frames, Line};
 use crate::events::{self, Event, Problem, Said, Source};
 use crate::kernel::{self, Flavour};
-use crate::paths;
 use crate::qemu::{self, Child, Clock, Output, Qemu};
 use crate::scenario::Scenario;
+use crate::{paths, peer};
 
 /// How often the virtual clock is read while nothing else happens.
 const LOOK: Duration = Duration::from_millis(500);
@@ -65,7 +65,7 @@ pub(crate) struct Machine<'s> {
     qemu: &'s Qemu,
     scenario: &'s Scenario,
     arguments: Vec<OsString>,
-    frames: Option<Frames>,
+    console: Demultiplexer,
     log: PathBuf,
     /// Lets go of the files when the machine is gone.
     _hold: Hold,
@@ -84,8 +84,24 @@ impl<'s> Machine<'s> {
         clock: Clock,
         folder: &Path,
     ) -> Result<Self> {
+        Self::under(Whose::Ours, qemu, scenario, built, clock, folder)
+    }
+
+    /// The same under the hypervisor that is named.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn under(
+        whose: Whose,
+        qemu: &'s Qemu,
+        scenario: &'s Scenario,
+        built: &Built,
+        clock: Clock,
+        folder: &Path,
+    ) -> Result<Self> {
         let hold = Hold::take(folder, &scenario.name())?;
         let sources = Sources {
+            whose,
             program: &|name| built.guests.join(name),
             clip: &|| Ok(built.clip.archive.clone()),
             kernel: &Flavour::kernel,
@@ -96,10 +112,16 @@ impl<'s> Machine<'s> {
         let stub = folder.join("stub.bin");
         let mut arguments = qemu::machine(machine, None);
         arguments.extend(qemu::clock(clock, machine.cpus));
-        arguments.extend(qemu::boot(&built.image, &composed, machine.memory_mib << 20, &stub)?);
+        let (image, console) = match whose {
+            Whose::Ours => (built.image.clone(), Demultiplexer::new(Frames::read(&built.elf)?)),
+            Whose::Peers => {
+                let guests = scenario.guests.iter().map(|guest| guest.name.clone()).collect();
+                (peer::image()?, Demultiplexer::of_peer(guests))
+            }
+        };
+        arguments.extend(qemu::boot(&image, &composed, machine.memory_mib << 20, &stub)?);
         let log = folder.join(format!("{}.log", scenario.name()));
-        let frames = Frames::read(&built.elf)?;
-        Ok(Self { qemu, scenario, arguments, frames, log, hands: Hands::Scenario, _hold: hold })
+        Ok(Self { qemu, scenario, arguments, console, log, hands: Hands::Scenario, _hold: hold })
     }
 
     /// Lets a person type at a guest's console instead of the scenario.
@@ -117,7 +139,7 @@ impl<'s> Machine<'s> {
         let mut log =
             BufWriter::new(File::create(&self.log).with_context(|| format!("cannot write {}", self.log.display()))?);
         let mut recorder = Recorder::new(self.scenario);
-        let mut console = Demultiplexer::new(self.frames);
+        let mut console = self.console;
         let ended = loop {
             let (lines, over) = match child.next(LOOK) {
                 Output::Bytes(bytes) => (console.push(&bytes), None),
