@@ -2,10 +2,9 @@
 
 use core::sync::atomic::Ordering;
 
-use hyp_core::arch::{Arch, BadAddress, CpuId, CpuOnResult, Exit, Interrupt, Page};
+use hyp_core::arch::{Arch, BadAddress, CpuId, CpuOnResult, Exit, Interrupt, Page, Running};
 use hyp_core::domain::DomainId;
 use hyp_core::report::Report;
-use hyp_core::stats::ExitCounts;
 use hyp_core::time::Nanos;
 use hyp_dev::timer::Clock;
 use hyp_log::Shown;
@@ -14,9 +13,8 @@ use spin::Once;
 
 use crate::domain::ArmDomain;
 use crate::lock::Relax;
-use crate::run::Turn;
 use crate::vcpu::ArmVcpu;
-use crate::{firmware, guest_memory, interrupts, percpu};
+use crate::{exit_loop, firmware, guest_memory, interrupts, percpu};
 
 /// ARMv8-A at EL2.
 pub struct Arm {
@@ -89,8 +87,8 @@ impl Arch for Arm {
         vcpu.save(domain, index);
     }
 
-    fn run(&self, domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, counts: &mut ExitCounts) -> Exit {
-        Turn { domain, vcpu, index, counts, clock: self.clock() }.run()
+    fn run<R: Running<Self>>(&self, running: &mut R, exit: &mut Exit) {
+        exit_loop::run(running, self.clock(), exit);
     }
 
     fn set_result(&self, vcpu: &mut ArmVcpu, value: u64) {
@@ -112,7 +110,8 @@ impl Arch for Arm {
     }
 
     fn repeat_hypercall(&self, vcpu: &mut ArmVcpu) {
-        vcpu.registers.pc = vcpu.registers.pc.wrapping_sub(4);
+        let pc = vcpu.registers.pc();
+        vcpu.registers.set_pc(pc.wrapping_sub(4));
     }
 
     fn reset_vcpu(&self, domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, entry: u64, argument: u64) {
@@ -124,14 +123,15 @@ impl Arch for Arm {
         vcpu.timer_deadline(self.clock())
     }
 
-    fn set_event_line(&self, domain: &ArmDomain, _vcpu: &mut ArmVcpu, index: u8, level: bool) {
-        interrupts::set_event_line(domain, index, level);
+    fn set_event_line(&self, domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, level: bool) {
+        interrupts::set_event_line(domain, vcpu, index, level);
     }
 
     fn has_interrupt(&self, domain: &ArmDomain, vcpu: &ArmVcpu, index: u8) -> bool {
         interrupts::any_deliverable(domain, vcpu, index)
     }
 
+    #[inline(always)]
     fn read_guest(&self, domain: &ArmDomain, _vcpu: &ArmVcpu, from: u64, to: &mut [u8]) -> Result<(), BadAddress> {
         guest_memory::read(domain, from, to)
     }

@@ -85,12 +85,23 @@ pub struct ArmDomain {
 }
 
 impl ArmDomain {
-    /// The physical address itself if it belongs to this domain, `None` if it is somebody else's.
-    pub fn owned(&self, pa: u64) -> Option<u64> {
+    /// The hypervisor's address of a physical address that belongs to the domain.
+    #[inline(always)]
+    pub fn reach(&self, pa: u64) -> Result<u64, BadAddress> {
+        // Nearly every guest has all of its memory in one piece.
+        match self.memory.extents.first() {
+            Some(extent) if pa.wrapping_sub(extent.host) < extent.size => Ok(pa.wrapping_add(DIRECT_MAP)),
+            _ => self.reach_elsewhere(pa),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn reach_elsewhere(&self, pa: u64) -> Result<u64, BadAddress> {
         let mine = |start: u64, size: u64| pa >= start && pa - start < size;
         let ram = self.memory.extents.iter().any(|extent| mine(extent.host, extent.size));
         let lent = self.lent().any(|lent| mine(lent.pa(), PAGE_SIZE));
-        (ram || lent).then_some(pa)
+        if ram || lent { Ok(layout::va(pa)) } else { Err(BadAddress) }
     }
 
     /// A page of the guest's RAM.
@@ -143,6 +154,12 @@ impl ArmDomain {
         if ran.is_some_and(|ran| ran.swap(index + 1, Ordering::Relaxed) != index + 1) {
             tlb::invalidate_guest_here();
         }
+    }
+
+    /// Must this vCPU's list registers be made anew?
+    #[inline(always)]
+    pub fn is_stale(&self, index: u8) -> bool {
+        self.stale.load(Ordering::Acquire) & 1u32.wrapping_shl(index.into()) != 0
     }
 
     /// Marks vCPUs whose list registers must be made anew.

@@ -5,7 +5,6 @@ use core::cell::UnsafeCell;
 use aarch64_cpu::registers::{ESR_EL2, FAR_EL2, HPFAR_EL2, Readable};
 
 use crate::percpu;
-use crate::registers::Registers;
 
 /// Bytes of stack for the dump.
 const FAULT_STACK_BYTES: usize = 8192;
@@ -24,7 +23,9 @@ static FAULT_STACK: FaultStack = FaultStack(UnsafeCell::new([0; FAULT_STACK_BYTE
 /// What vectors.s leaves on the fault stack.
 #[repr(C)]
 struct Frame {
-    registers: Registers,
+    x: [u64; 31],
+    pc: u64,
+    pstate: u64,
     sp: u64,
 }
 
@@ -45,14 +46,13 @@ fn class(esr: u64) -> &'static str {
 #[unsafe(no_mangle)]
 extern "C" fn own_fault(frame: &Frame) -> ! {
     let (esr, far) = (ESR_EL2.get(), FAR_EL2.get());
-    let registers = &frame.registers;
     hyp_log::emergency!("EL2 fault on CPU {}: {}", percpu::number(), class(esr));
-    hyp_log::emergency!("  pc {:#018x}  sp {:#018x}  pstate {:#x}", registers.pc, frame.sp, registers.pstate);
+    hyp_log::emergency!("  pc {:#018x}  sp {:#018x}  pstate {:#x}", frame.pc, frame.sp, frame.pstate);
     hyp_log::emergency!("  esr {:#010x}  far {:#018x}  hpfar {:#x}", esr, far, HPFAR_EL2.get());
-    for (row, four) in registers.x.chunks(4).enumerate() {
+    for (row, four) in frame.x.chunks(4).enumerate() {
         let [a, b, c, d] = core::array::from_fn(|i| four.get(i).copied().unwrap_or(0));
         hyp_log::emergency!("  x{:<2} {:#018x} {:#018x} {:#018x} {:#018x}", row * 4, a, b, c, d);
     }
-    hyp_log::emergency!("symbols: llvm-addr2line -e makuhari.elf {:#x} {:#x}", registers.pc, registers.get(30));
+    hyp_log::emergency!("symbols: llvm-addr2line -e makuhari.elf {:#x} {:#x}", frame.pc, frame.x[30]);
     crate::firmware::system_off()
 }

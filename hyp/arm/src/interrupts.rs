@@ -13,7 +13,7 @@ use spin::Once;
 
 use crate::domain::ArmDomain;
 use crate::vcpu::ArmVcpu;
-use crate::vgic::ListRegisters;
+use crate::vgic::{ListRegisters, Vgic, v3};
 use crate::vtimer::{self, VIRTUAL_TIMER};
 use crate::{console, keyboard, percpu, virtual_interface};
 
@@ -122,13 +122,15 @@ fn own(gic: &Gic, interrupt: Acknowledged, clock: &hyp_dev::timer::Clock) -> Int
 }
 
 /// Takes an interrupt that came while a vCPU ran. `None`: it was the vCPU's own, or housekeeping.
-pub(crate) fn take(domain: &ArmDomain, index: u8, clock: &hyp_dev::timer::Clock) -> Option<Exit> {
+pub(crate) fn take(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, clock: &hyp_dev::timer::Clock) -> Option<Exit> {
     let (gic, interrupt) = acknowledge()?;
     if interrupt.intid() == VIRTUAL_TIMER {
         // It stays active until the guest deactivates it through its list register.
         gic.drop_priority(interrupt);
-        let stale = domain.vgic.lock().set_line(index, VIRTUAL_TIMER, true);
-        domain.mark_stale(stale);
+        let mut vgic = domain.vgic.lock();
+        if vgic.set_line(index, VIRTUAL_TIMER, true) != 0 {
+            show(domain, &mut vgic, &mut vcpu.lists, index, VIRTUAL_TIMER);
+        }
         return None;
     }
     let what = own(gic, interrupt, clock);
@@ -140,15 +142,35 @@ pub(crate) fn take(domain: &ArmDomain, index: u8, clock: &hyp_dev::timer::Clock)
     (what != Interrupt::Other).then_some(Exit::Interrupt(what))
 }
 
-/// Brings the list registers up to date if the vCPU is stale. Called before every entry. Returns other vCPUs that have
-/// to look at theirs.
-#[inline]
-pub(crate) fn refresh(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> VcpuMask {
-    if domain.stale.load(Ordering::Acquire) & 1 << index != 0 { make_anew(domain, vcpu, index) } else { 0 }
+/// Shows the loaded vCPU what has just become pending, a private interrupt: beside what its list registers hold already
+/// if that is possible, else all of them are made anew.
+#[inline(always)]
+fn show(domain: &ArmDomain, vgic: &mut Vgic, lists: &mut ListRegisters, index: u8, intid: u32) {
+    if domain.is_stale(index) || !virtual_interface::show(vgic, index, lists, intid) {
+        domain.mark_stale(1 << index);
+    }
 }
 
-#[inline(never)]
-fn make_anew(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> VcpuMask {
+/// A vCPU, which is loaded, writes one of the registers that send SGIs. Returns the other vCPUs that have to look.
+#[inline(always)]
+pub(crate) fn send_sgi(
+    domain: &ArmDomain,
+    lists: &mut ListRegisters,
+    index: u8,
+    register: v3::SgiRegister,
+    value: u64,
+) -> VcpuMask {
+    let mut vgic = domain.vgic.lock();
+    let stale = v3::send_sgi(&mut vgic, index, register, value);
+    let mine = stale & 1 << index;
+    if mine != 0 {
+        show(domain, &mut vgic, lists, index, v3::sgi_number(value));
+    }
+    stale & !mine
+}
+
+/// Makes the list registers of a stale vCPU anew. Returns other vCPUs that have to look at theirs.
+pub(crate) fn make_anew(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> VcpuMask {
     domain.stale.fetch_and(!(1 << index), Ordering::AcqRel);
     let lists = &mut vcpu.lists;
     virtual_interface::read(lists);
@@ -162,7 +184,9 @@ fn make_anew(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> VcpuMask {
         virtual_interface::flush(&mut vgic, index, lists);
         others
     };
-    domain.mark_stale(others);
+    if others != 0 {
+        domain.mark_stale(others);
+    }
     write_lists(lists);
     others
 }
@@ -218,10 +242,17 @@ pub(crate) fn save(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> bool {
     physical & 1 << VIRTUAL_TIMER != 0
 }
 
-/// Sets the level of the event channels' interrupt.
-pub(crate) fn set_event_line(domain: &ArmDomain, index: u8, level: bool) {
-    let stale = domain.vgic.lock().set_line(index, EVENT_CHANNEL, level);
-    domain.mark_stale(stale);
+/// Sets the level of the event channels' interrupt of the loaded vCPU; `true` raises it anew where it is up already.
+pub(crate) fn set_event_line(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, level: bool) {
+    let mut vgic = domain.vgic.lock();
+    let changed = vgic.set_line(index, EVENT_CHANNEL, level);
+    if level {
+        if changed | vgic.pulse(index, EVENT_CHANNEL) != 0 {
+            show(domain, &mut vgic, &mut vcpu.lists, index, EVENT_CHANNEL);
+        }
+    } else if changed != 0 && !virtual_interface::withdraw(&vgic, &vcpu.lists, index, EVENT_CHANNEL) {
+        domain.mark_stale(1 << index);
+    }
 }
 
 /// Takes the virtual timer's interrupt without the exit, if its line is up and nobody has taken it: before the core asks

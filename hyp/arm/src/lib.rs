@@ -2,7 +2,7 @@
 //!
 //! Read it in the order in which a machine lives. `boot.s` takes over from the loader, [`init`] builds everything from
 //! the device tree and never runs again, and then each CPU stands in the core's loop, which calls [`arch`]: load a vCPU
-//! ([`vcpu`]), run it ([`run`]), hear why it stopped. What a guest may touch is in [`stage2`]; what it believes to be its
+//! ([`vcpu`]), run it ([`exit_loop`]), hear why it stopped. What a guest may touch is in [`stage2`]; what it believes to be its
 //! interrupt controller, its clock and its firmware is in [`vgic`], [`vtimer`] and [`psci`].
 //!
 //! Parts that only compute build on any host and are tested there; the others exist on AArch64 only.
@@ -30,6 +30,8 @@ mod console;
 mod controller;
 #[cfg(target_arch = "aarch64")]
 pub mod domain;
+#[cfg(target_arch = "aarch64")]
+mod exit_loop;
 #[cfg(target_arch = "aarch64")]
 mod fault;
 #[cfg(target_arch = "aarch64")]

@@ -1,24 +1,28 @@
 //! What a vCPU has in the processor, and how it gets in and out.
 //!
-//! [`Registers`] travel at every exit (vectors.s knows their layout); [`SystemRegisters`] only when another vCPU takes
-//! the CPU, [`Float`] only when somebody used it (float.rs).
+//! [`Registers`] travel at an exit, as many of them as it takes (vectors.s knows their layout); the program counter and
+//! [`SystemRegisters`] only when another vCPU takes the CPU, [`Float`] only when somebody used it (float.rs).
 
 use core::arch::asm;
 use core::mem::offset_of;
 
+use aarch64_cpu::registers::{ELR_EL2, Readable, SPSR_EL2, Writeable};
+
 /// General registers, program counter and processor state of a stopped guest.
 #[derive(Clone, Copy)]
-#[repr(C)]
+#[repr(C, align(16))]
 pub struct Registers {
-    /// x0 to x30.
+    /// x0 to x30. While an exit is dealt with before the guest is left, x19 to x29 are in the processor, not here.
     pub x: [u64; 31],
-    /// Where it goes on (ELR_EL2).
-    pub pc: u64,
-    /// Its processor state (SPSR_EL2).
-    pub pstate: u64,
+    /// Where it goes on, while it is not loaded.
+    pc: u64,
+    /// Its processor state, while it is not loaded.
+    pstate: u64,
+    /// The hypervisor's stack while the guest runs.
+    host_stack: u64,
 }
 
-const _: () = assert!(offset_of!(Registers, pc) == 248 && offset_of!(Registers, pstate) == 256);
+const _: () = assert!(offset_of!(Registers, x) == 0 && offset_of!(Registers, host_stack) == 264);
 
 /// EL1 with SP_EL1, all interrupts masked: what a processor starts in.
 const PSTATE_EL1H_MASKED: u64 = 0x3c5;
@@ -28,7 +32,7 @@ impl Registers {
     pub const fn reset(entry: u64, argument: u64) -> Self {
         let mut x = [0; 31];
         x[0] = argument;
-        Self { x, pc: entry, pstate: PSTATE_EL1H_MASKED }
+        Self { x, pc: entry, pstate: PSTATE_EL1H_MASKED, host_stack: 0 }
     }
 
     /// Reads a general register as an instruction names it: 31 is the zero register.
@@ -43,9 +47,41 @@ impl Registers {
         }
     }
 
+    /// Puts program counter and processor state into the processor.
+    pub(crate) fn load(&self) {
+        ELR_EL2.set(self.pc);
+        SPSR_EL2.set(self.pstate);
+    }
+
+    /// Takes them out.
+    pub(crate) fn save(&mut self) {
+        self.pc = ELR_EL2.get();
+        self.pstate = SPSR_EL2.get();
+    }
+
+    /// Where the loaded guest goes on.
+    pub fn pc(&self) -> u64 {
+        ELR_EL2.get()
+    }
+
+    /// Lets the loaded guest go on there.
+    pub fn set_pc(&mut self, pc: u64) {
+        ELR_EL2.set(pc);
+    }
+
+    /// Processor state of the loaded guest.
+    pub fn pstate(&self) -> u64 {
+        SPSR_EL2.get()
+    }
+
+    /// Changes the processor state of the loaded guest.
+    pub fn set_pstate(&mut self, pstate: u64) {
+        SPSR_EL2.set(pstate);
+    }
+
     /// Goes on behind the instruction that trapped.
     pub fn skip_instruction(&mut self, bytes: u64) {
-        self.pc = self.pc.wrapping_add(bytes);
+        self.set_pc(self.pc().wrapping_add(bytes));
     }
 }
 
@@ -129,34 +165,29 @@ impl Float {
 }
 
 unsafe extern "C" {
-    fn enter_guest(registers: *mut Registers) -> u64;
+    fn enter_guest(registers: *mut Registers, visit: *mut (), function: Visitor) -> u64;
     fn save_float(to: *mut Float);
     fn load_float(from: *const Float);
 }
 
-/// What ended a guest's turn on the processor.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Trap {
-    /// A synchronous exception: ESR_EL2 says which.
-    Synchronous,
-    /// An interrupt of the hypervisor's.
-    Interrupt,
-    /// An asynchronous abort.
-    SystemError,
-}
+/// Deals with an exit while the guest's x19 to x29 are still in the processor. It gets what [`enter`] was given and a
+/// syndrome, [`INTERRUPT`] or [`SYSTEM_ERROR`], and returns 0 for a guest that goes on.
+pub(crate) type Visitor = extern "C" fn(*mut (), u64) -> u64;
 
-impl Registers {
-    /// Runs the guest whose system registers and second stage are loaded, until it traps.
-    pub fn enter(&mut self) -> Trap {
-        // SAFETY: `self` is valid for reads and writes and laid out as vectors.s expects; the guest cannot reach
-        // the hypervisor's memory through its second stage, and every callee-saved register is restored.
-        let kind = unsafe { enter_guest(self) };
-        match kind {
-            0 => Trap::Synchronous,
-            1 => Trap::Interrupt,
-            _ => Trap::SystemError,
-        }
-    }
+/// In the place of a syndrome: an interrupt of the hypervisor's.
+pub(crate) const INTERRUPT: u64 = -1i64 as u64;
+/// In the place of a syndrome: an asynchronous abort.
+pub(crate) const SYSTEM_ERROR: u64 = -2i64 as u64;
+
+/// Runs the loaded guest until `visitor`, called with `visit` at each exit, returns other than 0; what it returned.
+///
+/// # Safety
+/// `registers` are those of the guest whose system registers and second stage are loaded; they and whatever `visitor`
+/// makes of `visit` are valid and not accessed otherwise until this returns.
+pub(crate) unsafe fn enter(registers: *mut Registers, visit: *mut (), visitor: Visitor) -> u64 {
+    // SAFETY: the caller's promises are what vectors.s expects; the guest cannot reach the hypervisor's memory through
+    // its second stage, and every callee-saved register is restored.
+    unsafe { enter_guest(registers, visit, visitor) }
 }
 
 impl Float {

@@ -1,26 +1,22 @@
-//! The exit loop: a guest runs, traps, and either goes on at once or the core hears of it.
+//! What an exit means: most are dealt with here, the others the core hears of.
 
 use hyp_boot::guest_tree::GUEST_UART;
 use hyp_core::arch::{Exit, GuestFault, ShutdownReason};
 use hyp_core::stats::{ExitCounts, ExitReason};
 use hyp_dev::timer::Clock;
-use xen_abi::hypercall::TAG;
 
 use aarch64_cpu::registers::{ELR_EL1, ESR_EL1, ESR_EL2, FAR_EL2, HPFAR_EL2, Readable, VBAR_EL1};
 
 use crate::domain::ArmDomain;
 use crate::interrupts;
 use crate::psci::{self, Call};
-use crate::registers::Trap;
-use crate::syndrome::{self, Abort, RegisterAccess, Syndrome};
+use crate::syndrome::{self, Abort, RegisterAccess, class};
 use crate::system_register::{self, Effect};
 use crate::uart;
 use crate::vcpu::ArmVcpu;
-use crate::vgic::{Width, v3};
+use crate::vgic::Width;
 use crate::virtual_interface;
 
-/// The register that carries a hypercall's number (public/arch-arm.h).
-const HYPERCALL_REGISTER: u8 = 16;
 /// Bytes of vectors behind VBAR_EL1.
 const VECTORS: u64 = 0x800;
 
@@ -39,64 +35,33 @@ pub(crate) struct Turn<'t> {
 }
 
 impl Turn<'_> {
-    /// Runs the vCPU until something needs the core.
-    pub(crate) fn run(&mut self) -> Exit {
-        loop {
-            let others = interrupts::refresh(self.domain, self.vcpu, self.index);
-            if others != 0 {
-                return Exit::Notify(others);
-            }
-            let exit = match self.vcpu.registers.enter() {
-                Trap::Synchronous => {
-                    // The commonest exit goes its own way, because it is built where the core reads it, not copied.
-                    if Syndrome::is_hypercall(ESR_EL2.get(), TAG) {
-                        return self.hypercall();
-                    }
-                    self.synchronous()
-                }
-                Trap::Interrupt => self.interrupt(),
-                Trap::SystemError => Some(self.fault("asynchronous-abort")),
-            };
-            if let Some(exit) = exit {
-                return exit;
-            }
-        }
-    }
-
+    /// WFI, WFE.
     #[inline(always)]
-    fn hypercall(&self) -> Exit {
-        let registers = &self.vcpu.registers;
-        let [a, b, c, d, e, ..] = registers.x;
-        Exit::Hypercall { number: registers.get(HYPERCALL_REGISTER), args: [a, b, c, d, e] }
+    pub(crate) fn wait_for(&mut self, esr: u64) -> Exit {
+        self.skip(esr);
+        if syndrome::is_wait_for_event(esr) { Exit::Yield } else { self.idle() }
     }
 
-    fn synchronous(&mut self) -> Option<Exit> {
-        let esr = ESR_EL2.get();
-        match Syndrome::decode(esr) {
-            Syndrome::Hypercall(TAG) => Some(self.hypercall()),
-            Syndrome::WaitFor { event } => {
-                self.skip(esr);
-                Some(if event { Exit::Yield } else { self.idle() })
-            }
-            Syndrome::DataAbort(abort) => self.data_abort(abort),
-            Syndrome::SystemRegister(access) => self.system_register(access, esr as u32),
-            Syndrome::Float => {
+    /// A synchronous exception that seldom comes.
+    pub(crate) fn rare(&mut self, esr: u64) -> Option<Exit> {
+        match syndrome::class(esr) {
+            class::FLOAT => {
                 self.counts.count(ExitReason::Float);
                 self.vcpu.float.acquire();
                 None
             }
-            Syndrome::Hypercall(0) => self.firmware(),
-            Syndrome::SecureCall(_) => {
+            class::SMC => {
                 self.skip(esr);
                 self.firmware()
             }
-            Syndrome::InstructionAbort(abort) => self.bad_fetch(&abort),
-            Syndrome::Hypercall(_) => {
+            class::INSTRUCTION_ABORT => self.bad_fetch(&Abort::of_fetch(esr)),
+            class::HVC => {
                 // ELR is behind an HVC already.
-                self.vcpu.registers.pc = self.vcpu.registers.pc.wrapping_sub(4);
+                let pc = self.vcpu.registers.pc();
+                self.vcpu.registers.set_pc(pc.wrapping_sub(4));
                 self.undefined()
             }
-            Syndrome::Other(_) => self.undefined(),
+            _ => self.undefined(),
         }
     }
 
@@ -105,8 +70,9 @@ impl Turn<'_> {
         self.vcpu.registers.skip_instruction(syndrome::instruction_bytes(esr));
     }
 
-    fn interrupt(&mut self) -> Option<Exit> {
-        let exit = interrupts::take(self.domain, self.index, self.clock);
+    /// An interrupt of the hypervisor's.
+    pub(crate) fn interrupt(&mut self) -> Option<Exit> {
+        let exit = interrupts::take(self.domain, self.vcpu, self.index, self.clock);
         if exit.is_none() {
             self.counts.count(ExitReason::Interrupt);
         }
@@ -128,7 +94,8 @@ impl Turn<'_> {
     }
 
     /// PSCI and SMCCC, by either conduit.
-    fn firmware(&mut self) -> Option<Exit> {
+    #[inline(always)]
+    pub(crate) fn firmware(&mut self) -> Option<Exit> {
         let [function, a, b, c, ..] = self.vcpu.registers.x;
         Some(match psci::decode(function, [a, b, c]) {
             Call::Answer(value) => {
@@ -148,33 +115,60 @@ impl Turn<'_> {
         })
     }
 
-    fn system_register(&mut self, access: RegisterAccess, iss: u32) -> Option<Exit> {
+    /// A trapped access to a system register.
+    #[inline(always)]
+    pub(crate) fn system_register(&mut self, esr: u64) -> Option<Exit> {
         self.counts.count(ExitReason::Register);
-        if let Some(register) = virtual_interface::sgi_register(iss) {
-            self.skip(ESR_EL2.get());
+        let access = RegisterAccess::decode(esr);
+        if let Some(register) = virtual_interface::sgi_register(esr as u32) {
+            self.skip(esr);
             let value = self.vcpu.registers.get(access.transfer);
-            let stale = v3::send_sgi(&mut self.domain.vgic.lock(), self.index, register, value);
-            return self.notify(stale);
+            let others = interrupts::send_sgi(self.domain, &mut self.vcpu.lists, self.index, register, value);
+            return self.notify(others);
         }
         match system_register::effect(access.register, access.read) {
             Effect::Value(value) => {
                 self.vcpu.registers.set(access.transfer, value);
-                self.skip(ESR_EL2.get());
+                self.skip(esr);
             }
-            Effect::Ignored => self.skip(ESR_EL2.get()),
+            Effect::Ignored => self.skip(esr),
             Effect::Undefined => system_register::inject_undefined(&mut self.vcpu.registers),
         }
         None
     }
 
     /// Interrupts became pending for some vCPUs. The core need not hear of it if the caller is the only one.
+    #[inline(always)]
     fn notify(&self, stale: u32) -> Option<Exit> {
+        if stale == 0 {
+            return None;
+        }
         self.domain.mark_stale(stale);
         let others = stale & !(1 << self.index);
         (others != 0).then_some(Exit::Notify(others))
     }
 
-    fn data_abort(&mut self, abort: Abort) -> Option<Exit> {
+    /// Deals with a load of a register of the virtual interrupt controller while nothing is in its list registers, which
+    /// is what a driver does most. `false`: it was something else, and nothing was done.
+    #[inline(always)]
+    pub(crate) fn quick_load(&mut self, esr: u64) -> bool {
+        let Some((width, transfer)) = syndrome::plain_load(esr) else { return false };
+        let ipa = (HPFAR_EL2.get() & !0xf) << 8 | FAR_EL2.get() & 0xfff;
+        let (lists, width) = (&self.vcpu.lists, Width::from_sas(width));
+        let place = (ipa, self.domain.vcpus);
+        let Some(value) = virtual_interface::quick_read(&self.domain.vgic, lists, self.index, place, width) else {
+            return false;
+        };
+        self.counts.count(ExitReason::Mmio);
+        self.vcpu.registers.set(transfer, value);
+        self.skip(esr);
+        true
+    }
+
+    /// A load or store that the second stage refused: a device, or nothing that the guest has.
+    #[inline(always)]
+    pub(crate) fn data_abort(&mut self, esr: u64) -> Option<Exit> {
+        let abort = Abort::of_data(esr);
         let ipa = (HPFAR_EL2.get() & !0xf) << 8 | FAR_EL2.get() & 0xfff;
         if self.domain.vpl011.is_some()
             && abort.is_translation()
@@ -192,7 +186,7 @@ impl Turn<'_> {
             return Some(self.fault_at("device-access-by-an-instruction-without-syndrome", FAR_EL2.get(), ipa));
         };
         self.counts.count(ExitReason::Mmio);
-        self.skip(ESR_EL2.get());
+        self.skip(esr);
         let width = Width::from_sas(access.size.trailing_zeros() as u8);
         let others = interrupts::look(self.domain, self.vcpu, self.index);
         if abort.write {
@@ -212,6 +206,7 @@ impl Turn<'_> {
     }
 
     /// An access to the emulated serial port.
+    #[inline(never)]
     fn uart(&mut self, abort: &Abort, ipa: u64) -> Option<Exit> {
         let Some(access) = abort.access else {
             return Some(self.fault_at("device-access-by-an-instruction-without-syndrome", FAR_EL2.get(), ipa));
@@ -230,6 +225,8 @@ impl Turn<'_> {
         self.notify(answer.stale)
     }
 
+    #[cold]
+    #[inline(never)]
     fn data_fault(&self, abort: &Abort, ipa: u64) -> Exit {
         let what = match (abort.walk, abort.is_translation(), abort.write) {
             (true, ..) => "translation-tables-in-unmapped-memory",
@@ -242,7 +239,7 @@ impl Turn<'_> {
 
     /// The guest jumped out of its memory. When it jumped to its own vectors, an exception before it is the true cause.
     fn bad_fetch(&self, abort: &Abort) -> Option<Exit> {
-        let pc = self.vcpu.registers.pc;
+        let pc = self.vcpu.registers.pc();
         let ipa = (HPFAR_EL2.get() & !0xf) << 8 | pc & 0xfff;
         let again = abort.is_translation() && self.domain.stage2.lock().is_mapped(ipa);
         (!again).then(|| self.fetch_fault(pc, ipa))
@@ -262,12 +259,13 @@ impl Turn<'_> {
         Exit::Fault(GuestFault { what, pc: guilty, address: pc, guest_physical: ipa, syndrome: cause })
     }
 
-    fn fault(&self, what: &'static str) -> Exit {
+    /// The guest cannot go on.
+    pub(crate) fn fault(&self, what: &'static str) -> Exit {
         self.fault_at(what, 0, 0)
     }
 
     fn fault_at(&self, what: &'static str, address: u64, guest_physical: u64) -> Exit {
-        let (pc, syndrome) = (self.vcpu.registers.pc, ESR_EL2.get());
+        let (pc, syndrome) = (self.vcpu.registers.pc(), ESR_EL2.get());
         Exit::Fault(GuestFault { what, pc, address, guest_physical, syndrome })
     }
 }

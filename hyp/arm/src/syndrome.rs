@@ -2,28 +2,59 @@
 //!
 //! Pure: decoded here, acted on in run.rs, tested on the host.
 
-/// The exception class and what it carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Syndrome {
-    /// WFI (`false`) or WFE (`true`).
-    WaitFor {
-        /// It was WFE: the guest spins.
-        event: bool,
-    },
+/// Exception classes that are told apart (ESR_EL2.EC).
+pub mod class {
+    /// WFI or WFE.
+    pub const WAIT: u8 = 0x01;
     /// Float or vector instruction while EL2 holds the registers.
-    Float,
-    /// HVC with its immediate.
-    Hypercall(u16),
-    /// SMC with its immediate.
-    SecureCall(u16),
+    pub const FLOAT: u8 = 0x07;
+    /// HVC.
+    pub const HVC: u8 = 0x16;
+    /// SMC.
+    pub const SMC: u8 = 0x17;
     /// MSR, MRS or a system instruction.
-    SystemRegister(RegisterAccess),
+    pub const SYSTEM_REGISTER: u8 = 0x18;
     /// A fetch that the second stage refused.
-    InstructionAbort(Abort),
+    pub const INSTRUCTION_ABORT: u8 = 0x20;
     /// A load or store that the second stage refused.
-    DataAbort(Abort),
-    /// Anything else; the class as a number.
-    Other(u8),
+    pub const DATA_ABORT: u8 = 0x24;
+    /// No class: what stands where a syndrome would.
+    pub const NONE: u8 = 0x3f;
+}
+
+/// Of a data abort: a load of an unsigned value, with syndrome, from an address that nothing is mapped at. Its width, as
+/// the power of two of its bytes, and its register.
+#[inline(always)]
+pub const fn plain_load(esr: u64) -> Option<(u8, u8)> {
+    /// ISV, SSE, FnV, S1PTW, WnR, the kind of DFSC.
+    const WHAT: u64 = 1 << 24 | 1 << 21 | 1 << 10 | 1 << 7 | 1 << 6 | 0x3c;
+    /// ISV; a translation fault.
+    const LOAD: u64 = 1 << 24 | 0x04;
+    if esr & WHAT == LOAD { Some((field(esr, 22, 2) as u8, field(esr, 16, 5) as u8)) } else { None }
+}
+
+/// The exception class.
+#[inline(always)]
+pub const fn class(esr: u64) -> u8 {
+    field(esr, 26, 6) as u8
+}
+
+/// The immediate of HVC and SMC.
+#[inline(always)]
+pub const fn immediate(esr: u64) -> u16 {
+    field(esr, 0, 16)
+}
+
+/// WFE, not WFI: the guest spins.
+pub const fn is_wait_for_event(esr: u64) -> bool {
+    bit(esr, 0)
+}
+
+/// Whether the exception is HVC with this immediate.
+#[inline(always)]
+pub const fn is_hypercall(esr: u64, tag: u16) -> bool {
+    // HVC is never two bytes long.
+    esr == (class::HVC as u64) << 26 | 1 << 25 | tag as u64
 }
 
 /// A trapped access to a system register.
@@ -57,7 +88,35 @@ pub struct Abort {
     pub access: Option<Access>,
 }
 
+impl RegisterAccess {
+    /// Decodes the syndrome of a trapped access.
+    #[inline(always)]
+    pub const fn decode(esr: u64) -> Self {
+        let (op0, op1, op2) = (field(esr, 20, 2), field(esr, 14, 3), field(esr, 17, 3));
+        let register = encode(op0, op1, field(esr, 10, 4), field(esr, 1, 4), op2);
+        Self { register, transfer: field(esr, 5, 5) as u8, read: bit(esr, 0) }
+    }
+}
+
 impl Abort {
+    /// Decodes the syndrome of a load or store.
+    #[inline(always)]
+    pub fn of_data(esr: u64) -> Self {
+        let access = bit(esr, 24).then(|| Access {
+            size: 1 << field(esr, 22, 2),
+            sign: bit(esr, 21),
+            transfer: field(esr, 16, 5) as u8,
+            wide: bit(esr, 15),
+        });
+        let status = field(esr, 0, 6) as u8;
+        Self { walk: bit(esr, 7), write: bit(esr, 6), status, no_address: bit(esr, 10), access }
+    }
+
+    /// Decodes the syndrome of a fetch.
+    pub fn of_fetch(esr: u64) -> Self {
+        Self::of_data(esr & !(1 << 24 | 1 << 6))
+    }
+
     /// No mapping at any level.
     pub fn is_translation(&self) -> bool {
         self.status & 0x3c == 0x04
@@ -100,46 +159,16 @@ const fn field(esr: u64, low: u32, bits: u32) -> u16 {
     (esr >> low & ((1 << bits) - 1)) as u16
 }
 
-fn abort(esr: u64) -> Abort {
-    let access = bit(esr, 24).then(|| Access {
-        size: 1 << field(esr, 22, 2),
-        sign: bit(esr, 21),
-        transfer: field(esr, 16, 5) as u8,
-        wide: bit(esr, 15),
-    });
-    Abort { walk: bit(esr, 7), write: bit(esr, 6), status: field(esr, 0, 6) as u8, no_address: bit(esr, 10), access }
-}
-
-impl Syndrome {
-    /// Whether [`Self::decode`] would give `Hypercall(tag)`.
-    #[inline(always)]
-    pub const fn is_hypercall(esr: u64, tag: u16) -> bool {
-        field(esr, 26, 6) == 0x16 && field(esr, 0, 16) == tag
-    }
-
-    /// Decodes ESR_EL2.
-    pub fn decode(esr: u64) -> Self {
-        match field(esr, 26, 6) {
-            0x01 => Self::WaitFor { event: bit(esr, 0) },
-            0x07 => Self::Float,
-            0x16 => Self::Hypercall(field(esr, 0, 16)),
-            0x17 => Self::SecureCall(field(esr, 0, 16)),
-            0x18 => Self::SystemRegister(RegisterAccess {
-                register: encode(
-                    field(esr, 20, 2),
-                    field(esr, 14, 3),
-                    field(esr, 10, 4),
-                    field(esr, 1, 4),
-                    field(esr, 17, 3),
-                ),
-                transfer: field(esr, 5, 5) as u8,
-                read: bit(esr, 0),
-            }),
-            0x20 => Self::InstructionAbort(abort(esr & !(1 << 24 | 1 << 6))),
-            0x24 => Self::DataAbort(abort(esr)),
-            other => Self::Other(other as u8),
-        }
-    }
+/// Dealing with the exit may touch x19 to x29 of the guest.
+#[inline(always)]
+pub const fn needs_all_registers(esr: u64) -> bool {
+    let transfer = match class(esr) {
+        class::WAIT | class::FLOAT | class::HVC | class::SMC | class::NONE => return false,
+        class::SYSTEM_REGISTER => field(esr, 5, 5),
+        class::DATA_ABORT if bit(esr, 24) => field(esr, 16, 5),
+        _ => return true,
+    };
+    transfer >= 19 && transfer <= 29
 }
 
 #[cfg(test)]
@@ -150,10 +179,15 @@ mod tests {
     fn a_byte_load_is_described() {
         // EC 0x24, IL, ISV, SAS 0, SSE, SRT 3, SF, translation fault level 2.
         let esr = 0x24 << 26 | 1 << 25 | 1 << 24 | 1 << 21 | 3 << 16 | 1 << 15 | 0x06;
-        let Syndrome::DataAbort(abort) = Syndrome::decode(esr) else { unreachable!() };
+        assert_eq!(class(esr), class::DATA_ABORT);
+        let abort = Abort::of_data(esr);
         let access = Access { size: 1, sign: true, transfer: 3, wide: true };
         assert_eq!(abort.access, Some(access));
         assert!(abort.is_translation() && !abort.write);
+        assert_eq!(plain_load(esr), None, "the sign is extended");
+        assert_eq!(plain_load(esr & !(1 << 21) | 2 << 22), Some((2, 3)));
+        assert_eq!(plain_load(esr & !(1 << 21) | 1 << 6), None, "a store");
+        assert_eq!(plain_load(esr & !(1 << 21 | 1 << 24)), None, "no syndrome");
         assert_eq!(access.extend(0x180), 0xffff_ffff_ffff_ff80);
         assert_eq!(Access { wide: false, ..access }.extend(0x80), 0xffff_ff80);
         assert_eq!(Access { sign: false, size: 8, ..access }.extend(u64::MAX), u64::MAX);
@@ -164,12 +198,27 @@ mod tests {
         // ICC_SGI1R_EL1 is S3_0_C12_C11_5; MSR from x2.
         let esr = 0x18 << 26 | 3 << 20 | 5 << 17 | 12 << 10 | 2 << 5 | 11 << 1;
         let expected = RegisterAccess { register: encode(3, 0, 12, 11, 5), transfer: 2, read: false };
-        assert_eq!(Syndrome::decode(esr), Syndrome::SystemRegister(expected));
+        assert_eq!(class(esr), class::SYSTEM_REGISTER);
+        assert_eq!(RegisterAccess::decode(esr), expected);
+    }
+
+    #[test]
+    fn exits_that_may_touch_any_register_are_told_apart() {
+        let read = |transfer: u64| 0x18 << 26 | transfer << 5 | 1;
+        let load = |transfer: u64| 0x24 << 26 | 1 << 24 | transfer << 16;
+        for (transfer, needs) in [(0, false), (18, false), (19, true), (29, true), (30, false), (31, false)] {
+            assert_eq!(needs_all_registers(read(transfer)), needs, "x{transfer}");
+            assert_eq!(needs_all_registers(load(transfer)), needs, "x{transfer}");
+        }
+        assert!(needs_all_registers(load(0) & !(1 << 24)), "no syndrome: the instruction is decoded");
+        assert!(needs_all_registers(0x20 << 26) && !needs_all_registers(0x16 << 26 | 0xea1));
     }
 
     #[test]
     fn calls_keep_their_immediate() {
-        assert_eq!(Syndrome::decode(0x16 << 26 | 0xea1), Syndrome::Hypercall(0xea1));
-        assert_eq!(Syndrome::decode(0x01 << 26 | 1), Syndrome::WaitFor { event: true });
+        let esr = 0x16 << 26 | 1 << 25 | 0xea1;
+        assert_eq!((class(esr), immediate(esr)), (class::HVC, 0xea1));
+        assert!(is_hypercall(esr, 0xea1) && !is_hypercall(esr, 0xea2) && !is_hypercall(esr | 1 << 26, 0xea1));
+        assert!(is_wait_for_event(1) && !is_wait_for_event(0));
     }
 }

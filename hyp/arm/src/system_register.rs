@@ -136,8 +136,9 @@ pub(crate) fn inject_undefined(registers: &mut Registers) {
     /// EL1 with SP_EL1, D, A, I and F masked.
     const EL1H_MASKED: u64 = 0x3c5;
     ESR_EL1.set(UNKNOWN_REASON);
-    ELR_EL1.set(registers.pc);
-    SPSR_EL1.set(registers.pstate);
-    registers.pc = VBAR_EL1.get().wrapping_add(vector(registers.pstate));
-    registers.pstate = EL1H_MASKED;
+    let pstate = registers.pstate();
+    ELR_EL1.set(registers.pc());
+    SPSR_EL1.set(pstate);
+    registers.set_pc(VBAR_EL1.get().wrapping_add(vector(pstate)));
+    registers.set_pstate(EL1H_MASKED);
 }

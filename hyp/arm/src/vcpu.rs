@@ -96,6 +96,7 @@ impl ArmVcpu {
         domain.load_translations(index);
         HCR_EL2.set(HCR);
         sysreg::write_vmpidr_el2(self.affinity);
+        self.registers.load();
         self.system.load();
         self.interface.load();
         self.clock_offset = domain.clock_offset.load(Ordering::Relaxed);
@@ -114,6 +115,7 @@ impl ArmVcpu {
         let timer_was_taken = interrupts::save(domain, self, index);
         self.timer_missed = self.timer.is_asserted() && !timer_was_taken;
         self.interface.save();
+        self.registers.save();
         self.system.save();
     }
 }

@@ -1,8 +1,16 @@
 // Exception vectors of EL2, and the way into a guest and out of it.
 //
-// `enter_guest` looks like a function that returns when the guest stops: it keeps the hypervisor's callee-saved
-// registers on its stack, with the pointer to the vCPU's registers above them, and an exception from the guest restores
-// them. The vCPU's registers (see registers.rs) are x0-x30, ELR, SPSR, in that order, from offset 0.
+// While a guest runs, SP_EL2 points to its registers (see registers.rs): x0 to x30, from offset 0, and the stack of the
+// hypervisor at HOST_STACK. An exception from the guest first stores only what a call may change, and calls the function
+// that `enter_guest` was given: most exits are over when that returns. Where it says so, the rest is stored, and
+// `enter_guest`, which looks like a function that the hypervisor called, returns. ELR_EL2 and SPSR_EL2 stay in the
+// processor all the time.
+
+    .set HOST_STACK, 264
+    // What enter_guest keeps on the hypervisor's stack, above its callee-saved registers.
+    .set VISIT, 96
+    .set REGISTERS, 112
+    .set FRAME, 128
 
     .section .text.vectors, "ax"
     .balign 2048
@@ -19,86 +27,117 @@ vectors:
     b       own_exception
     .endr
 
-    .macro leave_guest kind
-    .balign 128
-    stp     x0, x1, [sp, #-16]!
-    ldr     x0, [sp, #112]
-    stp     x2, x3, [x0, #16]
-    stp     x4, x5, [x0, #32]
-    stp     x6, x7, [x0, #48]
-    stp     x8, x9, [x0, #64]
-    stp     x10, x11, [x0, #80]
-    stp     x12, x13, [x0, #96]
-    stp     x14, x15, [x0, #112]
-    stp     x16, x17, [x0, #128]
-    stp     x18, x19, [x0, #144]
-    stp     x20, x21, [x0, #160]
-    stp     x22, x23, [x0, #176]
-    stp     x24, x25, [x0, #192]
-    mov     x4, #\kind
-    b       save_rest
+    .macro store_volatile
+    stp     x2, x3, [sp, #16]
+    stp     x4, x5, [sp, #32]
+    stp     x6, x7, [sp, #48]
+    stp     x8, x9, [sp, #64]
+    stp     x10, x11, [sp, #80]
+    stp     x12, x13, [sp, #96]
+    stp     x14, x15, [sp, #112]
+    stp     x16, x17, [sp, #128]
+    str     x18, [sp, #144]
+    str     x30, [sp, #240]
     .endm
 
-    leave_guest 0                               // synchronous, AArch64
-    leave_guest 1                               // IRQ
-    leave_guest 1                               // FIQ: group 0 is the firmware's, so this is ours or nothing
-    leave_guest 2                               // SError
-    leave_guest 0                               // the same four from AArch32, which a guest's EL0 may be in
-    leave_guest 1
-    leave_guest 1
-    leave_guest 2
+    // A synchronous exception. Linux makes the firmware call SMCCC_ARCH_WORKAROUND_1 at every exception from user mode
+    // on some processors; that one is answered here.
+    .macro synchronous
+    .balign 128
+    stp     x0, x1, [sp]
+    mrs     x1, ESR_EL2
+    mov     w0, #0x5a000000                     // HVC #0
+    cmp     w1, w0
+    b.eq    firmware_call
+    store_volatile
+    b       visit
+    .endm
+
+    // `cause` stands where a syndrome would.
+    .macro asynchronous cause
+    .balign 128
+    stp     x0, x1, [sp]
+    store_volatile
+    mov     x1, #\cause
+    b       visit
+    .endm
+
+    synchronous
+    asynchronous -1                             // IRQ
+    asynchronous -1                             // FIQ: group 0 is the firmware's, so this is ours or nothing
+    asynchronous -2                             // SError
+    synchronous                                 // the same four from AArch32, which a guest's EL0 may be in
+    asynchronous -1
+    asynchronous -1
+    asynchronous -2
 
     .balign 128
-save_rest:
-    stp     x26, x27, [x0, #208]
-    stp     x28, x29, [x0, #224]
-    mrs     x1, ELR_EL2
-    mrs     x3, SPSR_EL2
-    stp     x30, x1, [x0, #240]
-    str     x3, [x0, #256]
-    ldp     x1, x2, [sp], #16
-    stp     x1, x2, [x0]
-    mov     x0, x4
+firmware_call:
+    ldr     x0, [sp]
+    eor     w0, w0, #0x80008000                 // SMCCC_ARCH_WORKAROUND_1
+    cbz     w0, 1f
+    store_volatile
+visit:
+    ldr     x0, [sp, #HOST_STACK]
+    mov     sp, x0
+    ldp     x0, x2, [sp, #VISIT]
+    blr     x2
+    ldr     x9, [sp, #REGISTERS]
+    cbnz    x0, leave_guest
+    mov     sp, x9
+resume:
+    ldp     x2, x3, [sp, #16]
+    ldp     x4, x5, [sp, #32]
+    ldp     x6, x7, [sp, #48]
+    ldp     x8, x9, [sp, #64]
+    ldp     x10, x11, [sp, #80]
+    ldp     x12, x13, [sp, #96]
+    ldp     x14, x15, [sp, #112]
+    ldp     x16, x17, [sp, #128]
+    ldr     x18, [sp, #144]
+    ldr     x30, [sp, #240]
+1:  ldp     x0, x1, [sp]
+    eret
+    dsb     nsh                                 // keeps the processor from running ahead past the ERET
+    isb
+
+leave_guest:
+    stp     x19, x20, [x9, #152]
+    stp     x21, x22, [x9, #168]
+    stp     x23, x24, [x9, #184]
+    stp     x25, x26, [x9, #200]
+    stp     x27, x28, [x9, #216]
+    str     x29, [x9, #232]
     ldp     x19, x20, [sp, #16]
     ldp     x21, x22, [sp, #32]
     ldp     x23, x24, [sp, #48]
     ldp     x25, x26, [sp, #64]
     ldp     x27, x28, [sp, #80]
-    ldp     x29, x30, [sp], #112
+    ldp     x29, x30, [sp], #FRAME
     ret
 
-// fn enter_guest(registers: *mut Registers) -> u64: runs the guest; the kind of exception that ended it.
+// fn enter_guest(registers: *mut Registers, visit: *mut (), function: extern "C" fn(*mut (), u64) -> u64) -> u64: runs
+// the guest until `function`, called with `visit` and a syndrome at each exit, returns other than 0; what it returned.
     .global enter_guest
 enter_guest:
-    stp     x29, x30, [sp, #-112]!
+    stp     x29, x30, [sp, #-FRAME]!
     stp     x19, x20, [sp, #16]
     stp     x21, x22, [sp, #32]
     stp     x23, x24, [sp, #48]
     stp     x25, x26, [sp, #64]
     stp     x27, x28, [sp, #80]
-    str     x0, [sp, #96]
-    ldp     x30, x1, [x0, #240]
-    ldr     x2, [x0, #256]
-    msr     ELR_EL2, x1
-    msr     SPSR_EL2, x2
-    ldp     x2, x3, [x0, #16]
-    ldp     x4, x5, [x0, #32]
-    ldp     x6, x7, [x0, #48]
-    ldp     x8, x9, [x0, #64]
-    ldp     x10, x11, [x0, #80]
-    ldp     x12, x13, [x0, #96]
-    ldp     x14, x15, [x0, #112]
-    ldp     x16, x17, [x0, #128]
-    ldp     x18, x19, [x0, #144]
-    ldp     x20, x21, [x0, #160]
-    ldp     x22, x23, [x0, #176]
-    ldp     x24, x25, [x0, #192]
-    ldp     x26, x27, [x0, #208]
-    ldp     x28, x29, [x0, #224]
-    ldp     x0, x1, [x0]
-    eret
-    dsb     nsh                                 // keeps the processor from running ahead past the ERET
-    isb
+    stp     x1, x2, [sp, #VISIT]
+    str     x0, [sp, #REGISTERS]
+    mov     x1, sp
+    str     x1, [x0, #HOST_STACK]
+    mov     sp, x0
+    ldp     x19, x20, [sp, #152]
+    ldp     x21, x22, [sp, #168]
+    ldp     x23, x24, [sp, #184]
+    ldp     x25, x26, [sp, #200]
+    ldp     x27, x28, [sp, #216]
+    ldr     x29, [sp, #232]
+    b       resume
 
 // EL2 faulted. The stack may be the culprit, so the dump gets one of its own; the guest's thread register is lost.
 own_exception:

@@ -48,7 +48,7 @@ mod tests;
 
 use bank::Bank;
 pub use hyp_core::arch::VcpuMask;
-pub use lists::ListRegisters;
+pub use lists::{ListRegisters, Shown};
 pub use registers::Width;
 
 /// vCPUs that one controller can serve.

@@ -10,8 +10,9 @@ use hyp_core::arch::VcpuMask;
 use hyp_dev::gich::{self, Gich};
 use hyp_dev::sysreg;
 
+use crate::lock::Lock;
 use crate::vgic::v3::Region;
-use crate::vgic::{ListRegisters, Vgic, Width, v2, v3};
+use crate::vgic::{ListRegisters, Shown, Vgic, Width, v2, v3};
 
 /// ICH_HCR_EL2.En, GICH_HCR.En.
 const ON: u64 = 1;
@@ -161,6 +162,38 @@ pub(crate) fn off() {
     sysreg::isb();
 }
 
+/// [`Vgic::show`], where that can be done. `false`: the list registers have to be made anew.
+#[inline(always)]
+pub(crate) fn show(vgic: &mut Vgic, vcpu: u8, lists: &mut ListRegisters, intid: u32) -> bool {
+    if gich::get().is_some() {
+        return false;
+    }
+    match vgic.show(vcpu, lists, intid, |slot| sysreg::read_ich_lr_el2(usize::from(slot))) {
+        Shown::There => true,
+        Shown::In(slot, value) => {
+            sysreg::write_ich_lr_el2(usize::from(slot), value);
+            true
+        }
+        Shown::NoRoom => false,
+    }
+}
+
+/// Takes back a private interrupt that is not pending any more, if a list register says that it is. `false`: the list
+/// registers have to be made anew.
+#[inline(always)]
+pub(crate) fn withdraw(vgic: &Vgic, lists: &ListRegisters, vcpu: u8, intid: u32) -> bool {
+    if gich::get().is_some() {
+        return false;
+    }
+    if let Some(slot) = vgic.slot_of(vcpu, lists, intid) {
+        let value = sysreg::read_ich_lr_el2(usize::from(slot));
+        if value & PENDING != 0 {
+            sysreg::write_ich_lr_el2(usize::from(slot), value & !PENDING);
+        }
+    }
+    true
+}
+
 /// [`Vgic::sync`], in the form that fits.
 #[inline]
 pub(crate) fn sync(vgic: &mut Vgic, vcpu: u8, lists: &mut ListRegisters) -> VcpuMask {
@@ -176,15 +209,38 @@ pub(crate) fn flush(vgic: &mut Vgic, vcpu: u8, lists: &mut ListRegisters) {
 /// Which register of the virtual interrupt controller lies at a guest-physical address of a guest with `vcpus` vCPUs.
 #[inline]
 pub(crate) fn register(ipa: u64, vcpus: u8) -> Option<(Region, u32)> {
-    let version2 = gich::get().is_some();
-    let distributor = if version2 { GUEST_GICD_V2 } else { GUEST_GICD };
-    let offset_in = |start: u64, size: u64| ipa.checked_sub(start).filter(|offset| *offset < size);
-    if let Some(offset) = offset_in(distributor.start, distributor.size) {
-        return Some((Region::Distributor, offset as u32));
+    if gich::get().is_none() {
+        return register_v3(ipa, vcpus);
     }
-    let redistributors = u64::from(v3::REDISTRIBUTOR_BYTES) * u64::from(vcpus);
-    let offset = offset_in(GUEST_GICR.start, redistributors).filter(|_| !version2)?;
-    Some((Region::Redistributors, offset as u32))
+    let offset = ipa.wrapping_sub(GUEST_GICD_V2.start);
+    (offset < GUEST_GICD_V2.size).then_some((Region::Distributor, offset as u32))
+}
+
+#[inline(always)]
+fn register_v3(ipa: u64, vcpus: u8) -> Option<(Region, u32)> {
+    let offset = ipa.wrapping_sub(GUEST_GICR.start);
+    if offset < u64::from(v3::REDISTRIBUTOR_BYTES) * u64::from(vcpus) {
+        return Some((Region::Redistributors, offset as u32));
+    }
+    let offset = ipa.wrapping_sub(GUEST_GICD.start);
+    (offset < GUEST_GICD.size).then_some((Region::Distributor, offset as u32))
+}
+
+/// What a guest-physical address reads as, where that is a register of a virtual GICv3 and nothing is in the list
+/// registers that it could show: most of what drivers read takes this way.
+#[inline(always)]
+pub(crate) fn quick_read(
+    vgic: &Lock<Vgic>,
+    lists: &ListRegisters,
+    vcpu: u8,
+    (ipa, vcpus): (u64, u8),
+    width: Width,
+) -> Option<u64> {
+    if gich::get().is_some() || lists.used() != 0 {
+        return None;
+    }
+    let (region, offset) = register_v3(ipa, vcpus)?;
+    Some(v3::read(&vgic.lock(), vcpu, region, offset, width))
 }
 
 /// [`v3::read`], in the form that fits.
@@ -214,5 +270,6 @@ pub(crate) fn write_register(
 /// [`v3::sgi_register`]; a GICv2 has no such registers.
 #[inline]
 pub(crate) fn sgi_register(iss: u32) -> Option<v3::SgiRegister> {
-    v3::sgi_register(iss).filter(|_| gich::get().is_none())
+    let register = v3::sgi_register(iss)?;
+    gich::get().is_none().then_some(register)
 }

@@ -79,13 +79,8 @@ pub struct GuestFault {
 pub enum Exit {
     /// A physical interrupt for the hypervisor, already acknowledged.
     Interrupt(Interrupt),
-    /// Xen's hypercall: number and arguments as the guest passed them. Result through [`Arch::set_result`].
-    Hypercall {
-        /// `__HYPERVISOR_*` of `public/xen.h`.
-        number: u64,
-        /// Arguments, unused ones undefined.
-        args: [u64; 5],
-    },
+    /// The core itself wants to look around: [`Running::hypercall`] said so.
+    LookAround,
     /// The vCPU waits for an interrupt (WFI, HLT); the instruction is already skipped.
     Idle,
     /// The vCPU spins and would let others go first (WFE, PAUSE).
@@ -130,6 +125,39 @@ pub enum CpuOnResult {
     NoSuchVcpu,
 }
 
+/// What [`Arch::run`] works on.
+pub struct Parts<'p, A: Arch> {
+    /// The vCPU's domain.
+    pub domain: &'p A::Domain,
+    /// The loaded vCPU.
+    pub vcpu: &'p mut A::Vcpu,
+    /// Its number in its domain.
+    pub index: u8,
+    /// Its exits so far.
+    pub counts: &'p mut ExitCounts,
+}
+
+/// How it goes on after a hypercall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onward {
+    /// The guest goes on at once.
+    Same,
+    /// The guest goes on; [`Arch::set_event_line`] was called meanwhile.
+    Changed,
+    /// [`Arch::run`] has to end with [`Exit::LookAround`].
+    Leave,
+}
+
+/// A running vCPU as its port sees it: its own parts, and the core, which answers hypercalls without the vCPU being
+/// left. That is what makes a hypercall cheap.
+pub trait Running<A: Arch> {
+    /// The vCPU's parts.
+    fn parts(&mut self) -> Parts<'_, A>;
+    /// Makes Xen's hypercall `number` (`__HYPERVISOR_*` of `public/xen.h`) with arguments of which unused ones are
+    /// undefined. The result has been set by [`Arch::set_result`] when this returns.
+    fn hypercall(&mut self, number: u64, args: [u64; 5]) -> Onward;
+}
+
 /// A machine that runs vCPUs.
 pub trait Arch: Sized + Sync + 'static {
     /// How a CPU waits for a lock. Must let other CPUs proceed: emulators need a real yield here.
@@ -157,7 +185,8 @@ pub trait Arch: Sized + Sync + 'static {
     fn save(&self, domain: &Self::Domain, vcpu: &mut Self::Vcpu, index: u8);
     /// Run the loaded vCPU until something needs the core. Traps that are the port's own business (virtual interrupt
     /// controller, system registers, float) are handled inside and only counted.
-    fn run(&self, domain: &Self::Domain, vcpu: &mut Self::Vcpu, index: u8, counts: &mut ExitCounts) -> Exit;
+    /// Why it stopped goes to `exit`, which is too large to be handed on by value from hand to hand.
+    fn run<R: Running<Self>>(&self, running: &mut R, exit: &mut Exit);
     /// Put a hypercall's result into the loaded vCPU.
     fn set_result(&self, vcpu: &mut Self::Vcpu, value: u64);
     /// Put an answer to [`Exit::CpuOn`] or [`Exit::AffinityInfo`] into the loaded vCPU; `question` says which.
@@ -169,7 +198,8 @@ pub trait Arch: Sized + Sync + 'static {
     /// When the vCPU's own timer will want to interrupt it; `None` when it is off or masked. Valid from [`Arch::save`]
     /// on, and for the loaded vCPU.
     fn timer_deadline(&self, vcpu: &Self::Vcpu) -> Option<Nanos>;
-    /// Set the level of the event-channel interrupt of a vCPU that is loaded on this CPU.
+    /// Set the level of the event-channel interrupt of a vCPU that is loaded on this CPU. It may be told `true` again: then
+    /// the guest lowered the line unseen, and it went up anew.
     fn set_event_line(&self, domain: &Self::Domain, vcpu: &mut Self::Vcpu, index: u8, level: bool);
     /// Has this vCPU, loaded on this CPU, an interrupt that it could take if it had none masked at the core? Decides
     /// whether [`Exit::Idle`] blocks.

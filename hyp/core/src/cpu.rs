@@ -13,7 +13,8 @@ use core::sync::atomic::Ordering;
 
 use spin::mutex::TicketMutexGuard;
 
-use crate::arch::{Arch, CpuId, Interrupt};
+use crate::arch::{Arch, CpuId, Exit, Interrupt};
+use crate::cpu::exits::Turn;
 use crate::cpu::lives::Job;
 use crate::cpu::timers::Timers;
 use crate::domain::Domain;
@@ -34,6 +35,8 @@ pub struct Local {
     armed: Option<Option<Nanos>>,
     /// Look around before the guest goes on.
     resched: bool,
+    /// The event line of the current vCPU may have to be moved before the guest goes on.
+    line_moves: bool,
     /// vCPUs that start: their registers are to be set before they run.
     fresh: u32,
     /// vCPUs that are kept from running because their domain is paused.
@@ -53,6 +56,7 @@ impl Local {
             timers: Timers::new(),
             armed: None,
             resched: true,
+            line_moves: true,
             fresh: 0,
             parked: 0,
             jobs: [Job::None; MAX_DOMAINS],
@@ -96,19 +100,13 @@ impl<A: Arch> Current<'_, A> {
 
     #[inline(never)]
     fn change_line(&mut self, arch: &A) {
-        let (domain, index) = (self.domain.arch(), self.vcpu.index());
         // Acquire: what was written before the flag was raised is seen in the level.
         let raised = self.vcpu.raised.swap(false, Ordering::Acquire);
         let level = self.info.as_ref().is_some_and(Info::is_pending);
         let private = &mut *self.private;
-        if raised && level && private.line {
-            // It fell in between, unseen: the guest saw to its events without an exit.
-            arch.set_event_line(domain, &mut private.arch, index, false);
-            private.line = false;
-        }
-        if level != private.line {
+        if level != private.line || raised && level {
             private.line = level;
-            arch.set_event_line(domain, &mut private.arch, index, level);
+            arch.set_event_line(self.domain.arch(), &mut private.arch, self.vcpu.index(), level);
         }
     }
 
@@ -150,9 +148,9 @@ impl<A: Arch> Hypervisor<A> {
             return true;
         };
         current.update_line(&self.arch);
-        let private = &mut *current.private;
-        let index = current.vcpu.index();
-        let exit = self.arch.run(current.domain.arch(), &mut private.arch, index, &mut private.counts);
+        local.line_moves = current.private.line;
+        let mut exit = Exit::LookAround;
+        self.arch.run(&mut Turn { hypervisor: self, local, current }, &mut exit);
         self.handle_exit(local, current, &exit);
         true
     }
@@ -185,7 +183,7 @@ impl<A: Arch> Hypervisor<A> {
         if vcpu.home() != local.id {
             self.post(vcpu);
         } else if local.queue.current() == Some(vcpu.id()) {
-            // It runs, and looks at its event line before it goes on.
+            local.line_moves = true;
         } else {
             let now = self.arch.now();
             vcpu.runstate.woken(now);

@@ -173,12 +173,13 @@ impl Table {
     ///
     /// # Errors
     /// `EINVAL` for a port on which nobody can send.
-    #[inline]
+    #[inline(always)]
     pub fn target(&self, me: DomainId, port: u32) -> Result<Option<Target>, Errno> {
-        let entry = self.get(port)?;
-        match entry.channel {
+        // By reference: this is asked for every event, and an entry is awkward to copy.
+        let entry = self.entries.get(port as usize).filter(|_| port != 0).ok_or(Errno::EINVAL)?;
+        match &entry.channel {
             Channel::Interdomain { remote, port, remote_vcpu } => {
-                Ok(Some(Target { domain: remote, port, vcpu: remote_vcpu }))
+                Ok(Some(Target { domain: *remote, port: *port, vcpu: *remote_vcpu }))
             }
             Channel::Ipi => Ok(Some(Target { domain: me, port: port as Port, vcpu: entry.vcpu })),
             Channel::Unbound { .. } => Ok(None),

@@ -21,6 +21,8 @@ pub enum Act {
     Compute(Nanos),
     /// It leaves its code for this reason.
     Exit(Exit),
+    /// It makes a hypercall.
+    Hypercall(u64, [u64; 5]),
 }
 
 impl Act {
@@ -28,7 +30,7 @@ impl Act {
     pub fn call<const N: usize>(number: u64, args: [u64; N]) -> Self {
         let mut all = [0; 5];
         all[..N].copy_from_slice(&args);
-        Self::Exit(Exit::Hypercall { number, args: all })
+        Self::Hypercall(number, all)
     }
 }
 
@@ -93,7 +95,8 @@ pub struct FakeVcpu {
     pub(crate) left: Nanos,
     pub(crate) result: u64,
     pub(crate) last: Option<Exit>,
-    pub(crate) repeats: Option<Exit>,
+    pub(crate) call: (u64, [u64; 5]),
+    pub(crate) repeats: bool,
     pub(crate) line: bool,
     pub(crate) timer: Option<Nanos>,
     pub(crate) timer_fired: bool,
@@ -111,7 +114,8 @@ impl FakeVcpu {
             left: 0,
             result: 0,
             last: None,
-            repeats: None,
+            call: (0, [0; 5]),
+            repeats: false,
             line: false,
             timer: None,
             timer_fired: false,

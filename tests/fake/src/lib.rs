@@ -11,10 +11,9 @@ mod machine;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use hyp_core::arch::{Arch, BadAddress, CpuId, CpuOnResult, Exit, Interrupt, Page};
+use hyp_core::arch::{Arch, BadAddress, CpuId, CpuOnResult, Exit, Interrupt, Page, Parts, Running};
 use hyp_core::domain::DomainId;
 use hyp_core::report::Report;
-use hyp_core::stats::ExitCounts;
 use hyp_core::time::Nanos;
 
 pub use guest::{ARGUMENTS, Act, FakeDomain, FakeVcpu, Guest, Maker, Program, READ_ONLY, program};
@@ -114,6 +113,58 @@ impl Fake {
             }
         })
     }
+
+    fn run_to_exit<R: Running<Self>>(&self, running: &mut R) -> Exit {
+        loop {
+            let Parts { domain, vcpu, index, .. } = running.parts();
+            assert!(vcpu.loaded, "run without having been loaded");
+            if let Some(interrupt) = self.interrupt() {
+                return Exit::Interrupt(interrupt);
+            }
+            let now = self.now();
+            if now >= self.limit() {
+                return Exit::Interrupt(Interrupt::Other);
+            }
+            if vcpu.timer.is_some_and(|at| at <= now) {
+                vcpu.timer = None;
+                vcpu.timer_fired = true;
+            }
+            if vcpu.left > 0 {
+                let timer = self.with_lines(|lines| lines.timer);
+                let first = [timer, vcpu.timer, Some(self.limit())].into_iter().flatten().min().unwrap_or(now);
+                let mut until = first.min(now + vcpu.left);
+                let shared = self.cpus.load(Ordering::Relaxed) > 1;
+                if shared {
+                    until = until.min(now + IDLE_STEP);
+                }
+                vcpu.left -= until - now;
+                self.move_clock(until);
+                if shared {
+                    // The other CPUs want their turn.
+                    return Exit::Interrupt(Interrupt::Other);
+                }
+                continue;
+            }
+            self.move_clock(now + 1);
+            let act = match std::mem::take(&mut vcpu.repeats) {
+                true => Act::Hypercall(vcpu.call.0, vcpu.call.1),
+                false => vcpu.act(domain, index, now),
+            };
+            match act {
+                Act::Compute(time) => vcpu.left = time,
+                Act::Hypercall(number, args) => {
+                    vcpu.call = (number, args);
+                    // Always left, so that machines with several CPUs take turns at every call.
+                    running.hypercall(number, args);
+                    return Exit::LookAround;
+                }
+                Act::Exit(exit) => {
+                    vcpu.last = Some(exit);
+                    return exit;
+                }
+            }
+        }
+    }
 }
 
 impl Arch for Fake {
@@ -161,50 +212,8 @@ impl Arch for Fake {
         assert!(std::mem::replace(&mut vcpu.loaded, false), "saved without having been loaded");
     }
 
-    fn run(&self, domain: &FakeDomain, vcpu: &mut FakeVcpu, index: u8, _: &mut ExitCounts) -> Exit {
-        assert!(vcpu.loaded, "run without having been loaded");
-        loop {
-            if let Some(interrupt) = self.interrupt() {
-                return Exit::Interrupt(interrupt);
-            }
-            let now = self.now();
-            if now >= self.limit() {
-                return Exit::Interrupt(Interrupt::Other);
-            }
-            if vcpu.timer.is_some_and(|at| at <= now) {
-                vcpu.timer = None;
-                vcpu.timer_fired = true;
-            }
-            if vcpu.left > 0 {
-                let timer = self.with_lines(|lines| lines.timer);
-                let first = [timer, vcpu.timer, Some(self.limit())].into_iter().flatten().min().unwrap_or(now);
-                let mut until = first.min(now + vcpu.left);
-                let shared = self.cpus.load(Ordering::Relaxed) > 1;
-                if shared {
-                    until = until.min(now + IDLE_STEP);
-                }
-                vcpu.left -= until - now;
-                self.move_clock(until);
-                if shared {
-                    // The other CPUs want their turn.
-                    return Exit::Interrupt(Interrupt::Other);
-                }
-                continue;
-            }
-            if let Some(exit) = vcpu.repeats.take() {
-                self.move_clock(now + 1);
-                vcpu.last = Some(exit);
-                return exit;
-            }
-            self.move_clock(now + 1);
-            match vcpu.act(domain, index, now) {
-                Act::Compute(time) => vcpu.left = time,
-                Act::Exit(exit) => {
-                    vcpu.last = Some(exit);
-                    return exit;
-                }
-            }
-        }
+    fn run<R: Running<Self>>(&self, running: &mut R, exit: &mut Exit) {
+        *exit = self.run_to_exit(running);
     }
 
     fn set_result(&self, vcpu: &mut FakeVcpu, value: u64) {
@@ -217,7 +226,7 @@ impl Arch for Fake {
     }
 
     fn repeat_hypercall(&self, vcpu: &mut FakeVcpu) {
-        vcpu.repeats = vcpu.last;
+        vcpu.repeats = true;
     }
 
     fn reset_vcpu(&self, _: &FakeDomain, vcpu: &mut FakeVcpu, index: u8, entry: u64, argument: u64) {
@@ -231,7 +240,7 @@ impl Arch for Fake {
 
     fn set_event_line(&self, _: &FakeDomain, vcpu: &mut FakeVcpu, _: u8, level: bool) {
         assert!(vcpu.loaded, "event line of a vCPU that is not loaded");
-        assert_ne!(vcpu.line, level, "the line is told of changes only");
+        assert!(vcpu.line != level || level, "the line is told of changes only");
         vcpu.line = level;
     }
 

@@ -106,6 +106,19 @@ impl ListRegisters {
         *self = Self::new(self.count);
     }
 
+    /// Which of them holds an interrupt.
+    #[inline(always)]
+    fn slot_of(&self, intid: u32) -> Option<u8> {
+        let mut slot = 0;
+        while slot < self.used {
+            if self.registers.get(usize::from(slot)).is_some_and(|value| *value as u32 == intid) {
+                return Some(slot);
+            }
+            slot = slot.wrapping_add(1);
+        }
+        None
+    }
+
     /// Add one; `false` when there is no room.
     #[inline(always)]
     fn push(&mut self, value: u64) -> bool {
@@ -116,6 +129,17 @@ impl ListRegisters {
         }
         room
     }
+}
+
+/// What became of an interrupt that was to be shown alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// It is shown as pending already, or cannot be taken now.
+    There,
+    /// This list register is to be written.
+    In(u8, u64),
+    /// That cannot be done: [`Vgic::sync`] and [`Vgic::flush`].
+    NoRoom,
 }
 
 /// What a vCPU could be shown, as words by bank.
@@ -238,6 +262,56 @@ impl Vgic {
         }
         lists.write = lists.dirty.max(lists.used);
         lists.dirty = lists.used;
+    }
+
+    /// Show a private interrupt that has just become pending to its vCPU, which is on a CPU and not stale, and touch
+    /// nothing else. `read` reads one of its list registers.
+    #[inline(always)]
+    pub fn show(&mut self, vcpu: u8, lists: &mut ListRegisters, intid: u32, read: impl FnOnce(u8) -> u64) -> Shown {
+        let (group0, group1) = (self.group0, self.group1);
+        let Some(cpu) = self.cpus.get_mut(usize::from(vcpu)) else { return Shown::There };
+        let (bank, bit) = (&mut cpu.private, 1u32.wrapping_shl(intid));
+        let takes = bank.enabled & (bank.group & group1 | !bank.group & group0) & bit;
+        if lists.control != 0 || bank.forced & bit != 0 {
+            return Shown::NoRoom;
+        }
+        if takes == 0 {
+            return Shown::There;
+        }
+        let slot = if bank.listed & bit == 0 {
+            if bank.active & bit != 0 || lists.used >= lists.count {
+                return Shown::NoRoom;
+            }
+            lists.used
+        } else {
+            let Some(slot) = lists.slot_of(intid) else { return Shown::NoRoom };
+            let value = read(slot);
+            match (value >> PENDING_BIT & 1, value >> ACTIVE_BIT) {
+                // What comes a second time before it is taken comes once.
+                (1, 0) if value & HARDWARE == 0 => {
+                    bank.loaded |= bank.latch & bit;
+                    bank.latch &= !bit;
+                    return Shown::There;
+                }
+                (0, 0) => bank.unlist(intid, value),
+                _ => return Shown::NoRoom,
+            }
+            slot
+        };
+        let value = bank.image(0, intid % 32, bit, 0, false);
+        let Some(register) = lists.registers.get_mut(usize::from(slot)) else { return Shown::NoRoom };
+        bank.list(intid % 32, bit, value);
+        *register = value;
+        lists.used = lists.used.max(slot.wrapping_add(1));
+        lists.dirty = lists.dirty.max(lists.used);
+        Shown::In(slot, value)
+    }
+
+    /// The list register in which a vCPU has been shown a private interrupt.
+    #[inline(always)]
+    pub fn slot_of(&self, vcpu: u8, lists: &ListRegisters, intid: u32) -> Option<u8> {
+        let listed = self.cpu(vcpu).map_or(0, |cpu| cpu.private.listed);
+        if listed & 1u32.wrapping_shl(intid) != 0 { lists.slot_of(intid) } else { None }
     }
 
     /// Bring back what became of the interrupts in a vCPU's list registers, and leave these empty. Costs nothing to

@@ -24,6 +24,7 @@ pub enum Width {
 
 impl Width {
     /// From the access size field of a data abort's syndrome (ESR_ELx.ISS.SAS, bits 23:22), its low two bits used.
+    #[inline(always)]
     pub const fn from_sas(sas: u8) -> Self {
         match sas & 3 {
             0 => Self::Byte,
@@ -40,12 +41,7 @@ impl Width {
 
     /// The bits of a value of this width.
     const fn mask(self) -> u64 {
-        match self {
-            Self::Byte => 0xff,
-            Self::Half => 0xffff,
-            Self::Word => 0xffff_ffff,
-            Self::Double => u64::MAX,
-        }
+        u64::MAX >> (64 - self.bytes() * 8)
     }
 }
 
@@ -103,42 +99,69 @@ pub(super) const fn register(start: u32, bytes: u32, widths: u8, read: Read, wri
 const SLOT: u32 = 128;
 /// Slots that are told apart; what lies behind is one more.
 const SLOTS: usize = 32;
+/// In the first slot single registers lie close together, so that each word there is told apart.
+const WORDS: usize = SLOT as usize / 4;
 
 /// The registers of a frame of 64 KiB, sorted by offset.
 pub(super) struct Table {
     registers: &'static [Register],
-    /// For each slot, how many registers begin in it or before it.
+    /// For each word of the first slot, how many registers begin before its end.
+    begun_words: [u8; WORDS],
+    /// For each slot, how many registers begin before its end.
     begun: [u8; SLOTS + 1],
+}
+
+/// How many registers begin before this offset.
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses what is out of bounds")]
+const fn begun_before(registers: &[Register], end: u32) -> u8 {
+    let mut count = 0;
+    while count < registers.len() && registers[count].start < end {
+        assert!(count == 0 || registers[count - 1].end <= registers[count].start, "sorted, apart");
+        count += 1;
+    }
+    count as u8
 }
 
 impl Table {
     /// With the index worked out at build time.
     #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses what is out of bounds")]
     pub(super) const fn new(registers: &'static [Register]) -> Self {
-        let mut begun = [0; SLOTS + 1];
+        let mut begun_words = [0; WORDS];
+        let mut word = 0;
+        while word < WORDS {
+            begun_words[word] = begun_before(registers, (word as u32 + 1) * 4);
+            word += 1;
+        }
+        let mut begun = [begun_before(registers, u32::MAX); SLOTS + 1];
         let mut slot = 0;
-        while slot <= SLOTS {
-            let mut count = 0;
-            while count < registers.len() && (slot == SLOTS || registers[count].start < (slot as u32 + 1) * SLOT) {
-                assert!(count == 0 || registers[count - 1].end <= registers[count].start, "sorted, apart");
-                count += 1;
-            }
-            begun[slot] = count as u8;
+        while slot < SLOTS {
+            begun[slot] = begun_before(registers, (slot as u32 + 1) * SLOT);
             slot += 1;
         }
-        Self { registers, begun }
+        Self { registers, begun_words, begun }
     }
 
     /// The register that an access hits, if it allows it.
+    #[inline(always)]
     fn find(&'static self, offset: u32, width: Width) -> Option<&'static Register> {
-        let begun = *self.begun.get((offset / SLOT).min(SLOTS as u32) as usize)?;
-        let registers = self.registers.get(..usize::from(begun))?;
-        let register = registers.iter().rev().find(|register| register.start <= offset)?;
+        let begun = match self.begun_words.get(offset as usize / 4) {
+            Some(begun) => begun,
+            None => self.begun.get((offset / SLOT).min(SLOTS as u32) as usize)?,
+        };
+        let mut last = usize::from(*begun).checked_sub(1)?;
+        let register = loop {
+            let register = self.registers.get(last)?;
+            if register.start <= offset {
+                break register;
+            }
+            last = last.checked_sub(1)?;
+        };
         let allowed = register.widths & width as u8 != 0 && offset & (width.bytes() - 1) == 0;
         (offset < register.end && allowed).then_some(register)
     }
 
     /// Emulate a load.
+    #[inline(always)]
     pub(super) fn read(&'static self, vgic: &Vgic, vcpu: u8, offset: u32, width: Width) -> u64 {
         let Some(register) = self.find(offset, width) else { return 0 };
         (register.read)(vgic, At { vcpu, offset: offset - register.start, width }) & width.mask()

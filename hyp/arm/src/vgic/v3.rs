@@ -27,6 +27,7 @@ pub enum Region {
 }
 
 /// Emulate a guest's load at `offset` bytes into a region, by `vcpu`. Any offset will do: where nothing is, 0.
+#[inline(always)]
 pub fn read(vgic: &Vgic, vcpu: u8, region: Region, offset: u32, width: Width) -> u64 {
     match table(vgic, vcpu, region, offset) {
         Some((table, vcpu, offset)) => table.read(vgic, vcpu, offset, width),
@@ -43,6 +44,7 @@ pub fn write(vgic: &mut Vgic, vcpu: u8, region: Region, offset: u32, width: Widt
 }
 
 /// The frame that an access by `vcpu` hits, the vCPU whose private interrupts that shows, and the offset in it.
+#[inline(always)]
 fn table(vgic: &Vgic, vcpu: u8, region: Region, offset: u32) -> Option<(&'static Table, u8, u32)> {
     let frame = offset % FRAME_BYTES;
     match (region, offset / FRAME_BYTES) {
@@ -200,12 +202,18 @@ pub const fn sgi_register(iss: u32) -> Option<SgiRegister> {
     }
 }
 
+/// The SGI that a write to one of them sends.
+#[inline(always)]
+pub const fn sgi_number(value: u64) -> u32 {
+    (value >> 24 & 0xf) as u32
+}
+
 /// Emulate a write to one of them by vCPU `from`. Returns the vCPUs whose list registers are out of date.
 pub fn send_sgi(vgic: &mut Vgic, from: u8, register: SgiRegister, value: u64) -> VcpuMask {
     /// Aff3 (55:48), range selector (47:44), Aff2 (39:32), Aff1 (23:16).
     const CLUSTER: u64 = 0x00ff_f0ff_00ff_0000;
     const ALL_BUT_SELF: u64 = 1 << 40;
-    let intid = (value >> 24 & 0xf) as u32;
+    let intid = sgi_number(value);
     let mut targets = match value {
         _ if value & ALL_BUT_SELF != 0 => vgic.everyone() & !(1 << (from % 32)),
         _ if value & CLUSTER == 0 => value as u32 & vgic.everyone(),

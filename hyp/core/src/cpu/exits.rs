@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering;
 
 use super::{Current, Local};
-use crate::arch::{Arch, CpuOnResult, Exit, ShutdownReason, VcpuMask};
+use crate::arch::{Arch, CpuOnResult, Exit, Onward, Parts, Running, ShutdownReason, VcpuMask};
 use crate::hypercall::{self, Answer, Call};
 use crate::hypervisor::Hypervisor;
 use crate::report::Report;
@@ -11,21 +11,45 @@ use crate::sched::Class;
 use crate::stats::ExitReason;
 use crate::vcpu::RunState;
 
-impl<A: Arch> Hypervisor<A> {
-    /// Deals with one exit of the current vCPU.
-    #[inline]
-    pub(super) fn handle_exit<'h>(&'h self, local: &mut Local, current: &mut Current<'h, A>, exit: &Exit) {
-        // By reference: an exit is too large to be copied on the way of every hypercall.
-        if let Exit::Hypercall { number, args } = *exit {
-            current.private.counts.count(ExitReason::Hypercall);
-            let answer = hypercall::dispatch(&mut Call { hypervisor: self, local, current, args }, number);
-            self.answer(local, current, answer);
-        } else {
-            self.handle_rare_exit(local, current, exit);
-        }
+/// A vCPU's turn on its CPU, as the port that runs it sees it.
+pub(super) struct Turn<'t, 'h, A: Arch> {
+    pub(super) hypervisor: &'h Hypervisor<A>,
+    pub(super) local: &'t mut Local,
+    pub(super) current: &'t mut Current<'h, A>,
+}
+
+impl<A: Arch> Running<A> for Turn<'_, '_, A> {
+    #[inline(always)]
+    fn parts(&mut self) -> Parts<'_, A> {
+        let Current { domain, vcpu, private, .. } = &mut *self.current;
+        let private = &mut **private;
+        Parts { domain: domain.arch(), index: vcpu.index(), vcpu: &mut private.arch, counts: &mut private.counts }
     }
 
-    #[inline]
+    #[inline(always)]
+    fn hypercall(&mut self, number: u64, args: [u64; 5]) -> Onward {
+        let Self { hypervisor, local, current } = self;
+        current.private.counts.count(ExitReason::Hypercall);
+        match hypercall::dispatch(&mut Call { hypervisor, local, current, args }, number) {
+            Answer::Value(value) => hypervisor.arch.set_result(&mut current.private.arch, value),
+            answer => hypervisor.answer(local, current, answer),
+        }
+        if local.resched {
+            return Onward::Leave;
+        }
+        if !local.line_moves {
+            return Onward::Same;
+        }
+        current.update_line(&hypervisor.arch);
+        // A line that is up may fall at any time; one that is down goes up by `Hypervisor::wake` alone.
+        local.line_moves = current.private.line;
+        Onward::Changed
+    }
+}
+
+impl<A: Arch> Hypervisor<A> {
+    /// Takes what a hypercall means for the caller.
+    #[inline(never)]
     fn answer(&self, local: &mut Local, current: &mut Current<'_, A>, answer: Answer) {
         match answer {
             Answer::Value(value) => self.arch.set_result(&mut current.private.arch, value),
@@ -46,11 +70,12 @@ impl<A: Arch> Hypervisor<A> {
         }
     }
 
+    /// Deals with one exit of the current vCPU.
     #[inline(never)]
-    fn handle_rare_exit(&self, local: &mut Local, current: &mut Current<'_, A>, exit: &Exit) {
+    pub(super) fn handle_exit(&self, local: &mut Local, current: &mut Current<'_, A>, exit: &Exit) {
         let counts = &mut current.private.counts;
         match *exit {
-            Exit::Hypercall { .. } => {}
+            Exit::LookAround => {}
             Exit::Interrupt(interrupt) => {
                 counts.count(ExitReason::Interrupt);
                 self.handle_interrupt(local, interrupt);

@@ -60,7 +60,7 @@ impl<A: Arch> Hypervisor<A> {
     /// Makes the far port pending. Called with the lock by which `target` was found still held, which is what a port
     /// cannot be closed without: so an event never reaches a port that is free, or given out anew, or in its domain's
     /// next life.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_pending(&self, held: &Held, target: Target) -> Delivery {
         let Some(domain) = self.domain(target.domain) else { return Delivery::Merged };
         if domain.fifo.load(Ordering::Acquire)
@@ -68,14 +68,16 @@ impl<A: Arch> Hypervisor<A> {
         {
             return delivery;
         }
-        let vcpu = domain.vcpu(u32::from(target.vcpu)).and_then(|id| self.vcpu(id));
-        let info = || vcpu.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
+        let info = || {
+            let vcpu = domain.vcpu(u32::from(target.vcpu)).and_then(|id| self.vcpu(id))?;
+            Info::of(&self.arch, domain, vcpu)
+        };
         two_level::set_pending(self.arch.shared_info(domain.arch()), info, target.port)
     }
 
     /// Wakes who waits for an event, now that no lock is held. That comes too late for nobody: a wake-up too many does
     /// no harm.
-    #[inline]
+    #[inline(never)]
     pub(super) fn announce(&self, local: &mut Local, target: Target, delivery: Delivery) {
         let Some(domain) = self.domain(target.domain) else { return };
         let vcpu = domain.vcpu(u32::from(target.vcpu)).and_then(|id| self.vcpu(id));
@@ -108,8 +110,9 @@ impl<A: Arch> Hypervisor<A> {
             let ports = self.ports(&local.held, from)?;
             ports.target(from, port)?.map(|target| (target, self.set_pending(&local.held, target)))
         };
-        if let Some((target, delivery)) = sent {
-            self.announce(local, target, delivery);
+        match sent {
+            None | Some((_, Delivery::Merged)) => {}
+            Some((target, delivery)) => self.announce(local, target, delivery),
         }
         Ok(())
     }

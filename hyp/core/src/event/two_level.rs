@@ -113,7 +113,7 @@ pub enum Delivery {
 }
 
 /// Makes a port pending.
-#[inline]
+#[inline(always)]
 pub fn set_pending<'d>(shared: &Page, info: impl FnOnce() -> Option<Info<'d>>, port: Port) -> Delivery {
     let (index, bit) = bit(port);
     if fetch_set(shared, PENDING_WORD.wrapping_add(index), bit) {
@@ -122,6 +122,7 @@ pub fn set_pending<'d>(shared: &Page, info: impl FnOnce() -> Option<Info<'d>>, p
     if is_masked(shared, port) { Delivery::Noted } else { raise(info(), index) }
 }
 
+#[inline(never)]
 fn raise(info: Option<Info<'_>>, index: usize) -> Delivery {
     match info {
         Some(info) if !info.select(index) && !info.mark() => Delivery::Raised,

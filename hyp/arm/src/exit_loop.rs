@@ -1,0 +1,169 @@
+//! The exit loop: a guest runs, traps, and either goes on at once or the core hears of it.
+//!
+//! An exit is dealt with in two places. [`on_exit`] is called while the guest's x19 to x29 are still in the processor,
+//! which saves storing and loading them; nearly every exit ends there. The few that may touch one of these registers
+//! make the guest be left first. What an exit means is the same in both places: [`Turn`] knows it.
+
+use aarch64_cpu::registers::{ESR_EL2, Readable};
+use hyp_core::arch::{Exit, Onward, Parts, Running};
+use hyp_dev::timer::Clock;
+use xen_abi::hypercall::TAG;
+
+use crate::arch::Arm;
+use crate::interrupts;
+use crate::registers::{self, INTERRUPT};
+use crate::run::Turn;
+use crate::syndrome::{self, class};
+
+/// The register that carries a hypercall's number (public/arch-arm.h).
+const HYPERCALL_REGISTER: usize = 16;
+
+/// What [`on_exit`] returns: the guest goes on.
+const GOES_ON: u64 = 0;
+/// The exit needs all registers where software can reach them.
+const NEEDS_ALL: u64 = 1;
+/// The exit is for the core.
+const FOR_CORE: u64 = 2;
+
+/// A vCPU's stay on the processor.
+struct Visit<'v, R> {
+    running: &'v mut R,
+    clock: &'v Clock,
+    /// What the core has to hear.
+    exit: &'v mut Exit,
+}
+
+/// Runs the vCPU until something needs the core, which `exit` says.
+pub(crate) fn run<R: Running<Arm>>(running: &mut R, clock: &Clock, exit: &mut Exit) {
+    let mut visit = Visit { running, clock, exit };
+    let mut next = visit.refresh();
+    while next != FOR_CORE {
+        let registers = &raw mut visit.running.parts().vcpu.registers;
+        // SAFETY: the core loaded the vCPU before it called `Arch::run`. `visit` lives on, and this function touches
+        // neither it nor the registers before the call is over; `on_exit` gets the only pointer.
+        next = unsafe { registers::enter(registers, (&raw mut visit).cast(), on_exit::<R>) };
+        if next == NEEDS_ALL {
+            next = visit.synchronous(ESR_EL2.get());
+        }
+    }
+}
+
+/// Deals with an exit: see [`registers::Visitor`].
+extern "C" fn on_exit<R: Running<Arm>>(visit: *mut (), syndrome: u64) -> u64 {
+    // SAFETY: `run` passed a pointer to its own `Visit<R>`, which lives until `enter` is over and which nobody else
+    // touches before.
+    let visit = unsafe { &mut *visit.cast::<Visit<'_, R>>() };
+    if syndrome::is_hypercall(syndrome, TAG) {
+        visit.hypercall()
+    } else if syndrome::needs_all_registers(syndrome) {
+        NEEDS_ALL
+    } else {
+        visit.synchronous(syndrome)
+    }
+}
+
+impl<R: Running<Arm>> Visit<'_, R> {
+    #[inline(never)]
+    fn hypercall(&mut self) -> u64 {
+        let x = &self.running.parts().vcpu.registers.x;
+        let [a, b, c, d, e, ..] = *x;
+        let number = x.get(HYPERCALL_REGISTER).copied().unwrap_or(0);
+        match self.running.hypercall(number, [a, b, c, d, e]) {
+            Onward::Same => GOES_ON,
+            Onward::Changed => self.refresh(),
+            Onward::Leave => self.leave(Exit::LookAround),
+        }
+    }
+
+    /// Anything else that comes with a syndrome, or with what stands in the place of one.
+    #[inline(always)]
+    fn synchronous(&mut self, syndrome: u64) -> u64 {
+        match syndrome::class(syndrome) {
+            class::SYSTEM_REGISTER => self.system_register(syndrome),
+            class::DATA_ABORT => self.data_abort(syndrome),
+            class::NONE => self.asynchronous(syndrome),
+            class::HVC if syndrome::immediate(syndrome) == 0 => self.firmware(),
+            class::WAIT => self.wait_for(syndrome),
+            _ => self.rare(syndrome),
+        }
+    }
+
+    #[inline(never)]
+    fn system_register(&mut self, syndrome: u64) -> u64 {
+        let exit = self.turn().system_register(syndrome);
+        self.go_on(exit)
+    }
+
+    #[inline(never)]
+    fn data_abort(&mut self, syndrome: u64) -> u64 {
+        if self.turn().quick_load(syndrome) { GOES_ON } else { self.other_data_abort(syndrome) }
+    }
+
+    #[inline(never)]
+    fn other_data_abort(&mut self, syndrome: u64) -> u64 {
+        let exit = self.turn().data_abort(syndrome);
+        self.go_on(exit)
+    }
+
+    #[inline(never)]
+    fn firmware(&mut self) -> u64 {
+        let exit = self.turn().firmware();
+        self.go_on(exit)
+    }
+
+    #[inline(never)]
+    fn wait_for(&mut self, syndrome: u64) -> u64 {
+        let exit = self.turn().wait_for(syndrome);
+        self.leave(exit)
+    }
+
+    #[inline(never)]
+    fn asynchronous(&mut self, cause: u64) -> u64 {
+        let mut turn = self.turn();
+        let exit = if cause == INTERRUPT { turn.interrupt() } else { Some(turn.fault("asynchronous-abort")) };
+        self.go_on(exit)
+    }
+
+    #[inline(never)]
+    fn rare(&mut self, syndrome: u64) -> u64 {
+        let exit = self.turn().rare(syndrome);
+        self.go_on(exit)
+    }
+
+    #[inline(always)]
+    fn turn(&mut self) -> Turn<'_> {
+        let Parts { domain, vcpu, index, counts } = self.running.parts();
+        Turn { domain, vcpu, index, counts, clock: self.clock }
+    }
+
+    #[inline(always)]
+    fn go_on(&mut self, exit: Option<Exit>) -> u64 {
+        match exit {
+            Some(exit) => self.leave(exit),
+            None => self.refresh(),
+        }
+    }
+
+    #[inline(always)]
+    fn leave(&mut self, exit: Exit) -> u64 {
+        *self.exit = exit;
+        FOR_CORE
+    }
+
+    /// Brings the list registers up to date, if they are not, before the guest goes on.
+    #[inline(always)]
+    fn refresh(&mut self) -> u64 {
+        let Parts { domain, index, .. } = self.running.parts();
+        if domain.is_stale(index) { self.make_anew() } else { GOES_ON }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_anew(&mut self) -> u64 {
+        let Parts { domain, vcpu, index, .. } = self.running.parts();
+        match interrupts::make_anew(domain, vcpu, index) {
+            0 => GOES_ON,
+            others => self.leave(Exit::Notify(others)),
+        }
+    }
+}
