@@ -5,6 +5,21 @@
 //! succeeded, a negated [`crate::errno::Errno`] when it did not. The list is complete, so that a report can name every
 //! call a guest made, also those that are refused.
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// One call of a [`MULTICALL`] (`struct multicall_entry`). Arguments of that call: guest-virtual address of the first of
+/// these, their number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct MulticallEntry {
+    /// Number of the call.
+    pub op: u64,
+    /// Out: its result.
+    pub result: u64,
+    /// Its arguments.
+    pub args: [u64; 6],
+}
+
 /// Immediate of the `HVC` instruction (`XEN_HYPERCALL_TAG`).
 pub const TAG: u16 = 0xEA1;
 

@@ -70,6 +70,14 @@ pub struct RemoteShutdown {
     pub reason: u32,
 }
 
+/// Argument of [`SCHEDOP_PIN_OVERRIDE`] (`struct sched_pin_override`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct PinOverride {
+    /// Number of a physical CPU; negative undoes it.
+    pub pcpu: i32,
+}
+
 /// Argument of [`SCHEDOP_WATCHDOG`] (`struct sched_watchdog`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

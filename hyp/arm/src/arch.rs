@@ -95,6 +95,12 @@ impl Arch for Arm {
         vcpu.registers.set(0, value);
     }
 
+    fn set_arguments(&self, vcpu: &mut ArmVcpu, arguments: [u64; 2]) {
+        let [first, second] = arguments;
+        vcpu.registers.set(0, first);
+        vcpu.registers.set(1, second);
+    }
+
     fn cpu_on_result(&self, vcpu: &mut ArmVcpu, question: &Exit, result: CpuOnResult) {
         use psci::error::{ALREADY_ON, INVALID_PARAMETERS, ON_PENDING};
         let value = match (question, result) {

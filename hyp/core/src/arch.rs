@@ -14,6 +14,8 @@
 
 use core::sync::atomic::AtomicU64;
 
+use xen_abi::sched::{SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT, SHUTDOWN_SOFT_RESET, SHUTDOWN_SUSPEND, SHUTDOWN_WATCHDOG};
+
 use crate::domain::DomainId;
 use crate::report::Report;
 use crate::stats::ExitCounts;
@@ -57,6 +59,20 @@ pub enum ShutdownReason {
     Crash = 3,
     /// The guest's watchdog ran out.
     Watchdog = 4,
+}
+
+impl ShutdownReason {
+    /// The reason that a guest gives by this number. One that asks for a fresh start on its memory as it is gets a fresh
+    /// start, and one that gives a number that nobody knows has crashed.
+    pub const fn from_number(number: u32) -> Self {
+        match number {
+            SHUTDOWN_POWEROFF => Self::PowerOff,
+            SHUTDOWN_REBOOT | SHUTDOWN_SOFT_RESET => Self::Reboot,
+            SHUTDOWN_SUSPEND => Self::Suspend,
+            SHUTDOWN_WATCHDOG => Self::Watchdog,
+            _ => Self::Crash,
+        }
+    }
 }
 
 /// What a guest did that it will not survive.
@@ -189,6 +205,8 @@ pub trait Arch: Sized + Sync + 'static {
     fn run<R: Running<Self>>(&self, running: &mut R, exit: &mut Exit);
     /// Put a hypercall's result into the loaded vCPU.
     fn set_result(&self, vcpu: &mut Self::Vcpu, value: u64);
+    /// Change the first two arguments of the hypercall that the loaded vCPU has just made, for when it repeats the call.
+    fn set_arguments(&self, vcpu: &mut Self::Vcpu, arguments: [u64; 2]);
     /// Put an answer to [`Exit::CpuOn`] or [`Exit::AffinityInfo`] into the loaded vCPU; `question` says which.
     fn cpu_on_result(&self, vcpu: &mut Self::Vcpu, question: &Exit, result: CpuOnResult);
     /// Make the vCPU repeat the hypercall it has just made when it runs next.

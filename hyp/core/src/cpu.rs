@@ -4,6 +4,7 @@
 //! word in the CPU's inbox and kick it. The loop is cut into steps, one guest exit each, so that tests can let several
 //! CPUs take turns in one thread.
 
+pub(crate) mod alarms;
 pub mod exits;
 pub mod lives;
 pub mod switch;
@@ -14,6 +15,7 @@ use core::sync::atomic::Ordering;
 use spin::mutex::TicketMutexGuard;
 
 use crate::arch::{Arch, CpuId, Exit, Interrupt};
+use crate::cpu::alarms::Alarms;
 use crate::cpu::exits::Turn;
 use crate::cpu::lives::Job;
 use crate::cpu::timers::Timers;
@@ -31,6 +33,7 @@ pub struct Local {
     id: CpuId,
     queue: RunQueue,
     timers: Timers,
+    alarms: Alarms,
     /// What the timer is set to; `None` when that is not known.
     armed: Option<Option<Nanos>>,
     /// Look around before the guest goes on.
@@ -54,6 +57,7 @@ impl Local {
             id,
             queue: RunQueue::new(),
             timers: Timers::new(),
+            alarms: Alarms::new(),
             armed: None,
             resched: true,
             line_moves: true,
@@ -202,9 +206,10 @@ impl<A: Arch> Hypervisor<A> {
     }
 
     /// Sets the timer to what comes first.
-    fn arm(&self, local: &mut Local) {
+    pub(crate) fn arm(&self, local: &mut Local) {
         let slice_end = local.queue.slice_end();
-        let first = [local.timers.first(), slice_end, self.job_time(local)].into_iter().flatten().min();
+        let first =
+            [local.timers.first(), local.alarms.first(), slice_end, self.job_time(local)].into_iter().flatten().min();
         if local.armed != Some(first) {
             local.armed = Some(first);
             self.arch.set_timer(first);

@@ -11,10 +11,11 @@ use xen_abi::hvm::HVM_NR_PARAMS;
 use crate::arch::Arch;
 use crate::lifecycle::State;
 pub use crate::lifecycle::{EndAction, EndActions};
-use crate::limits::{MAX_DOMAINS, MAX_NAME};
+use crate::limits::{MAX_DOMAINS, MAX_NAME, WATCHDOGS};
 use crate::policy::Rights;
 use crate::runstate::Marks;
 use crate::sync::{Lock, rank};
+use crate::time::Nanos;
 use crate::vcpu::VcpuId;
 
 /// The number of a domain, counted from 1 in the order in which they were added; what the ABI calls a domid.
@@ -63,7 +64,7 @@ pub struct DomainConfig<'a> {
 }
 
 impl<'a> DomainConfig<'a> {
-    /// One vCPU on any CPU with the usual weight, all rights and no peers.
+    /// One vCPU on any CPU with the usual weight, all rights over itself and no peers.
     pub const fn new(name: &'a str) -> Self {
         Self {
             name,
@@ -71,7 +72,7 @@ impl<'a> DomainConfig<'a> {
             affinity: u32::MAX,
             weight: 256,
             actions: EndActions::DEFAULT,
-            rights: Rights::all(),
+            rights: Rights::GUEST,
             peers: 0,
         }
     }
@@ -100,6 +101,10 @@ pub struct Domain<A: Arch> {
     pub(crate) live: AtomicU8,
     /// Which of its vCPUs poll event channels.
     pub(crate) pollers: AtomicU32,
+    /// When its watchdogs run out; 0 for one that is not set up.
+    pub(crate) watchdogs: [AtomicU64; WATCHDOGS],
+    /// The reason that it has noted for its end, plus 1.
+    pub(crate) end_code: AtomicU8,
     /// Its events go by the FIFO ABI.
     pub(crate) fifo: AtomicBool,
     pub(crate) params: Params,
@@ -132,6 +137,8 @@ impl<A: Arch> Domain<A> {
             paused: AtomicBool::new(false),
             live: AtomicU8::new(0),
             pollers: AtomicU32::new(0),
+            watchdogs: [const { AtomicU64::new(0) }; WATCHDOGS],
+            end_code: AtomicU8::new(0),
             fifo: AtomicBool::new(false),
             params: [const { AtomicU64::new(0) }; HVM_NR_PARAMS as usize],
             marks_runstate: Marks::new(false),
@@ -170,6 +177,11 @@ impl<A: Arch> Domain<A> {
     pub fn vcpu_ids(&self) -> impl Iterator<Item = VcpuId> + use<A> {
         let first = self.first_vcpu;
         (first..first.saturating_add(self.vcpus)).filter_map(VcpuId::new)
+    }
+
+    /// When the first of its watchdogs runs out.
+    pub(crate) fn watchdog(&self) -> Option<Nanos> {
+        self.watchdogs.iter().map(|at| at.load(Ordering::Relaxed)).filter(|at| *at != 0).min()
     }
 
     /// It is being stopped or is stopped.

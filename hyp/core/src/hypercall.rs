@@ -9,6 +9,7 @@ mod event_channel_op;
 mod grant_table_op;
 mod hvm_op;
 mod memory_op;
+mod multicall;
 mod sched_op;
 mod vcpu_op;
 mod vm_assist;
@@ -23,9 +24,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::arch::Arch;
 use crate::cpu::{Current, Local};
-use crate::domain::DomainId;
+use crate::domain::{Domain, DomainId};
 use crate::hypervisor::Hypervisor;
-use crate::policy::{Decision, Rights, check};
+use crate::policy::{Decision, Rights, check, check_control};
 use crate::report::Report;
 
 /// What follows from a hypercall.
@@ -41,6 +42,8 @@ pub(crate) enum Answer {
     GiveWay,
     /// The caller waits for an event; its result is 0.
     Block,
+    /// The caller waits for an event, and then makes the same call again.
+    BlockAndRepeat,
     /// The caller does not go on.
     Ended,
 }
@@ -121,6 +124,18 @@ impl<A: Arch> Call<'_, '_, A> {
     }
 }
 
+impl<'h, A: Arch> Call<'_, 'h, A> {
+    /// The caller's domain, or another one where the policy lets the caller control others.
+    ///
+    /// # Errors
+    /// `ESRCH` for a number that no domain has, `EPERM` where the policy says no.
+    fn controlled(&self, number: u16) -> Result<(Decision, &'h Domain<A>), Errno> {
+        let id = self.any_domain(number)?;
+        let decision = check_control(self.current.domain.rights, self.me(), id)?;
+        Ok((decision, self.hypervisor.domain(id).ok_or(Errno::ESRCH)?))
+    }
+}
+
 type Handler<A> = fn(&mut Call<'_, '_, A>, Decision) -> Result<Answer, Errno>;
 
 /// Finds the handler, asks the policy, makes the call.
@@ -141,6 +156,8 @@ pub(crate) fn dispatch<A: Arch>(call: &mut Call<'_, '_, A>, number: u64) -> Answ
         numbers::GRANT_TABLE_OP => (Rights::MEMORY, grant_table_op::handle),
         numbers::VM_ASSIST => (Rights::VCPU, vm_assist::handle),
         numbers::HVM_OP => (Rights::PARAMS, hvm_op::handle),
+        // Each of its calls is asked for by itself.
+        numbers::MULTICALL => (Rights::empty(), multicall::handle),
         numbers::MEMORY_OP => (Rights::MEMORY, memory_op::handle),
         _ => return unknown(call, number),
     };

@@ -10,6 +10,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod alarm;
 pub mod arch;
 pub mod cpu;
 pub mod domain;

@@ -13,6 +13,8 @@ pub const MAX_VCPUS_PER_DOMAIN: usize = 8;
 pub const MAX_CPUS: usize = 8;
 /// Event channels of one domain, port 0 included, which is never given out. The 2-level ABI allows 4096.
 pub const MAX_PORTS: usize = 1024;
+/// Watchdogs of one domain, as on Xen.
+pub const WATCHDOGS: usize = 2;
 /// Bytes of a domain's name.
 pub const MAX_NAME: usize = 32;
 /// Ports that one `SCHEDOP_poll` may wait for. Xen's limit is 128.

@@ -27,8 +27,19 @@ bitflags! {
         const PARAMS = 1 << 5;
         /// `memory_op`.
         const MEMORY = 1 << 6;
+        /// What Xen keeps for its control domain: ending other domains, reading and setting their parameters. Not among
+        /// [`Rights::GUEST`].
+        const CONTROL = 1 << 7;
     }
 }
+
+impl Rights {
+    /// All that a guest may do to itself.
+    pub const GUEST: Self = Self::all().difference(Self::CONTROL);
+}
+
+/// Every domain there can be, as a set of peers: what `xsm=dummy` gives to each.
+pub const ANYBODY: u32 = u32::MAX;
 
 /// Proof that the policy was asked and said yes. It costs nothing at run time.
 #[must_use = "a decision is there to be handed to the operation it allows"]
@@ -41,6 +52,14 @@ pub struct Decision(());
 #[inline(always)]
 pub fn check(rights: Rights, wanted: Rights) -> Result<Decision, Errno> {
     if rights.contains(wanted) { Ok(Decision(())) } else { Err(Errno::EPERM) }
+}
+
+/// May a domain with these rights do to another domain what is the control domain's to do? To itself it may do it anyway.
+///
+/// # Errors
+/// `EPERM` when it may not.
+pub fn check_control(rights: Rights, me: DomainId, other: DomainId) -> Result<Decision, Errno> {
+    if me == other { Ok(Decision(())) } else { check(rights, Rights::CONTROL) }
 }
 
 /// May these two domains share an event channel? A domain and itself always may.
@@ -58,7 +77,7 @@ pub fn check_peers(one: (DomainId, u32), other: (DomainId, u32)) -> Result<Decis
 
 #[cfg(test)]
 mod tests {
-    use super::{Rights, check, check_peers};
+    use super::{ANYBODY, Rights, check, check_control, check_peers};
     use crate::domain::DomainId;
 
     #[test]
@@ -75,5 +94,14 @@ mod tests {
         assert!(check_peers((two, 0), (one, 0b010)).is_ok());
         assert!(check_peers((one, 0b010), (three, 0)).is_err());
         assert!(check_peers((three, 0), (three, 0)).is_ok());
+        assert!(check_peers((one, ANYBODY), (three, 0)).is_ok());
+    }
+
+    #[test]
+    fn control_of_others_is_nobodys_by_default() {
+        let (one, two) = (DomainId::from_index(0), DomainId::from_index(1));
+        assert!(check_control(Rights::GUEST, one, two).is_err());
+        assert!(check_control(Rights::GUEST, one, one).is_ok());
+        assert!(check_control(Rights::GUEST | Rights::CONTROL, one, two).is_ok());
     }
 }

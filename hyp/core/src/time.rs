@@ -10,3 +10,5 @@ pub type Nanos = u64;
 pub const MICROSECOND: Nanos = 1_000;
 /// One millisecond.
 pub const MILLISECOND: Nanos = 1_000_000;
+/// One second.
+pub const SECOND: Nanos = 1_000_000_000;

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use spin::mutex::TicketMutex;
 
+use crate::alarm::Alarm;
 use crate::arch::{Arch, CpuId};
 use crate::domain::DomainId;
 use crate::limits::MAX_VCPUS;
@@ -109,6 +110,7 @@ pub struct Vcpu<A: Arch> {
     /// told.
     pub(crate) raised: AtomicBool,
     pub(crate) runstate: Runstate,
+    pub(crate) alarm: Alarm,
     pub(crate) private: TicketMutex<Private<A>, A::Relax>,
 }
 
@@ -127,6 +129,7 @@ impl<A: Arch> Vcpu<A> {
             polling: AtomicU32::new(NOT_POLLING),
             raised: AtomicBool::new(false),
             runstate: Runstate::new(),
+            alarm: Alarm::new(),
             private: TicketMutex::new(private),
         }
     }

@@ -345,6 +345,8 @@ pub fn structures() -> Vec<Claim> {
         "struct sched_shutdown" => sched::Shutdown { reason };
         "struct sched_poll" => sched::Poll { ports, nr_ports, timeout };
         "struct sched_remote_shutdown" => sched::RemoteShutdown { domain_id, reason };
+        "struct multicall_entry" => hypercall::MulticallEntry { op, result, args };
+        "struct sched_pin_override" => sched::PinOverride { pcpu };
         "struct sched_watchdog" => sched::Watchdog { id, timeout };
         "struct vcpu_time_info" => shared_info::VcpuTimeInfo {
             version, tsc_timestamp, system_time, tsc_to_system_mul, tsc_shift, flags

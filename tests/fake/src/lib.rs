@@ -220,6 +220,10 @@ impl Arch for Fake {
         vcpu.result = value;
     }
 
+    fn set_arguments(&self, vcpu: &mut FakeVcpu, arguments: [u64; 2]) {
+        vcpu.call.1[..2].copy_from_slice(&arguments);
+    }
+
     fn cpu_on_result(&self, vcpu: &mut FakeVcpu, question: &Exit, result: CpuOnResult) {
         assert_eq!(vcpu.last.as_ref(), Some(question));
         vcpu.result = result as u64;

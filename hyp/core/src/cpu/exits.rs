@@ -66,6 +66,10 @@ impl<A: Arch> Hypervisor<A> {
                 self.arch.set_result(&mut current.private.arch, 0);
                 self.block(local, current);
             }
+            Answer::BlockAndRepeat => {
+                self.arch.repeat_hypercall(&mut current.private.arch);
+                self.block(local, current);
+            }
             Answer::Ended => {}
         }
     }

@@ -78,8 +78,11 @@ impl<A: Arch> Hypervisor<A> {
         for vcpu in domain.vcpu_ids().filter_map(|id| self.vcpu(id)) {
             vcpu.info.store(two_level::NOT_REGISTERED, Ordering::Release);
             vcpu.runstate.forget();
+            vcpu.alarm.stop();
             vcpu.polling.store(crate::vcpu::NOT_POLLING, Ordering::SeqCst);
         }
+        domain.watchdogs.iter().for_each(|at| at.store(0, Ordering::Relaxed));
+        domain.end_code.store(0, Ordering::Relaxed);
         domain.marks_runstate.store(false, Ordering::Relaxed);
         domain.pollers.store(0, Ordering::SeqCst);
         domain.params.iter().for_each(|param| param.store(0, Ordering::Relaxed));
@@ -115,7 +118,10 @@ impl<A: Arch> Hypervisor<A> {
     }
 
     /// A domain ends. It goes on until each of its CPUs has noticed, which each does before it runs it again.
+    /// Where it has noted another reason before, that one counts.
     pub(crate) fn end_domain(&self, local: &mut Local, domain: &Domain<A>, reason: ShutdownReason) {
+        let noted = domain.end_code.load(Ordering::Relaxed).checked_sub(1);
+        let reason = noted.map_or(reason, |number| ShutdownReason::from_number(number.into()));
         if self.change(local, domain, Event::End(reason)) == Some(Todo::Stop) {
             domain.paused.store(false, Ordering::Release);
             domain.stopping.store(true, Ordering::Release);

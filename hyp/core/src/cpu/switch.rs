@@ -24,6 +24,9 @@ impl<A: Arch> Hypervisor<A> {
         if let Some(leaving) = cpu.current.as_ref().filter(|current| current.leaves).map(|current| current.vcpu.id()) {
             self.switch_off(cpu, leaving);
         }
+        if cpu.local.alarms.first().is_some() {
+            self.ring(&mut cpu.local);
+        }
         self.read_inbox(cpu);
         if !cpu.local.queue.is_urgent() {
             self.do_job(&mut cpu.local);

@@ -19,7 +19,9 @@ const BUDGET: u64 = 1024;
 pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result<Answer, Errno> {
     match call.operation() {
         CONSOLEIO_WRITE => write(call),
-        // Nothing has been typed.
+        // A length that a result could not say.
+        CONSOLEIO_READ if call.args[1] as u32 > i32::MAX as u32 => Err(Errno::E2BIG),
+        // Nothing has been typed: the keyboard goes to serial ports.
         CONSOLEIO_READ => DONE,
         _ => Err(Errno::ENOSYS),
     }

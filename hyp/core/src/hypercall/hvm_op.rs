@@ -1,13 +1,14 @@
 //! `hvm_op`: numbers by which a guest finds things (`public/hvm/hvm_op.h`, `public/hvm/params.h`).
 //!
-//! As on Xen's ARM port they are just kept. Those that the toolstack sets are the guest's to read only.
+//! As on Xen's ARM port they are just kept. Those that the toolstack sets are the guest's to read only; a domain that may
+//! control others is their toolstack.
 
 use core::sync::atomic::Ordering;
 
 use xen_abi::errno::Errno;
 use xen_abi::hvm::{
-    HVM_PARAM_CALLBACK_IRQ, HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN, HVM_PARAM_STORE_EVTCHN,
-    HVM_PARAM_STORE_PFN, HVMOP_GET_PARAM, HVMOP_SET_PARAM, HvmParam,
+    HVM_NR_PARAMS, HVM_PARAM_CALLBACK_IRQ, HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN, HVM_PARAM_STORE_EVTCHN,
+    HVM_PARAM_STORE_PFN, HVMOP_GET_PARAM, HVMOP_GUEST_REQUEST_VM_EVENT, HVMOP_SET_PARAM, HvmParam,
 };
 
 use super::{Answer, Call, DONE};
@@ -16,32 +17,31 @@ use crate::policy::Decision;
 
 pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result<Answer, Errno> {
     let operation = call.operation();
-    if !matches!(operation, HVMOP_SET_PARAM | HVMOP_GET_PARAM) {
-        return Err(Errno::ENOSYS);
+    match operation {
+        HVMOP_SET_PARAM | HVMOP_GET_PARAM => {}
+        // Nobody watches, so that nobody is told.
+        HVMOP_GUEST_REQUEST_VM_EVENT if call.args[1] == 0 => return DONE,
+        HVMOP_GUEST_REQUEST_VM_EVENT => return Err(Errno::EINVAL),
+        _ => return Err(Errno::ENOSYS),
     }
     let mut op: HvmParam = call.read(call.args[1])?;
-    // The number is checked first, as Xen does.
-    let param = call.current.domain.params.get(op.index as usize).ok_or(Errno::EINVAL)?;
-    call.only_me(op.domid)?;
-    if operation == HVMOP_SET_PARAM {
-        if op.index != HVM_PARAM_CALLBACK_IRQ {
-            return Err(Errno::EPERM);
-        }
-        param.store(op.value, Ordering::Relaxed);
-        return DONE;
+    if op.index >= HVM_NR_PARAMS {
+        return Err(Errno::EINVAL);
     }
-    let known = matches!(
-        op.index,
-        HVM_PARAM_CALLBACK_IRQ
-            | HVM_PARAM_STORE_PFN
-            | HVM_PARAM_STORE_EVTCHN
-            | HVM_PARAM_CONSOLE_PFN
-            | HVM_PARAM_CONSOLE_EVTCHN
-    );
-    if !known {
+    let (_decision, domain) = call.controlled(op.domid)?;
+    let others = match op.index {
+        HVM_PARAM_CALLBACK_IRQ => false,
+        HVM_PARAM_STORE_PFN | HVM_PARAM_STORE_EVTCHN | HVM_PARAM_CONSOLE_PFN | HVM_PARAM_CONSOLE_EVTCHN => true,
+        _ => return Err(Errno::EINVAL),
+    };
+    let param = domain.params.get(op.index as usize).ok_or(Errno::EINVAL)?;
+    if operation == HVMOP_GET_PARAM {
+        op.value = param.load(Ordering::Relaxed);
+        call.write(call.args[1], &op)?;
+    } else if others && domain.id() == call.me() {
         return Err(Errno::EPERM);
+    } else {
+        param.store(op.value, Ordering::Relaxed);
     }
-    op.value = param.load(Ordering::Relaxed);
-    call.write(call.args[1], &op)?;
     DONE
 }

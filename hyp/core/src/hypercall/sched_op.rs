@@ -1,18 +1,20 @@
 //! `sched_op`: letting others go first, waiting, ending (`public/sched.h`).
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use xen_abi::errno::Errno;
 use xen_abi::sched::{
-    Poll, SCHEDOP_BLOCK, SCHEDOP_POLL, SCHEDOP_SHUTDOWN, SCHEDOP_YIELD, SHUTDOWN_CRASH, SHUTDOWN_POWEROFF,
-    SHUTDOWN_REBOOT, SHUTDOWN_SUSPEND, SHUTDOWN_WATCHDOG, Shutdown,
+    PinOverride, Poll, RemoteShutdown, SCHEDOP_BLOCK, SCHEDOP_PIN_OVERRIDE, SCHEDOP_POLL, SCHEDOP_REMOTE_SHUTDOWN,
+    SCHEDOP_SHUTDOWN, SCHEDOP_SHUTDOWN_CODE, SCHEDOP_WATCHDOG, SCHEDOP_YIELD, Shutdown, Watchdog,
 };
 
 use super::{Answer, Call, DONE};
 use crate::arch::{Arch, ShutdownReason};
+use crate::domain::DomainId;
 use crate::event::Port;
 use crate::limits::{MAX_POLL_PORTS, MAX_PORTS};
-use crate::policy::Decision;
+use crate::policy::{self, Decision, Rights};
+use crate::time::SECOND;
 use crate::vcpu::POLLING_ANY;
 
 pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result<Answer, Errno> {
@@ -20,29 +22,70 @@ pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result
         SCHEDOP_YIELD => Ok(Answer::GiveWay),
         SCHEDOP_BLOCK if call.current.has_interrupt(&call.hypervisor.arch) => DONE,
         SCHEDOP_BLOCK => Ok(Answer::Block),
-        SCHEDOP_SHUTDOWN => {
-            let Shutdown { reason } = call.read(call.args[1])?;
-            let reason = reason_of(reason)?;
-            call.hypervisor.end_domain(call.local, call.current.domain, reason);
-            Ok(Answer::Ended)
-        }
         SCHEDOP_POLL => {
             let poll = call.read(call.args[1])?;
             start_polling(call, &poll).inspect_err(|_| call.hypervisor.stop_polling(call.current))
+        }
+        _ => handle_rare(call),
+    }
+}
+
+/// Everything but waiting, which is what guests do often.
+#[inline(never)]
+fn handle_rare<A: Arch>(call: &mut Call<'_, '_, A>) -> Result<Answer, Errno> {
+    let at = call.args[1];
+    match call.operation() {
+        SCHEDOP_SHUTDOWN => {
+            let Shutdown { reason } = call.read(at)?;
+            call.hypervisor.end_domain(call.local, call.current.domain, ShutdownReason::from_number(reason));
+            Ok(Answer::Ended)
+        }
+        SCHEDOP_SHUTDOWN_CODE => {
+            let Shutdown { reason } = call.read(at)?;
+            let number = ShutdownReason::from_number(reason) as u8;
+            call.current.domain.end_code.store(number.saturating_add(1), Ordering::Relaxed);
+            DONE
+        }
+        SCHEDOP_REMOTE_SHUTDOWN => {
+            let RemoteShutdown { domain_id, reason, .. } = call.read(at)?;
+            let other = DomainId::from_number(domain_id).and_then(|id| call.hypervisor.domain(id));
+            let other = other.ok_or(Errno::ESRCH)?;
+            let _: Decision = policy::check(call.current.domain.rights, Rights::CONTROL)?;
+            call.hypervisor.end_domain(call.local, other, ShutdownReason::from_number(reason));
+            DONE
+        }
+        SCHEDOP_WATCHDOG => watchdog(call, at),
+        SCHEDOP_PIN_OVERRIDE => {
+            let _: Decision = policy::check(call.current.domain.rights, Rights::CONTROL)?;
+            let PinOverride { pcpu } = call.read(at)?;
+            // vCPUs stay where they are in any case.
+            let stays = pcpu < 0 || pcpu == i32::from(call.current.vcpu.home());
+            if stays { DONE } else { Err(Errno::EINVAL) }
         }
         _ => Err(Errno::ENOSYS),
     }
 }
 
-fn reason_of(reason: u32) -> Result<ShutdownReason, Errno> {
-    match reason {
-        SHUTDOWN_POWEROFF => Ok(ShutdownReason::PowerOff),
-        SHUTDOWN_REBOOT => Ok(ShutdownReason::Reboot),
-        SHUTDOWN_SUSPEND => Ok(ShutdownReason::Suspend),
-        SHUTDOWN_CRASH => Ok(ShutdownReason::Crash),
-        SHUTDOWN_WATCHDOG => Ok(ShutdownReason::Watchdog),
-        _ => Err(Errno::EINVAL),
-    }
+/// Sets up, feeds or removes a watchdog; one that nobody feeds ends the domain. Watchdogs are numbered from 1.
+fn watchdog<A: Arch>(call: &mut Call<'_, '_, A>, at: u64) -> Result<Answer, Errno> {
+    let Watchdog { id, timeout } = call.read(at)?;
+    let domain = call.current.domain;
+    let due = call.hypervisor.arch.now().saturating_add(u64::from(timeout).saturating_mul(SECOND));
+    let answer = match id.checked_sub(1) {
+        None if timeout == 0 => return Err(Errno::EINVAL),
+        None => {
+            let mut dogs = domain.watchdogs.iter().zip(1..);
+            let set = |dog: &AtomicU64| dog.compare_exchange(0, due, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+            dogs.find(|(dog, _)| set(dog)).map(|(_, id)| id).ok_or(Errno::ENOSPC)?
+        }
+        Some(index) => {
+            let dog = domain.watchdogs.get(index as usize).filter(|dog| dog.load(Ordering::Relaxed) != 0);
+            dog.ok_or(Errno::EINVAL)?.store(if timeout == 0 { 0 } else { due }, Ordering::Relaxed);
+            0
+        }
+    };
+    call.hypervisor.set_watchdog(call.local, domain);
+    Ok(Answer::Value(answer))
 }
 
 /// Waits until one of the ports is pending, masked or not, or an interrupt comes, or the timeout is over. The timeout is

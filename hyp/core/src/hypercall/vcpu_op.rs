@@ -1,18 +1,26 @@
-//! `vcpu_op` (`public/vcpu.h`): what ARM guests use of it. They start and stop vCPUs through PSCI.
+//! `vcpu_op` (`public/vcpu.h`). On ARM Xen knows only the places of records; that the other operations are here too, but for
+//! those that PSCI does and those that x86 alone has, costs a guest nothing that does not use them.
 
+use core::ops::RangeInclusive;
 use core::sync::atomic::Ordering;
 
 use xen_abi::errno::Errno;
 use xen_abi::vcpu::{
-    RegisterRunstateMemoryArea, RegisterVcpuInfo, RunstateInfo, VCPUOP_GET_RUNSTATE_INFO, VCPUOP_IS_UP,
-    VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA, VCPUOP_REGISTER_VCPU_INFO,
+    RegisterRunstateMemoryArea, RegisterVcpuInfo, RunstateInfo, SetPeriodicTimer, SetSingleshotTimer,
+    VCPU_SSHOTTMR_FUTURE, VCPUOP_GET_RUNSTATE_INFO, VCPUOP_IS_UP, VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA,
+    VCPUOP_REGISTER_VCPU_INFO, VCPUOP_SET_PERIODIC_TIMER, VCPUOP_SET_SINGLESHOT_TIMER, VCPUOP_STOP_PERIODIC_TIMER,
+    VCPUOP_STOP_SINGLESHOT_TIMER,
 };
 
 use super::{Answer, Call, DONE};
 use crate::arch::Arch;
 use crate::event::two_level::{Info, NOT_REGISTERED};
 use crate::policy::Decision;
+use crate::time::{MILLISECOND, Nanos};
 use crate::vcpu::{RunState, Vcpu};
+
+/// How long a period may be, as on Xen.
+const PERIODS: RangeInclusive<Nanos> = MILLISECOND..=u64::MAX >> 2;
 
 pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result<Answer, Errno> {
     let index = u32::try_from(call.args[1]).map_err(|_| Errno::ENOENT)?;
@@ -27,8 +35,39 @@ pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result
             DONE
         }
         VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA => register_runstate(call, vcpu),
-        _ => Err(Errno::ENOSYS),
+        VCPUOP_SET_PERIODIC_TIMER
+        | VCPUOP_STOP_PERIODIC_TIMER
+        | VCPUOP_SET_SINGLESHOT_TIMER
+        | VCPUOP_STOP_SINGLESHOT_TIMER => timer(call, vcpu),
+        // Starting and stopping, NMIs, physical numbers, x86's clock: what Xen answers on ARM.
+        _ => Err(Errno::EINVAL),
     }
+}
+
+/// Starts or stops one of a vCPU's timers, which raise `VIRQ_TIMER`. The one that rings once is set by the vCPU itself.
+fn timer<A: Arch>(call: &mut Call<'_, '_, A>, vcpu: &Vcpu<A>) -> Result<Answer, Errno> {
+    let now = call.hypervisor.arch.now();
+    match call.operation() {
+        VCPUOP_SET_PERIODIC_TIMER => {
+            let SetPeriodicTimer { period_ns } = call.read(call.args[2])?;
+            if !PERIODS.contains(&period_ns) {
+                return Err(Errno::EINVAL);
+            }
+            vcpu.alarm.set_period(now, period_ns);
+        }
+        VCPUOP_STOP_PERIODIC_TIMER => vcpu.alarm.set_period(now, 0),
+        _ if vcpu.id() != call.current.vcpu.id() => return Err(Errno::EINVAL),
+        VCPUOP_SET_SINGLESHOT_TIMER => {
+            let SetSingleshotTimer { timeout_abs_ns, flags, .. } = call.read(call.args[2])?;
+            if flags & VCPU_SSHOTTMR_FUTURE != 0 && timeout_abs_ns < now {
+                return Err(Errno::ETIME);
+            }
+            vcpu.alarm.set_single(Some(timeout_abs_ns));
+        }
+        _ => vcpu.alarm.set_single(None),
+    }
+    call.hypervisor.set_alarm(call.local, vcpu);
+    DONE
 }
 
 /// Moves a vCPU's `vcpu_info` into the guest's own memory, once. Everything is marked as pending there, so that nothing

@@ -3,12 +3,14 @@
 //! Guests decide by these answers what they may use, so we say 4.17, whose ABI we follow, and nothing about the machine.
 
 use xen_abi::errno::Errno;
-use xen_abi::features::{XENFEAT_ARM_SMCCC_SUPPORTED, XENFEAT_AUTO_TRANSLATED_PHYSMAP, XENFEAT_NOT_DIRECT_MAPPED};
+use xen_abi::features::{
+    XENFEAT_ARM_SMCCC_SUPPORTED, XENFEAT_AUTO_TRANSLATED_PHYSMAP, XENFEAT_NOT_DIRECT_MAPPED,
+    XENFEAT_WRITABLE_PAGE_TABLES,
+};
 use xen_abi::version::{
-    CAPABILITIES_LEN, CHANGESET_LEN, COMMANDLINE_LEN, CompileInfo, EXTRAVERSION_LEN, FeatureInfo, PlatformParameters,
-    XENVER_BUILD_ID, XENVER_CAPABILITIES, XENVER_CHANGESET, XENVER_COMMANDLINE, XENVER_COMPILE_INFO,
-    XENVER_EXTRAVERSION, XENVER_GET_FEATURES, XENVER_GUEST_HANDLE, XENVER_PAGESIZE, XENVER_PLATFORM_PARAMETERS,
-    XENVER_VERSION,
+    CAPABILITIES_LEN, CHANGESET_LEN, CompileInfo, EXTRAVERSION_LEN, FeatureInfo, PlatformParameters, XENVER_BUILD_ID,
+    XENVER_CAPABILITIES, XENVER_CHANGESET, XENVER_COMMANDLINE, XENVER_COMPILE_INFO, XENVER_EXTRAVERSION,
+    XENVER_GET_FEATURES, XENVER_GUEST_HANDLE, XENVER_PAGESIZE, XENVER_PLATFORM_PARAMETERS, XENVER_VERSION,
 };
 
 use super::{Answer, Call, DONE};
@@ -32,7 +34,12 @@ fn features(submap: u32) -> Result<u32, Errno> {
     if submap != 0 {
         return Err(Errno::EINVAL);
     }
-    let bits = [XENFEAT_AUTO_TRANSLATED_PHYSMAP, XENFEAT_ARM_SMCCC_SUPPORTED, XENFEAT_NOT_DIRECT_MAPPED];
+    let bits = [
+        XENFEAT_WRITABLE_PAGE_TABLES,
+        XENFEAT_AUTO_TRANSLATED_PHYSMAP,
+        XENFEAT_ARM_SMCCC_SUPPORTED,
+        XENFEAT_NOT_DIRECT_MAPPED,
+    ];
     Ok(bits.iter().fold(0, |set, bit| set | 1 << bit))
 }
 
@@ -67,7 +74,8 @@ fn describe<A: Arch>(call: &Call<'_, '_, A>) -> Result<Answer, Errno> {
         }
         // All zeros: the domain was not given a handle by a toolstack.
         XENVER_GUEST_HANDLE => call.write(to, &[0u8; 16])?,
-        XENVER_COMMANDLINE => call.write(to, &text::<COMMANDLINE_LEN>(""))?,
+        // It is the machine's business, and Xen says so in the same word.
+        XENVER_COMMANDLINE => call.write(to, b"<denied>\0")?,
         XENVER_BUILD_ID => return Err(Errno::ENODATA),
         _ => return Err(Errno::ENOSYS),
     }
