@@ -1,9 +1,9 @@
 //! Hypercalls other than event channels: version, parameters, scheduling, and what must be refused.
 
 use rt::hypercall::{self, call, operate};
-use rt::{println, timer};
+use rt::{events, println, timer};
 use xen_abi::errno::Errno;
-use xen_abi::{console, features, hvm, hypercall as number, memory, sched, version};
+use xen_abi::{console, features, hvm, hypercall as number, memory, sched, vcpu, version, virq};
 
 use crate::check::Checks;
 
@@ -23,6 +23,8 @@ pub(crate) fn run(checks: &mut Checks) {
     refused(checks);
     parameters(checks);
     scheduling(checks);
+    lists(checks);
+    controls(checks);
 }
 
 fn versions(checks: &mut Checks) {
@@ -102,4 +104,63 @@ fn scheduling(checks: &mut Checks) {
         let _ = hypercall::xen_version();
     }
     println!("probe: xen_version takes {} ns", timer::to_ns(timer::counter() - before) / CALLS);
+}
+
+fn lists(checks: &mut Checks) {
+    const LENGTH: usize = 20;
+    let unknown = number::MulticallEntry { op: 63, ..Default::default() };
+    let version = number::MulticallEntry { op: number::XEN_VERSION, ..Default::default() };
+    let nested = number::MulticallEntry { op: number::MULTICALL, ..Default::default() };
+    let mut list = [version; LENGTH];
+    (list[0], list[1]) = (unknown, nested);
+    let answer = hypercall::multicall(&mut list);
+    let errors = [Errno::ENOSYS, Errno::EINVAL].map(Errno::to_result);
+    let results = list.map(|entry| entry.result);
+    let fine = results.starts_with(&errors) && results[2..].iter().all(|result| *result == u64::from(VERSION));
+    checks.that("multicall", answer.is_ok() && fine, format_args!("{answer:?}-{results:x?}"));
+    checks.same("multicall-pointer", call(number::MULTICALL, [UNMAPPED, 1, 0, 0, 0]), Errno::EFAULT.to_result());
+}
+
+/// What a plain guest may not do, and what there is not on ARM.
+fn controls(checks: &mut Checks) {
+    let mut other = sched::RemoteShutdown { domain_id: 77, pad0: 0, reason: 0 };
+    let answer = operate(number::SCHED_OP, sched::SCHEDOP_REMOTE_SHUTDOWN, &mut other);
+    checks.that("remote-shutdown", refusal(answer), format_args!("{answer:?}"));
+    let pinned = operate(number::SCHED_OP, sched::SCHEDOP_PIN_OVERRIDE, &mut sched::PinOverride { pcpu: 0 });
+    checks.same("pin-override", pinned, Err(Errno::EPERM));
+    let enosys = Errno::ENOSYS.to_result();
+    for (name, number) in [("physdev", number::PHYSDEV_OP), ("argo", number::ARGO_OP), ("xsm", number::XSM_OP)] {
+        checks.same(name, call(number, [0; 5]), enosys);
+    }
+    let up = hypercall::vcpu_op(vcpu::VCPUOP_UP, 0, &mut 0u64);
+    checks.same("vcpu-up", up, Err(Errno::EINVAL));
+    checks.same("watchdog-none", hypercall::watchdog(1, 1), Err(Errno::EINVAL));
+    let fed = hypercall::watchdog(0, 100).and_then(|id| hypercall::watchdog(id as u32, 0));
+    checks.same("watchdog", fed, Ok(0));
+    let assist = call(number::VM_ASSIST, [9, 4, 0, 0, 0]);
+    checks.same("vm-assist-unknown-type", assist, Errno::EINVAL.to_result());
+}
+
+/// A vCPU's own timer, with events connected: it rings on time, or says that its time is over.
+pub(crate) fn vcpu_timer(checks: &mut Checks) {
+    let set = |at, flags| {
+        let mut argument = vcpu::SetSingleshotTimer { timeout_abs_ns: at, flags, pad0: 0 };
+        hypercall::vcpu_op(vcpu::VCPUOP_SET_SINGLESHOT_TIMER, 0, &mut argument)
+    };
+    checks.same("timer-over", set(1, vcpu::VCPU_SSHOTTMR_FUTURE), Err(Errno::ETIME));
+    let port = match hypercall::bind_virq(virq::VIRQ_TIMER, 0) {
+        Ok(port) => port,
+        Err(error) => return checks.that("timer-bind", false, format_args!("{error:?}")),
+    };
+    let (count, _) = (events::count(port), hypercall::unmask(port));
+    let before = timer::now();
+    checks.same("timer-set", set(timer::system_time() + NAP, vcpu::VCPU_SSHOTTMR_FUTURE), Ok(0));
+    let rang = crate::events::delivered(port, count + 1);
+    let took = timer::now() - before;
+    checks.that("timer-rings", rang && took >= NAP && took < 2 * NAP, format_args!("{took}-ns"));
+    let mut period = vcpu::SetPeriodicTimer { period_ns: NAP };
+    checks.same("timer-period", hypercall::vcpu_op(vcpu::VCPUOP_SET_PERIODIC_TIMER, 0, &mut period), Ok(0));
+    checks.that("timer-rings-again", crate::events::delivered(port, count + 2), "once");
+    checks.same("timer-stop", hypercall::vcpu_op(vcpu::VCPUOP_STOP_PERIODIC_TIMER, 0, &mut 0u64), Ok(0));
+    checks.same("timer-close", hypercall::close(port), Ok(()));
 }

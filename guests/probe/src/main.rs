@@ -12,6 +12,7 @@ mod events;
 mod firmware;
 mod interrupts;
 mod processor;
+mod queues;
 
 use core::sync::atomic::Ordering::SeqCst;
 

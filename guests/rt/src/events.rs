@@ -1,4 +1,4 @@
-//! Event channels, the 2-level kind (public/event_channel.h).
+//! Event channels: the 2-level kind (public/event_channel.h), or that of [`queues`] once a guest has asked for it.
 //!
 //! The hypervisor sets bits in a page that it and the guest share, and interrupts. The handler here clears them and
 //! counts: enough to test with, and to wait on. Ports from 0 to 63 are counted, which is more than a bare guest opens.
@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 use xen_abi::errno::Errno;
 use xen_abi::shared_info::{EVTCHN_MASK, EVTCHN_PENDING, EVTCHN_PENDING_SEL, EVTCHN_UPCALL_PENDING};
 
-use crate::{Machine, gic, hypercall};
+use crate::{Machine, gic, hypercall, queues};
 
 /// A page of its own, which the hypervisor replaces by the shared one.
 #[repr(C, align(4096))]
@@ -17,6 +17,9 @@ struct Page([AtomicU64; 512]);
 static SHARED: Page = Page([const { AtomicU64::new(0) }; 512]);
 static INTID: AtomicU32 = AtomicU32::new(31);
 static COUNTS: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+/// The last ports that the handler has seen, and how many those were.
+static ARRIVALS: [AtomicU32; 16] = [const { AtomicU32::new(0) }; 16];
+static ARRIVED: AtomicU32 = AtomicU32::new(0);
 static LAST: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 
 pub(crate) fn init(machine: &Machine) {
@@ -51,18 +54,27 @@ fn bit(base: usize, port: u32) -> (&'static AtomicU64, u64) {
 
 /// Keep a port from interrupting.
 pub fn mask(port: u32) {
+    if queues::are_on() {
+        return queues::mask(port);
+    }
     let (word, bit) = bit(EVTCHN_MASK, port);
     word.fetch_or(bit, SeqCst);
 }
 
 /// Is the port's pending bit set?
 pub fn is_pending(port: u32) -> bool {
+    if queues::are_on() {
+        return queues::is_pending(port);
+    }
     let (word, bit) = bit(EVTCHN_PENDING, port);
     word.load(SeqCst) & bit != 0
 }
 
 /// Clear the port's pending bit; was it set?
 pub fn take(port: u32) -> bool {
+    if queues::are_on() {
+        return queues::take(port);
+    }
     let (word, bit) = bit(EVTCHN_PENDING, port);
     word.fetch_and(!bit, SeqCst) & bit != 0
 }
@@ -79,6 +91,12 @@ pub fn count(port: u32) -> u64 {
     COUNTS.get(port as usize).map_or(0, |count| count.load(SeqCst))
 }
 
+/// The last `N` ports (0 to 63) that the handler has seen, in order; at most 16, the first ones 0 where there were fewer.
+pub fn arrivals<const N: usize>() -> [u32; N] {
+    let end = ARRIVED.load(SeqCst) as usize + ARRIVALS.len() - N;
+    core::array::from_fn(|at| ARRIVALS[(end + at) % ARRIVALS.len()].load(SeqCst))
+}
+
 /// Counter value at which the handler last began for this port (0 to 63).
 pub fn last(port: u32) -> u64 {
     LAST.get(port as usize).map_or(0, |last| last.load(SeqCst))
@@ -88,6 +106,9 @@ pub fn last(port: u32) -> u64 {
 pub(crate) fn upcall(counter: u64) {
     // The flag is one byte of a word whose other bytes nobody uses.
     word(EVTCHN_UPCALL_PENDING).fetch_and(!0xff, SeqCst);
+    if queues::are_on() {
+        return queues::empty(|port| note(port, counter));
+    }
     let mut groups = word(EVTCHN_PENDING_SEL).swap(0, SeqCst);
     while groups != 0 {
         let group = groups.trailing_zeros();
@@ -108,5 +129,7 @@ fn note(port: u32, counter: u64) {
     if let (Some(count), Some(last)) = (COUNTS.get(port as usize), LAST.get(port as usize)) {
         last.store(counter, SeqCst);
         count.fetch_add(1, SeqCst);
+        let at = ARRIVED.fetch_add(1, SeqCst) as usize;
+        ARRIVALS[at % ARRIVALS.len()].store(port, SeqCst);
     }
 }

@@ -169,3 +169,40 @@ pub fn status(port: u32) -> Result<event_channel::Status, Errno> {
     let mut argument = event_channel::Status { dom: domid::DOMID_SELF, port, ..Default::default() };
     event_channel(event_channel::EVTCHNOP_STATUS, &mut argument).map(|()| argument)
 }
+
+/// `EVTCHNOP_init_control`: where a vCPU has its control block; how many bits a link has.
+pub fn init_control(frame: u64, offset: u32, vcpu: u32) -> Result<u8, Errno> {
+    let mut argument = event_channel::InitControl { control_gfn: frame, offset, vcpu, ..Default::default() };
+    event_channel(event_channel::EVTCHNOP_INIT_CONTROL, &mut argument).map(|()| argument.link_bits)
+}
+
+/// `EVTCHNOP_expand_array`: one more page of event words.
+pub fn expand_array(frame: u64) -> Result<(), Errno> {
+    event_channel(event_channel::EVTCHNOP_EXPAND_ARRAY, &mut event_channel::ExpandArray { array_gfn: frame })
+}
+
+/// `EVTCHNOP_set_priority`: 0 is the highest, 15 the lowest.
+pub fn set_priority(port: u32, priority: u32) -> Result<(), Errno> {
+    event_channel(event_channel::EVTCHNOP_SET_PRIORITY, &mut event_channel::SetPriority { port, priority })
+}
+
+/// `EVTCHNOP_reset`: close all our ports.
+pub fn reset() -> Result<(), Errno> {
+    event_channel(event_channel::EVTCHNOP_RESET, &mut event_channel::Reset { dom: domid::DOMID_SELF })
+}
+
+/// `SCHEDOP_watchdog`: number 0 sets one up and answers its number, time-out 0 removes it. Seconds.
+pub fn watchdog(id: u32, timeout: u32) -> Result<u64, Errno> {
+    operate(hypercall::SCHED_OP, sched::SCHEDOP_WATCHDOG, &mut sched::Watchdog { id, timeout })
+}
+
+/// A `vcpu_op` with a structure.
+pub fn vcpu_op<T>(operation: u32, vcpu: u32, argument: &mut T) -> Result<u64, Errno> {
+    checked(call(hypercall::VCPU_OP, [u64::from(operation), u64::from(vcpu), &raw mut *argument as u64, 0, 0]))
+}
+
+/// Several hypercalls by one; their results are in the list.
+pub fn multicall(list: &mut [hypercall::MulticallEntry]) -> Result<(), Errno> {
+    let length = list.len() as u64;
+    checked(call(hypercall::MULTICALL, [list.as_mut_ptr() as u64, length, 0, 0, 0])).map(drop)
+}

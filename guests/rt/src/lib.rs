@@ -34,6 +34,7 @@ pub mod misbehave;
 mod panic;
 pub mod power;
 pub mod psci;
+pub mod queues;
 pub mod smp;
 pub mod timer;
 pub mod trap;

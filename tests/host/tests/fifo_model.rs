@@ -307,6 +307,24 @@ fn pages_that_are_not_the_guests_are_refused() {
     assert_eq!(outcome(result), Err(Errno::EFAULT));
 }
 
+#[test]
+fn back_at_the_first_rules_they_hold_as_ever() {
+    let machine = Machine::new(1);
+    let mut stage = stage(&machine);
+    let mut guest = Guest::default();
+    // Something is told of and not taken before the queues come, and again before they go.
+    perform(&mut stage, &mut guest, false, Op::PeerSends { channel: 0 }).unwrap();
+    for op in [Op::InitControl { vcpu: 0, offset: control(0) }, Op::Expand, Op::PeerSends { channel: 1 }, Op::Reset] {
+        perform(&mut stage, &mut guest, true, op).unwrap();
+    }
+    half(&stage, BLOCKS, 0).and(!0xff);
+    let port = perform(&mut stage, &mut guest, false, Op::BindIpi { vcpu: 0 }).unwrap();
+    perform(&mut stage, &mut guest, false, Op::Send { port }).unwrap();
+    assert_eq!(stage.domain(0).shared[6].load(Ordering::Relaxed), 1 << port);
+    let record = [half(&stage, BLOCKS, 0).load() & 0xff, half(&stage, BLOCKS, 8).load()];
+    assert_eq!(record, [1, 1], "upcall and selector");
+}
+
 /// As many events as there are ports come before their words do; they are delivered in pieces, in order, none is lost.
 #[test]
 fn a_full_table_of_early_events_is_delivered_in_pieces() {

@@ -163,13 +163,16 @@ impl<A: Arch> Hypervisor<A> {
         done
     }
 
-    /// The domain's events go by the 2-level rules again.
+    /// The domain's events go by the 2-level rules again. No port is open, and no word of them may stay selected, because
+    /// nobody is told of events in one that is.
     pub(crate) fn leave_queues(&self, held: &Held, domain: &Domain<A>) {
         let index = domain.id().index();
         if domain.fifo.load(Ordering::Acquire)
             && let Some(queues) = self.queues.get(index)
         {
             let mut fifo = queues.lock(held, index);
+            let vcpus = domain.vcpu_ids().filter_map(|id| self.vcpu(id));
+            vcpus.filter_map(|vcpu| Info::of(&self.arch, domain, vcpu)).for_each(|info| info.clear_selector());
             fifo.reset();
             domain.fifo.store(false, Ordering::SeqCst);
         }

@@ -72,6 +72,13 @@ impl<'d> Info<'d> {
         fetch_set(self.page, self.word.saturating_add(SELECTOR_WORD), 1u64.checked_shl(word as u32).unwrap_or(0))
     }
 
+    /// Selects nothing: no port is pending.
+    pub fn clear_selector(&self) {
+        if let Some(word) = self.page.get(self.word.saturating_add(SELECTOR_WORD)) {
+            word.store(0, Ordering::Release);
+        }
+    }
+
     /// Takes over what was pending at another place, and selects everything, so that nothing is lost on the way.
     pub fn take_over(&self) {
         if let Some(word) = self.page.get(self.word.saturating_add(SELECTOR_WORD)) {
