@@ -274,7 +274,7 @@ impl Scenario {
             }
         }
         for group in guest.allow.iter().flatten() {
-            const GROUPS: [&str; 7] = ["version", "console", "sched", "events", "vcpu", "params", "memory"];
+            const GROUPS: [&str; 8] = ["version", "console", "sched", "events", "vcpu", "params", "memory", "control"];
             if !GROUPS.contains(&group.as_str()) {
                 bail!("allow names `{group}`{}; known: {}", closest(group, GROUPS), GROUPS.join(", "));
             }

@@ -119,7 +119,7 @@ fn refuses_wrong_properties() {
         (
             "makuhari,allow = \"console\", \"everything\";",
             "/chosen/player: makuhari,allow is \"everything\" and must be of \"version\", \"console\", \"sched\", \
-             \"events\", \"vcpu\", \"params\", \"memory\"",
+             \"events\", \"vcpu\", \"params\", \"memory\", \"control\"",
         ),
         ("makuhari,peers = \"hog\";", "/chosen/player: makuhari,peers names hog, and no other guest is called so"),
         (
@@ -225,4 +225,19 @@ fn refuses_wrong_sets_of_guests() {
         refusal(&with_chosen(&forty)),
         "/chosen/g4: this hypervisor has room for 32 virtual CPUs, and this is one more: remove it"
     );
+}
+
+#[test]
+fn a_watchdog_follows_the_rule_for_crashes_unless_it_has_its_own_and_control_must_be_asked_for() {
+    let cases = [("", EndAction::Destroy), (r#"makuhari,on-crash = "restart";"#, EndAction::Restart)];
+    let own = r#"makuhari,on-crash = "restart"; makuhari,on-watchdog = "machine-off";"#;
+    for (change, watchdog) in cases.into_iter().chain([(own, EndAction::MachineOff)]) {
+        let blob = player(change);
+        let (_, manifest) = parse(&blob).unwrap();
+        assert_eq!(manifest.domains[0].on_watchdog, watchdog, "{change}");
+        assert!(!manifest.domains[0].allow.has(Group::Control));
+    }
+    let blob = player(r#"makuhari,allow = "control";"#);
+    let (_, manifest) = parse(&blob).unwrap();
+    assert!(manifest.domains[0].allow.has(Group::Control) && !manifest.domains[0].allow.has(Group::Sched));
 }

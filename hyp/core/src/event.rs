@@ -108,6 +108,7 @@ impl Table {
     }
 
     /// The lowest port that can be given out: free, and not `busy` with what came before.
+    #[inline(never)]
     fn first_free(&mut self, busy: Busy<'_>) -> Result<Port, Errno> {
         let from = usize::from(self.taken_to).saturating_add(1);
         let rest = self.entries.get(from..).unwrap_or_default();
@@ -118,6 +119,7 @@ impl Table {
         first.into_iter().chain(free).find(|port| !busy(*port)).ok_or(Errno::ENOSPC)
     }
 
+    #[inline(never)]
     fn give(&mut self, busy: Busy<'_>, entry: Entry) -> Result<Port, Errno> {
         let port = self.first_free(busy)?;
         self.set(port, entry);

@@ -23,21 +23,28 @@ pub struct EndActions {
     pub poweroff: EndAction,
     /// It asked to be started again.
     pub reboot: EndAction,
-    /// It crashed, was stopped, or its watchdog ran out.
+    /// It crashed, or was stopped.
     pub crash: EndAction,
+    /// Its watchdog ran out.
+    pub watchdog: EndAction,
 }
 
 impl EndActions {
     /// What Xen does when nothing is said.
-    pub const DEFAULT: Self =
-        Self { poweroff: EndAction::Destroy, reboot: EndAction::Restart, crash: EndAction::Destroy };
+    pub const DEFAULT: Self = Self {
+        poweroff: EndAction::Destroy,
+        reboot: EndAction::Restart,
+        crash: EndAction::Destroy,
+        watchdog: EndAction::Destroy,
+    };
 
     /// What to do after this end.
     pub const fn after(self, reason: ShutdownReason) -> EndAction {
         match reason {
             ShutdownReason::PowerOff | ShutdownReason::Suspend => self.poweroff,
             ShutdownReason::Reboot => self.reboot,
-            ShutdownReason::Crash | ShutdownReason::Watchdog => self.crash,
+            ShutdownReason::Crash => self.crash,
+            ShutdownReason::Watchdog => self.watchdog,
         }
     }
 }
@@ -155,12 +162,17 @@ mod tests {
 
     #[test]
     fn each_reason_has_its_action() {
-        let actions =
-            EndActions { poweroff: EndAction::MachineOff, reboot: EndAction::Destroy, crash: EndAction::Restart };
+        let actions = EndActions {
+            poweroff: EndAction::MachineOff,
+            reboot: EndAction::Destroy,
+            crash: EndAction::Destroy,
+            watchdog: EndAction::Restart,
+        };
         let over = |reason| next(State::ShuttingDown(reason), Event::Stopped, actions).unwrap();
         assert_eq!(over(ShutdownReason::PowerOff), (State::Shutdown, Todo::MachineOff));
         assert_eq!(over(ShutdownReason::Reboot), (State::Shutdown, Todo::Destroy));
         assert_eq!(over(ShutdownReason::Watchdog), (State::Restarting, Todo::Restart));
+        assert_eq!(over(ShutdownReason::Crash), (State::Crashed, Todo::Destroy));
     }
 
     #[test]

@@ -194,10 +194,8 @@ fn compare(stage: &Stage<'_>, model: &Model) {
     for vcpu in 0..VCPUS {
         let ready = model.ready[vcpu].iter().fold(0, |ready, priority| ready | 1 << priority);
         assert_eq!(half(stage, BLOCKS, control(vcpu)).load(), ready, "ready queues of vCPU {vcpu}");
-        if model.has_page() {
-            let upcall = half(stage, BLOCKS, 64 * vcpu as u32).load() & 0xff != 0;
-            assert_eq!(upcall, model.upcalls[vcpu], "upcall of vCPU {vcpu}");
-        }
+        let upcall = half(stage, BLOCKS, 64 * vcpu as u32).load() & 0xff != 0;
+        assert_eq!(upcall, model.upcalls[vcpu], "upcall of vCPU {vcpu}");
     }
 }
 

@@ -163,7 +163,7 @@ fn a_watchdog_that_nobody_feeds_ends_the_domain() {
 fn a_watchdog_ends_also_who_never_leaves_its_cpu_and_dies_with_the_life_it_was_set_in() {
     let machine = Machine::new(1);
     let mut stage = Stage::new(&machine);
-    let actions = EndActions { crash: EndAction::Restart, ..EndActions::DEFAULT };
+    let actions = EndActions { watchdog: EndAction::Restart, ..EndActions::DEFAULT };
     stage.add(&DomainConfig { actions, ..DomainConfig::new("one") });
     stage.add(&DomainConfig::new("two"));
     for (id, timeout) in [(0, 1), (0, 2)] {

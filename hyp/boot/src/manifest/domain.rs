@@ -32,10 +32,12 @@ pub enum Group {
     Params = 5,
     /// `memory_op`.
     Memory = 6,
+    /// What the control domain does to others.
+    Control = 7,
 }
 
 /// The groups and their words in `makuhari,allow`.
-pub(super) const GROUPS: [(Group, &str); 7] = [
+pub(super) const GROUPS: [(Group, &str); 8] = [
     (Group::Version, "version"),
     (Group::Console, "console"),
     (Group::Sched, "sched"),
@@ -43,6 +45,7 @@ pub(super) const GROUPS: [(Group, &str); 7] = [
     (Group::Vcpu, "vcpu"),
     (Group::Params, "params"),
     (Group::Memory, "memory"),
+    (Group::Control, "control"),
 ];
 
 /// A set of [`Group`]s.
@@ -50,7 +53,7 @@ pub(super) const GROUPS: [(Group, &str); 7] = [
 pub struct Allow(pub(super) u16);
 
 impl Allow {
-    /// Everything: what a guest may do whose node has no `makuhari,allow`.
+    /// All that a guest may do to itself: what one may whose node has no `makuhari,allow`.
     pub const ALL: Self = Self(0x7f);
 
     /// Is the group in it?
@@ -98,6 +101,8 @@ pub struct DomainSpec<'a> {
     pub on_reboot: EndAction,
     /// When it crashes or is stopped.
     pub on_crash: EndAction,
+    /// When its watchdog runs out.
+    pub on_watchdog: EndAction,
     /// Hypercalls that it may make.
     pub allow: Allow,
     /// Domains it may join event channels with: bit n is `domains[n]`. Naming by one side is enough, so it is symmetric.

@@ -11,12 +11,13 @@ use crate::machine::Machine;
 use crate::tree::{Spot, StringList, number};
 
 /// The properties with our prefix, in a guest's node.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "makuhari,weight",
     "makuhari,cpu-affinity",
     "makuhari,on-poweroff",
     "makuhari,on-reboot",
     "makuhari,on-crash",
+    "makuhari,on-watchdog",
     "makuhari,allow",
     "makuhari,peers",
 ];
@@ -45,6 +46,9 @@ pub(super) fn read_domain<'a>(
         on_poweroff: end_action(node, "makuhari,on-poweroff", EndAction::Destroy)?,
         on_reboot: end_action(node, "makuhari,on-reboot", EndAction::Restart)?,
         on_crash: end_action(node, "makuhari,on-crash", EndAction::Destroy)?,
+        // Who says what follows a crash means this one too.
+        on_watchdog: end_action(node, "makuhari,on-crash", EndAction::Destroy)
+            .and_then(|crash| end_action(node, "makuhari,on-watchdog", crash))?,
         allow: read_allow(node)?,
         peers: 0,
         kernel,
@@ -148,7 +152,7 @@ fn read_allow<'a>(node: &Spot<'a>) -> Result<Allow, BootError<'a>> {
     }
     let mut allow = Allow(0);
     for word in node.strings(property).iter() {
-        let want = "of \"version\", \"console\", \"sched\", \"events\", \"vcpu\", \"params\", \"memory\"";
+        let want = "of \"version\", \"console\", \"sched\", \"events\", \"vcpu\", \"params\", \"memory\", \"control\"";
         let bad = BootError::BadWord { path: node.path, property, word, want };
         let (group, _) = GROUPS.iter().find(|(_, name)| *name == word).ok_or(bad)?;
         allow.0 |= 1 << *group as u16;

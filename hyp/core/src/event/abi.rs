@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 use xen_abi::errno::Errno;
 use xen_abi::shared_info::{EVTCHN_PENDING, EVTCHN_WORDS};
 
-use super::fifo::Queues;
+use super::fifo::{Fifo, Queues};
 use super::two_level::{self, Delivery, Info};
 use super::{Busy, Channel, Port, Target};
 use crate::arch::Arch;
@@ -17,7 +17,7 @@ use crate::cpu::Local;
 use crate::domain::{Domain, DomainId};
 use crate::hypervisor::Hypervisor;
 use crate::policy::Decision;
-use crate::sync::Held;
+use crate::sync::{Guard, Held};
 
 impl<A: Arch> Hypervisor<A> {
     /// Does something with a domain's queues; `None` where it does not use them.
@@ -30,10 +30,15 @@ impl<A: Arch> Hypervisor<A> {
         if !domain.fifo.load(Ordering::Acquire) {
             return None;
         }
-        let index = domain.id().index();
-        let mut fifo = self.queues.get(index)?.lock(held, index);
+        let mut fifo = self.lock_queues(held, domain.id()).ok()?;
         // It may have given them up a moment ago.
         fifo.is_on().then(|| work(&mut Queues { fifo: &mut fifo, arch: &self.arch, domain }))
+    }
+
+    /// A domain's queues. Out of line, as more of what is rare here: it is a lot of code in many places otherwise.
+    #[inline(never)]
+    fn lock_queues<'l>(&'l self, held: &'l Held, id: DomainId) -> Result<Guard<'l, Fifo, A::Relax>, Errno> {
+        Ok(self.queues.get(id.index()).ok_or(Errno::ESRCH)?.lock(held, id.index()))
     }
 
     /// Makes a port pending by the rules of queues; `None` where the domain has just given them up.
@@ -45,19 +50,20 @@ impl<A: Arch> Hypervisor<A> {
     }
 
     /// Calls `give` with what says of a free port that it is still in a queue.
-    pub(super) fn with_busy<T>(&self, held: &Held, id: DomainId, give: impl FnOnce(Busy<'_>) -> T) -> T {
-        let domain = self.domain(id).filter(|domain| domain.fifo.load(Ordering::Acquire));
-        match (domain, self.queues.get(id.index())) {
-            (Some(domain), Some(queues)) => {
-                let mut fifo = queues.lock(held, id.index());
-                let queues = Queues { fifo: &mut fifo, arch: &self.arch, domain };
-                give(&|port| queues.is_linked(port))
-            }
-            _ => give(&|_| false),
-        }
+    #[inline(never)]
+    pub(super) fn with_busy(
+        &self,
+        held: &Held,
+        id: DomainId,
+        give: &mut dyn FnMut(Busy<'_>) -> Result<Port, Errno>,
+    ) -> Result<Port, Errno> {
+        let domain = self.domain(id).ok_or(Errno::ESRCH)?;
+        let queued = self.queues_of(held, domain, |queues| give(&|port| queues.is_linked(port)));
+        queued.unwrap_or_else(|| give(&|_| false))
     }
 
     /// Forgets the events of a port that is closed.
+    #[inline(never)]
     pub(super) fn forget_events(&self, held: &Held, domain: &Domain<A>, port: Port) {
         if self.queues_of(held, domain, |queues| queues.close(port)).is_none() {
             two_level::clear_pending(self.arch.shared_info(domain.arch()), port);
@@ -65,9 +71,19 @@ impl<A: Arch> Hypervisor<A> {
     }
 
     /// Is the port pending, masked or not?
+    #[inline(never)]
     pub(crate) fn is_pending(&self, held: &Held, domain: &Domain<A>, port: Port) -> bool {
         let queued = self.queues_of(held, domain, |queues| queues.is_pending(port));
         queued.unwrap_or_else(|| two_level::is_pending(self.arch.shared_info(domain.arch()), port))
+    }
+
+    /// Unmasks a port that notifies `vcpu`, and delivers what is pending.
+    #[inline(never)]
+    pub(super) fn unmask_port(&self, held: &Held, domain: &Domain<A>, vcpu: u8, port: Port) -> Delivery {
+        let notified = domain.vcpu(u32::from(vcpu)).and_then(|id| self.vcpu(id));
+        let info = || notified.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
+        let queued = self.queues_of(held, domain, |queues| queues.unmask(vcpu, info, port));
+        queued.unwrap_or_else(|| two_level::unmask(self.arch.shared_info(domain.arch()), info, port))
     }
 
     /// Gives a vCPU its control block at a coded place. With the first one the domain's events go by the new rules, and
@@ -75,6 +91,7 @@ impl<A: Arch> Hypervisor<A> {
     ///
     /// # Errors
     /// `EINVAL` where the vCPU has one, or the frame is not the guest's.
+    #[inline(never)]
     pub(crate) fn init_control(
         &self,
         held: &Held,
@@ -84,9 +101,7 @@ impl<A: Arch> Hypervisor<A> {
         place: u64,
     ) -> Result<(), Errno> {
         self.arch.guest_page(domain.arch(), place >> 12).map_err(|_| Errno::EINVAL)?;
-        let index = domain.id().index();
-        let queues = self.queues.get(index).ok_or(Errno::EINVAL)?;
-        if !queues.lock(held, index).set_control(vcpu, place)? {
+        if !self.lock_queues(held, domain.id())?.set_control(vcpu, place)? {
             return Ok(());
         }
         domain.fifo.store(true, Ordering::SeqCst);
@@ -96,7 +111,7 @@ impl<A: Arch> Hypervisor<A> {
         }
         let shared = self.arch.shared_info(domain.arch());
         const FIRST: usize = EVTCHN_PENDING / 8;
-        queues.lock(held, index).take_over(shared.get(FIRST..FIRST + EVTCHN_WORDS).unwrap_or_default());
+        self.lock_queues(held, domain.id())?.take_over(shared.get(FIRST..FIRST + EVTCHN_WORDS).unwrap_or_default());
         Ok(())
     }
 
@@ -105,9 +120,9 @@ impl<A: Arch> Hypervisor<A> {
     /// # Errors
     /// `EOPNOTSUPP` without a control block; `ENOSPC` when there are words for all ports; `EINVAL` where the frame is not
     /// the guest's.
+    #[inline(never)]
     pub(crate) fn expand_array(&self, held: &Held, _: Decision, domain: &Domain<A>, frame: u64) -> Result<bool, Errno> {
-        let index = domain.id().index();
-        let mut fifo = self.queues.get(index).ok_or(Errno::EINVAL)?.lock(held, index);
+        let mut fifo = self.lock_queues(held, domain.id())?;
         if fifo.is_moving() {
             return Ok(false);
         }
@@ -118,6 +133,7 @@ impl<A: Arch> Hypervisor<A> {
 
     /// Delivers up to `budget` events that waited for the words of their ports, from port `from` on. Returns where to go
     /// on; `None` when that was all.
+    #[inline(never)]
     pub(crate) fn resend_some(&self, local: &mut Local, domain: &Domain<A>, from: Port, budget: u32) -> Option<Port> {
         let mut from = from;
         for _ in 0..budget {
@@ -140,6 +156,7 @@ impl<A: Arch> Hypervisor<A> {
     ///
     /// # Errors
     /// `EINVAL` for a port or a priority that there is not; `ENOSYS` by the 2-level rules.
+    #[inline(never)]
     pub(crate) fn set_priority(
         &self,
         held: &Held,
@@ -150,7 +167,7 @@ impl<A: Arch> Hypervisor<A> {
     ) -> Result<(), Errno> {
         let ports = self.ports(held, id)?;
         ports.get(port)?;
-        self.queues.get(id.index()).ok_or(Errno::EINVAL)?.lock(held, id.index()).set_priority(port as Port, priority)
+        self.lock_queues(held, id)?.set_priority(port as Port, priority)
     }
 
     /// Closes up to `budget` ports of a domain. When all are closed the domain is back at the 2-level rules, and it says
@@ -165,12 +182,11 @@ impl<A: Arch> Hypervisor<A> {
 
     /// The domain's events go by the 2-level rules again. No port is open, and no word of them may stay selected, because
     /// nobody is told of events in one that is.
+    #[inline(never)]
     pub(crate) fn leave_queues(&self, held: &Held, domain: &Domain<A>) {
-        let index = domain.id().index();
         if domain.fifo.load(Ordering::Acquire)
-            && let Some(queues) = self.queues.get(index)
+            && let Ok(mut fifo) = self.lock_queues(held, domain.id())
         {
-            let mut fifo = queues.lock(held, index);
             let vcpus = domain.vcpu_ids().filter_map(|id| self.vcpu(id));
             vcpus.filter_map(|vcpu| Info::of(&self.arch, domain, vcpu)).for_each(|info| info.clear_selector());
             fifo.reset();

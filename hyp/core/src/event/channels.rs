@@ -138,27 +138,28 @@ impl<A: Arch> Hypervisor<A> {
         me: DomainId,
         remote: DomainId,
     ) -> Result<Port, Errno> {
-        self.give_port(held, me, |ports, busy| ports.alloc_unbound(busy, remote))
+        self.give_port(held, me, &|ports, busy| ports.alloc_unbound(busy, remote))
     }
 
     /// A new port of the domain's own for one of its vCPUs.
     pub(crate) fn bind_ipi(&self, held: &Held, _: Decision, me: DomainId, vcpu: u8) -> Result<Port, Errno> {
-        self.give_port(held, me, |ports, busy| ports.bind_ipi(busy, vcpu))
+        self.give_port(held, me, &|ports, busy| ports.bind_ipi(busy, vcpu))
     }
 
     /// A new port of the domain's own for a virtual interrupt.
     pub(crate) fn bind_virq(&self, held: &Held, _: Decision, me: DomainId, virq: u32, vcpu: u8) -> Result<Port, Errno> {
-        self.give_port(held, me, |ports, busy| ports.bind_virq(busy, virq, vcpu))
+        self.give_port(held, me, &|ports, busy| ports.bind_virq(busy, virq, vcpu))
     }
 
+    #[inline(never)]
     fn give_port(
         &self,
         held: &Held,
         me: DomainId,
-        give: impl FnOnce(&mut Table, Busy<'_>) -> Result<Port, Errno>,
+        give: &dyn Fn(&mut Table, Busy<'_>) -> Result<Port, Errno>,
     ) -> Result<Port, Errno> {
         let mut ports = self.ports(held, me)?;
-        self.with_busy(held, me, |busy| give(&mut ports, busy))
+        self.with_busy(held, me, &mut |busy| give(&mut ports, busy))
     }
 
     /// The caller's own ports, to look at.
@@ -183,7 +184,7 @@ impl<A: Arch> Hypervisor<A> {
     ) -> Result<Port, Errno> {
         let (target, delivery) = {
             let (mut mine, mut theirs) = self.both(&local.held, me, remote)?;
-            let port = self.with_busy(&local.held, me, |busy| {
+            let port = self.with_busy(&local.held, me, &mut |busy| {
                 connect(me, &mut mine, busy, remote, theirs.as_deref_mut(), remote_port)
             })?;
             let target = Target { domain: me, port, vcpu: 0 };
@@ -235,10 +236,7 @@ impl<A: Arch> Hypervisor<A> {
                 return Ok(());
             }
             let vcpu = domain.vcpu(u32::from(entry.vcpu)).and_then(|id| self.vcpu(id));
-            let info = || vcpu.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
-            let queued = self.queues_of(&local.held, domain, |queues| queues.unmask(entry.vcpu, info, port as Port));
-            let by_bits = || two_level::unmask(self.arch.shared_info(domain.arch()), info, port as Port);
-            (vcpu, queued.unwrap_or_else(by_bits))
+            (vcpu, self.unmask_port(&local.held, domain, entry.vcpu, port as Port))
         };
         if let (Delivery::Raised, Some(vcpu)) = (delivery, vcpu) {
             self.raise(local, vcpu);

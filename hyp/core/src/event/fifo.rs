@@ -300,6 +300,7 @@ impl<'d, A: Arch> Queues<'_, 'd, A> {
     }
 
     /// A port's word, where there is one.
+    #[inline(never)]
     fn word(&self, port: Port) -> Option<Half<'d>> {
         let place = self.fifo.pages.get(usize::from(port) / WORDS)?;
         Half::of(self.page(*place)?, usize::from(port) % WORDS)
@@ -325,6 +326,7 @@ impl<'d, A: Arch> Queues<'_, 'd, A> {
         self.try_enqueue(vcpu, word, port).unwrap_or(false)
     }
 
+    #[inline(never)]
     fn try_enqueue(&mut self, vcpu: u8, word: Half<'d>, port: Port) -> Option<bool> {
         let route = *self.fifo.routes.get(usize::from(port))?;
         let queue = Queue::new(vcpu, route.priority ^ EVTCHN_FIFO_PRIORITY_DEFAULT as u8);

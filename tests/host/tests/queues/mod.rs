@@ -60,6 +60,8 @@ pub(crate) struct Model {
     pub(crate) ready: [BTreeSet<u32>; VCPUS],
     taken: [BTreeSet<u32>; VCPUS],
     pub(crate) upcalls: [bool; VCPUS],
+    /// By the 2-level rules: a vCPU has been told that something may be pending, and has not looked.
+    selected: [bool; VCPUS],
 }
 
 impl Model {
@@ -68,6 +70,8 @@ impl Model {
         Self {
             ports: (1..=channels).map(|port| (port, (Kind::Peer, 0))).collect(),
             channels: (1..=channels).map(Some).collect(),
+            // A record that was just registered says that everything may be pending.
+            selected: [true; VCPUS],
             ..Self::default()
         }
     }
@@ -93,7 +97,10 @@ impl Model {
 
     fn raise(&mut self, port: u32) {
         if !self.on {
-            self.bits.insert(port);
+            let vcpu = self.ports[&port].1 as usize;
+            if self.bits.insert(port) && !std::mem::replace(&mut self.selected[vcpu], true) {
+                self.upcalls[vcpu] = true;
+            }
         } else if !self.has_page {
             self.early.insert(port);
         } else {
@@ -213,7 +220,9 @@ impl Model {
             }
             Op::Reset => {
                 let channels = vec![None; self.channels.len()];
-                *self = Self { channels, upcalls: self.upcalls, ..Self::default() };
+                // Only who comes back from queues starts with nothing selected.
+                let selected = if self.on { [false; VCPUS] } else { self.selected };
+                *self = Self { channels, upcalls: self.upcalls, selected, ..Self::default() };
             }
             Op::GuestMasks { port } => drop(self.has_page && self.masked.insert(port)),
             Op::GuestUnmasks { port } => drop(self.has_page && self.masked.remove(&port)),
