@@ -233,7 +233,7 @@ proptest! {
         for op in early.into_iter().chain(start).chain(ops) {
             // A control block elsewhere would need a model of where each is.
             let op = match op {
-                Op::InitControl { vcpu, offset } if offset + 72 <= 4096 && offset % 8 == 0 && vcpu < 2 => {
+                Op::InitControl { vcpu, offset } if offset + 72 <= 4096 && offset.is_multiple_of(8) && vcpu < 2 => {
                     Op::InitControl { vcpu, offset: control(vcpu as usize) }
                 }
                 op => op,

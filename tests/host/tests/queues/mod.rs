@@ -130,7 +130,7 @@ impl Model {
         if vcpu as usize >= VCPUS {
             return Err(Errno::ENOENT);
         }
-        if offset % 8 != 0 || offset + 72 > 4096 || self.controls[vcpu as usize] {
+        if !offset.is_multiple_of(8) || offset + 72 > 4096 || self.controls[vcpu as usize] {
             return Err(Errno::EINVAL);
         }
         self.controls[vcpu as usize] = true;
