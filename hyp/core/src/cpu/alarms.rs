@@ -76,6 +76,10 @@ impl<A: Arch> Hypervisor<A> {
             match owner {
                 Owner::Vcpu(id) => {
                     let Some(vcpu) = self.vcpu(id) else { continue };
+                    if self.domain(vcpu.domain()).is_none_or(Domain::is_stopping) {
+                        // Nobody is left to stop it.
+                        vcpu.alarm.stop();
+                    }
                     if vcpu.alarm.ring(now) {
                         self.raise_virq(local, vcpu.domain(), vcpu.index(), VIRQ_TIMER);
                     }

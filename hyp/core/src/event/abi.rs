@@ -46,7 +46,7 @@ impl<A: Arch> Hypervisor<A> {
     pub(super) fn queue_event(&self, held: &Held, domain: &Domain<A>, target: Target) -> Option<Delivery> {
         let vcpu = domain.vcpu(u32::from(target.vcpu)).and_then(|id| self.vcpu(id));
         let info = || vcpu.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
-        self.queues_of(held, domain, |queues| queues.set_pending(target.vcpu, info, target.port))
+        self.queues_of(held, domain, |queues| queues.set_pending(target.vcpu, &info, target.port))
     }
 
     /// Calls `give` with what says of a free port that it is still in a queue.
@@ -82,7 +82,7 @@ impl<A: Arch> Hypervisor<A> {
     pub(super) fn unmask_port(&self, held: &Held, domain: &Domain<A>, vcpu: u8, port: Port) -> Delivery {
         let notified = domain.vcpu(u32::from(vcpu)).and_then(|id| self.vcpu(id));
         let info = || notified.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
-        let queued = self.queues_of(held, domain, |queues| queues.unmask(vcpu, info, port));
+        let queued = self.queues_of(held, domain, |queues| queues.unmask(vcpu, &info, port));
         queued.unwrap_or_else(|| two_level::unmask(self.arch.shared_info(domain.arch()), info, port))
     }
 
@@ -105,9 +105,9 @@ impl<A: Arch> Hypervisor<A> {
             return Ok(());
         }
         domain.fifo.store(true, Ordering::SeqCst);
-        for (number, ports) in self.events.iter().enumerate() {
+        for other in self.domains() {
             // Whoever has still seen the old rules is done when we get its lock.
-            drop(ports.lock(held, number));
+            drop(self.ports_rarely(held, other.id()));
         }
         let shared = self.arch.shared_info(domain.arch());
         const FIRST: usize = EVTCHN_PENDING / 8;
@@ -138,7 +138,7 @@ impl<A: Arch> Hypervisor<A> {
         let mut from = from;
         for _ in 0..budget {
             let target = {
-                let ports = self.ports(&local.held, domain.id()).ok()?;
+                let ports = self.ports_rarely(&local.held, domain.id()).ok()?;
                 let port = self.queues_of(&local.held, domain, |queues| queues.fifo.take_early(from))??;
                 from = port.saturating_add(1);
                 let entry = ports.get(u32::from(port)).ok().filter(|entry| entry.channel != Channel::Free);
@@ -165,7 +165,7 @@ impl<A: Arch> Hypervisor<A> {
         port: u32,
         priority: u32,
     ) -> Result<(), Errno> {
-        let ports = self.ports(held, id)?;
+        let ports = self.ports_rarely(held, id)?;
         ports.get(port)?;
         self.lock_queues(held, id)?.set_priority(port as Port, priority)
     }

@@ -20,6 +20,16 @@ impl<A: Arch> Hypervisor<A> {
         Ok(self.events.get(id.index()).ok_or(Errno::ESRCH)?.lock(held, id.index()))
     }
 
+    /// The same, out of line, for whoever has time: the code of a lock is long.
+    #[inline(never)]
+    pub(super) fn ports_rarely<'l>(
+        &'l self,
+        held: &'l Held,
+        id: DomainId,
+    ) -> Result<Guard<'l, Table, A::Relax>, Errno> {
+        self.ports(held, id)
+    }
+
     /// The ports of `one` and, where it is another domain, of `other`, locked in order.
     #[expect(clippy::type_complexity, reason = "two guards, the second one optional")]
     fn both<'l>(
@@ -29,13 +39,13 @@ impl<A: Arch> Hypervisor<A> {
         other: DomainId,
     ) -> Result<(Guard<'l, Table, A::Relax>, Option<Guard<'l, Table, A::Relax>>), Errno> {
         if one < other {
-            let first = self.ports(held, one)?;
-            Ok((first, Some(self.ports(held, other)?)))
+            let first = self.ports_rarely(held, one)?;
+            Ok((first, Some(self.ports_rarely(held, other)?)))
         } else if other < one {
-            let first = self.ports(held, other)?;
-            Ok((self.ports(held, one)?, Some(first)))
+            let first = self.ports_rarely(held, other)?;
+            Ok((self.ports_rarely(held, one)?, Some(first)))
         } else {
-            Ok((self.ports(held, one)?, None))
+            Ok((self.ports_rarely(held, one)?, None))
         }
     }
 
@@ -49,7 +59,7 @@ impl<A: Arch> Hypervisor<A> {
         port: u32,
     ) -> Result<(Guard<'l, Table, A::Relax>, Option<Guard<'l, Table, A::Relax>>), Errno> {
         loop {
-            let remote = remote_of(self.ports(held, id)?.get(port)?, id);
+            let remote = remote_of(self.ports_rarely(held, id)?.get(port)?, id);
             let both = self.both(held, id, remote)?;
             if remote_of(both.0.get(port)?, id) == remote {
                 return Ok(both);
@@ -158,7 +168,7 @@ impl<A: Arch> Hypervisor<A> {
         me: DomainId,
         give: &dyn Fn(&mut Table, Busy<'_>) -> Result<Port, Errno>,
     ) -> Result<Port, Errno> {
-        let mut ports = self.ports(held, me)?;
+        let mut ports = self.ports_rarely(held, me)?;
         self.with_busy(held, me, &mut |busy| give(&mut ports, busy))
     }
 
@@ -169,7 +179,7 @@ impl<A: Arch> Hypervisor<A> {
         _: Decision,
         me: DomainId,
     ) -> Result<Guard<'l, Table, A::Relax>, Errno> {
-        self.ports(held, me)
+        self.ports_rarely(held, me)
     }
 
     /// Connects a new port of `me` with a waiting port of `remote`. The new port is pending at once, because what was
@@ -210,7 +220,7 @@ impl<A: Arch> Hypervisor<A> {
     /// Closes up to `budget` ports of a domain. Returns whether all are closed.
     pub(crate) fn close_some(&self, held: &Held, id: DomainId, budget: u32) -> bool {
         for _ in 0..budget {
-            let next = self.ports(held, id).ok().and_then(|ports| ports.next_in_use(1));
+            let next = self.ports_rarely(held, id).ok().and_then(|ports| ports.next_in_use(1));
             let Some(port) = next else { return true };
             // It can only fail when a port is not in use any more, and then it is what we want.
             let _ = self.close(held, id, u32::from(port));
@@ -230,7 +240,7 @@ impl<A: Arch> Hypervisor<A> {
     /// Unmasks a port and delivers what is pending; nothing happens to a port that is not in use.
     pub(crate) fn unmask(&self, local: &mut Local, _: Decision, domain: &Domain<A>, port: u32) -> Result<(), Errno> {
         let (vcpu, delivery) = {
-            let ports = self.ports(&local.held, domain.id())?;
+            let ports = self.ports_rarely(&local.held, domain.id())?;
             let entry = ports.get(port)?;
             if entry.channel == Channel::Free {
                 return Ok(());

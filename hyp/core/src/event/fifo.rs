@@ -286,6 +286,9 @@ impl Fifo {
     }
 }
 
+/// Finds the `vcpu_info` of who is told of an event.
+type Told<'i, 'd> = &'i dyn Fn() -> Option<Info<'d>>;
+
 /// A domain's queues, locked, with the memory that they are in.
 pub(super) struct Queues<'f, 'd, A: Arch> {
     pub(super) fifo: &'f mut Fifo,
@@ -308,7 +311,8 @@ impl<'d, A: Arch> Queues<'_, 'd, A> {
 
     /// Makes a port pending, and puts it into a queue of `vcpu` unless it is masked or in a queue already. `info` is that
     /// vCPU's.
-    pub(super) fn set_pending(&mut self, vcpu: u8, info: impl FnOnce() -> Option<Info<'d>>, port: Port) -> Delivery {
+    #[inline(never)]
+    pub(super) fn set_pending(&mut self, vcpu: u8, info: Told<'_, 'd>, port: Port) -> Delivery {
         let Some(word) = self.word(port) else {
             self.fifo.set_early(port, true);
             return Delivery::Merged;
@@ -387,7 +391,7 @@ impl<'d, A: Arch> Queues<'_, 'd, A> {
     }
 
     /// Unmasks a port; what was pending is delivered now.
-    pub(super) fn unmask(&mut self, vcpu: u8, info: impl FnOnce() -> Option<Info<'d>>, port: Port) -> Delivery {
+    pub(super) fn unmask(&mut self, vcpu: u8, info: Told<'_, 'd>, port: Port) -> Delivery {
         match self.word(port) {
             Some(word) if word.clear(MASKED) & PENDING != 0 => self.set_pending(vcpu, info, port),
             _ => Delivery::Noted,
