@@ -97,14 +97,23 @@ impl<A: Arch> Call<'_, '_, A> {
     ///
     /// # Errors
     /// `EFAULT` where the caller could not read it itself.
-    #[inline]
     fn read<T: FromBytes + IntoBytes>(&self, from: u64) -> Result<T, Errno> {
         let mut value = T::new_zeroed();
         self.read_bytes(from, value.as_mut_bytes())?;
         Ok(value)
     }
 
-    #[inline]
+    /// The same for one 32-bit number, which is all that the commonest call passes.
+    #[inline(always)]
+    fn read_word(&self, from: u64) -> Result<u32, Errno> {
+        let mut word = [0; 4];
+        let Current { domain, private, .. } = &*self.current;
+        let read = self.hypervisor.arch.read_guest(domain.arch(), &private.arch, from, &mut word);
+        read.map(|()| u32::from_le_bytes(word)).map_err(|_| Errno::EFAULT)
+    }
+
+    /// Out of line, because there are many calls and the way to the guest's memory is long.
+    #[inline(never)]
     fn read_bytes(&self, from: u64, to: &mut [u8]) -> Result<(), Errno> {
         let Current { domain, private, .. } = &*self.current;
         self.hypervisor.arch.read_guest(domain.arch(), &private.arch, from, to).map_err(|_| Errno::EFAULT)
@@ -118,6 +127,7 @@ impl<A: Arch> Call<'_, '_, A> {
         self.write_bytes(to, value.as_bytes())
     }
 
+    #[inline(never)]
     fn write_bytes(&self, to: u64, from: &[u8]) -> Result<(), Errno> {
         let Current { domain, private, .. } = &*self.current;
         self.hypervisor.arch.write_guest(domain.arch(), &private.arch, to, from).map_err(|_| Errno::EFAULT)

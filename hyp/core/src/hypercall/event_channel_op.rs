@@ -6,7 +6,7 @@ use xen_abi::event_channel::{
     EVTCHNOP_BIND_INTERDOMAIN, EVTCHNOP_BIND_IPI, EVTCHNOP_BIND_PIRQ, EVTCHNOP_BIND_VCPU, EVTCHNOP_BIND_VIRQ,
     EVTCHNOP_CLOSE, EVTCHNOP_EXPAND_ARRAY, EVTCHNOP_INIT_CONTROL, EVTCHNOP_RESET, EVTCHNOP_SEND, EVTCHNOP_SET_PRIORITY,
     EVTCHNOP_STATUS, EVTCHNOP_UNMASK, EVTCHNSTAT_CLOSED, EVTCHNSTAT_INTERDOMAIN, EVTCHNSTAT_IPI, EVTCHNSTAT_UNBOUND,
-    EVTCHNSTAT_VIRQ, ExpandArray, InitControl, Reset, Send, SetPriority, Status, Unmask,
+    EVTCHNSTAT_VIRQ, ExpandArray, InitControl, Reset, SetPriority, Status, Unmask,
 };
 
 use super::{Answer, Call, DONE};
@@ -24,7 +24,8 @@ const RESEND_BUDGET: u32 = 16;
 #[inline]
 pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision) -> Result<Answer, Errno> {
     if call.operation() == EVTCHNOP_SEND {
-        let Send { port } = call.read(call.args[1])?;
+        // The whole of a `struct evtchn_send`.
+        let port = call.read_word(call.args[1])?;
         call.hypervisor.send(call.local, decision, call.me(), port)?;
         return DONE;
     }
