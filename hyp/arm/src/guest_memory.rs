@@ -119,13 +119,43 @@ pub(crate) fn write(domain: &ArmDomain, to: u64, from: &[u8]) -> Result<(), BadA
     })
 }
 
+/// Bytes that [`copy_lines`] takes at a time.
+const LINE: u64 = 64;
+
+/// Copies whole lines between the ranges of [`load`]. A kernel is tens of MiB, and the compiler's own copy takes a word
+/// at a time, which makes four times as many instructions of it.
+fn copy_lines(from: u64, to: u64, lines: u64) {
+    if lines == 0 {
+        return;
+    }
+    // SAFETY: as for the rest of the ranges in `load`: mapped RAM of a module and of a domain that does not run, which do
+    // not overlap, for `64 * lines` bytes each. All registers that change are outputs, and the flags are not used.
+    unsafe {
+        asm!(
+            "2: ldp {a}, {b}, [{from}], #16", "ldp {c}, {d}, [{from}], #16",
+            "ldp {e}, {f}, [{from}], #16", "ldp {g}, {h}, [{from}], #16",
+            "stp {a}, {b}, [{to}], #16", "stp {c}, {d}, [{to}], #16",
+            "stp {e}, {f}, [{to}], #16", "stp {g}, {h}, [{to}], #16",
+            "sub {lines}, {lines}, #1", "cbnz {lines}, 2b",
+            from = inout(reg) from => _, to = inout(reg) to => _, lines = inout(reg) lines => _,
+            a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
+            e = out(reg) _, f = out(reg) _, g = out(reg) _, h = out(reg) _,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
 /// Copies between physical ranges of RAM, and makes the result visible to a guest whose caches are still off.
 /// Both ranges lie in mapped RAM and do not overlap.
 pub(crate) fn load(from: u64, to: u64, size: u64) {
     let (from, to) = (layout::va(from), layout::va(to));
+    // What is no whole line, or not aligned to its words, is left to the compiler's copy.
+    let lines = if (from | to) % 8 == 0 { size / LINE } else { 0 };
+    copy_lines(from, to, lines);
+    let (from_rest, to_rest) = (from + lines * LINE, to + lines * LINE);
     // SAFETY: the caller took both ranges from the boot plan, which gave them to one module and to one domain that
-    // does not run.
-    unsafe { ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, size as usize) };
+    // does not run; the rest lies inside them.
+    unsafe { ptr::copy_nonoverlapping(from_rest as *const u8, to_rest as *mut u8, (size - lines * LINE) as usize) };
     let line = 4 << (sysreg::read_ctr_el0() >> 16 & 0xf);
     for at in ((to & !(line - 1))..to + size).step_by(line as usize) {
         // SAFETY: cleaning and invalidating a line of mapped RAM by address is always allowed. Invalidating too: a

@@ -5,6 +5,7 @@ use hyp_core::arch::VcpuMask;
 
 use crate::domain::ArmDomain;
 use crate::keyboard;
+use crate::vpl011::DATA;
 
 /// INTID of the port in its guest.
 pub(crate) const INTERRUPT: u32 = 32 + UART_SPI;
@@ -31,7 +32,13 @@ pub(crate) fn access(domain: &ArmDomain, offset: u32, value: Option<u32>) -> Opt
                     return None;
                 }
             }
-            None => answer.value = port.read(offset),
+            None => {
+                answer.value = port.read(offset);
+                if offset != DATA {
+                    // Only taking a byte changes anything; flags are read before and after every byte that is sent.
+                    return Some(answer);
+                }
+            }
         }
         if let Some(level) = port.line_change() {
             answer.stale = domain.vgic.lock().set_line(0, INTERRUPT, level);

@@ -25,7 +25,7 @@ const RECEIVE_FULL: u32 = 1 << 6;
 const SEND_EMPTY: u32 = 1 << 7;
 
 /// Registers by offset.
-const DATA: u32 = 0x00;
+pub(crate) const DATA: u32 = 0x00;
 const FLAGS: u32 = 0x18;
 const INTEGER_BAUD: u32 = 0x24;
 const FRACTIONAL_BAUD: u32 = 0x28;
