@@ -64,6 +64,9 @@ pub(crate) fn main(args: Args) -> Result<()> {
     let paint = if args.json { Paint::off() } else { Paint::stdout() };
     let mut screen = Screen::new(&scenario, built.clip.picture_crcs.len() as u64, paint, !args.json);
     screen.choose(&args.console, args.events)?;
+    if attached.is_some() {
+        screen.leave_out_bar();
+    }
     let session = machine.run(&mut |line, said| screen.show(line, said))?;
     screen.close();
     let mut figures = Figures::new(&session, &scenario, &built.clip.picture_crcs);

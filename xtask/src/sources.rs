@@ -67,10 +67,12 @@ fn walk(dir: &Path, prefix: &str, found: &mut Vec<Source>) -> Result<()> {
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = format!("{prefix}{name}");
+        // In a second work tree `.git` is a file.
+        if SKIPPED.contains(&name.as_str()) {
+            continue;
+        }
         if entry.path().is_dir() {
-            if !SKIPPED.contains(&name.as_str()) {
-                walk(&entry.path(), &format!("{path}/"), found)?;
-            }
+            walk(&entry.path(), &format!("{path}/"), found)?;
         } else if let Ok(text) = fs::read_to_string(entry.path()) {
             // What is not UTF-8 is no text, and no rule of ours speaks about it.
             found.push(Source { path, text });

@@ -42,16 +42,10 @@ pub(crate) fn machine(machine: &Machine, dump: Option<&Path>) -> Vec<OsString> {
 
 /// The clock's arguments.
 pub(crate) fn clock(clock: Clock, cpus: u32) -> Vec<OsString> {
-    let mut arguments: Vec<&str> = Vec::new();
+    // The board's clock counts seconds since power-on, by which runs are ended: see `monitor`.
+    let mut arguments: Vec<&str> = vec!["-rtc", "base=1970-01-01,clock=vm"];
     if clock == Clock::Instructions {
-        arguments.extend([
-            "-icount",
-            "shift=0,sleep=off",
-            "-accel",
-            "tcg,thread=single",
-            "-rtc",
-            "base=1970-01-01,clock=vm",
-        ]);
+        arguments.extend(["-icount", "shift=0,sleep=off", "-accel", "tcg,thread=single"]);
         if cpus > 1 {
             // Without a timer in virtual time each CPU takes turns of up to 100 ms, which ruins latencies between CPUs.
             arguments.extend(["-netdev", "hubport,id=turn,hubid=0"]);
@@ -97,4 +91,16 @@ fn stub_code(tree: u64, image: u64) -> Vec<u8> {
     let literals = [tree, image];
     let code = code.iter().flat_map(|word| word.to_le_bytes());
     code.chain(literals.iter().flat_map(|word| word.to_le_bytes())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Clock, clock};
+
+    #[test]
+    fn the_boards_clock_starts_at_power_on_in_real_time_too() {
+        for kind in [Clock::Instructions, Clock::Wall] {
+            assert!(clock(kind, 1).iter().any(|argument| argument == "base=1970-01-01,clock=vm"), "{kind:?}");
+        }
+    }
 }

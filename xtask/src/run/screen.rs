@@ -2,7 +2,7 @@
 //! played, on standard error so that it never gets into a pipe.
 
 use anyhow::{Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::console::{Line, Paint};
 use crate::events::{Event, Said, Source};
@@ -41,6 +41,11 @@ impl Screen {
         self.chosen = chosen.to_vec();
         self.events = events;
         Ok(())
+    }
+
+    /// Leaves the bar away: somebody types.
+    pub(crate) fn leave_out_bar(&mut self) {
+        self.bar.set_draw_target(ProgressDrawTarget::hidden());
     }
 
     /// Shows one line.
