@@ -98,7 +98,7 @@ fn check_memory(scenario: &Scenario) -> Result<()> {
 
 fn bootargs(scenario: &Scenario, whose: Whose) -> Option<String> {
     if whose == Whose::Peers {
-        return Some(peer::OPTIONS.to_owned());
+        return Some(peer::options(scenario));
     }
     scenario.hypervisor.log.map(|log| match log {
         Log::Plain => "log=plain".to_owned(),

@@ -6,12 +6,24 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::packages::Package;
+use crate::scenario::Scenario;
 
 const XEN: Package = Package { name: "xen-hypervisor-4.17-arm64", stands_for_another: false, folder: "boot" };
 
-/// Its command line, by what is measured: no scrubbing of memory at power-on, timers as exact as it has them, any two
-/// guests joined as they are with us, and guests that may speak.
-pub(crate) const OPTIONS: &str = "bootscrub=0 timer_slop=0 xsm=dummy guest_loglvl=all";
+/// Its command line for a machine: no scrubbing of memory at power-on and timers as exact as it has them; the rest only
+/// where it is needed, because Xen talks more for the one and waits three seconds for the other.
+pub(crate) fn options(scenario: &Scenario) -> String {
+    let mut options = "bootscrub=0 timer_slop=0".to_owned();
+    if scenario.guests.iter().any(|guest| guest.program.is_some()) {
+        // They speak by hypercall.
+        options += " guest_loglvl=all";
+    }
+    if scenario.guests.iter().any(|guest| guest.peers.is_some()) {
+        // Any two guests may be joined.
+        options += " xsm=dummy";
+    }
+    options
+}
 
 /// What a dom0less guest can have without a dom0.
 pub(crate) const ENHANCED: &str = "no-xenstore";

@@ -4,8 +4,8 @@
 //! register, an interrupt to oneself. This guest times each and prints `@micro name=... insns=...`; `cargo xtask bench
 //! micro` puts them beside the peer's. It needs a clock in which one instruction is one nanosecond (QEMU's
 //! `-icount shift=0`); elsewhere the same lines are nanoseconds. The boot argument `mode=` selects `alone` (also when
-//! absent), `ping` and `pong` (two domains; `row=` names the figure), or `pair` (two vCPUs on two CPUs). Its last line is
-//! `@done`, because not every hypervisor ends with it.
+//! absent), `ping` and `pong` (two domains; `row=` names the figure), or `pair` (two vCPUs on two CPUs). The last line
+//! of who measures is `@done`, because not every hypervisor ends with its guest.
 #![no_std]
 #![no_main]
 
@@ -26,7 +26,7 @@ fn main(machine: &'static Machine) {
     match machine.argument("mode").unwrap_or("alone") {
         "alone" => alone::run(machine),
         "ping" => domains::ping(machine.argument("row").unwrap_or("domain_switch")),
-        "pong" => domains::pong(),
+        "pong" => return domains::pong(),
         "pair" => processors::run(machine),
         mode => {
             println!("measure: unknown mode {mode}; known: alone, ping, pong, pair");

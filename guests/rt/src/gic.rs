@@ -199,6 +199,14 @@ fn record(vcpu: usize, intid: u32) -> Option<&'static Record> {
     RECORDS.get(vcpu)?.get(intid as usize)
 }
 
+/// Acknowledges and ends one interrupt that is pending, without a handler. Interrupts must be masked.
+pub(crate) fn drop_pending() {
+    let acknowledged = if is_v2() { v2::acknowledge() } else { v3::acknowledge() };
+    if acknowledged & 0x3ff < SPECIAL {
+        if is_v2() { v2::end(acknowledged) } else { v3::end(acknowledged) }
+    }
+}
+
 /// Called by `entry.s` for every interrupt, with the counter as it was on entry.
 #[unsafe(no_mangle)]
 extern "C" fn rt_interrupt(counter: u64) {

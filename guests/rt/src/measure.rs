@@ -109,9 +109,11 @@ pub fn has_hypervisor() -> bool {
     hypercall::call(hypercall::xen_abi::hypercall::XEN_VERSION, [0; 5]) < 1 << 32
 }
 
-/// Sleeps until the port is pending, with interrupts masked, and clears it: a wake-up without a handler's cost.
+/// Sleeps until the port is pending, with interrupts masked, and clears it: a wake-up without a handler's cost. The
+/// interrupt is acknowledged, since a hypervisor may let nobody sleep who has one.
 pub fn sleep_for_event(port: u32) {
     while !crate::events::take_silently(port) {
         cpu::wait_for_interrupt();
     }
+    crate::gic::drop_pending();
 }

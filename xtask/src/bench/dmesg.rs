@@ -15,6 +15,8 @@ use crate::{paths, scenario};
 
 /// Where differences are explained, a line of the log in each item's code.
 const EXPLAINED: &str = "hyp/docs/dmesg.md";
+/// Length of a full piece of a guest's line on Xen's console.
+const PIECE: usize = 126;
 /// Shorter words of hexadecimal digits are numbers that count.
 const ADDRESS: usize = 8;
 
@@ -63,7 +65,23 @@ fn log(whose: Whose, qemu: &Qemu, built: &Built) -> Result<Vec<String>> {
     };
     let from_linux = |line: &&crate::console::Line| matches!(line.source, Some(Source::Guest(_)));
     let lines = session.lines.iter().filter(from_linux).skip_while(|line| !is(line, "ready")).skip(1);
-    Ok(lines.take_while(|line| !is(line, "done")).filter_map(|line| normal(&line.text)).collect())
+    let pieces = lines.take_while(|line| !is(line, "done")).map(|line| line.text.as_str());
+    let lines = if whose == Whose::Peers { joined(pieces) } else { pieces.map(str::to_owned).collect() };
+    Ok(lines.iter().filter_map(|line| normal(line)).collect())
+}
+
+/// Xen breaks what a guest's serial port says into pieces; a full one goes on in the next.
+fn joined<'a>(pieces: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut open = false;
+    for piece in pieces {
+        match lines.last_mut() {
+            Some(line) if open => line.push_str(piece),
+            _ => lines.push(piece.to_owned()),
+        }
+        open = piece.len() >= PIECE;
+    }
+    lines
 }
 
 /// A line without its time and with one word for all addresses, which say where and not what. `None` for an empty one.
@@ -141,7 +159,13 @@ fn differing(lines: &[Line]) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, compare, normal};
+    use super::{Line, PIECE, compare, joined, normal};
+
+    #[test]
+    fn full_pieces_go_on() {
+        let long = "x".repeat(PIECE);
+        assert_eq!(joined(["a", &long, "b", "c"].into_iter()), ["a".to_owned(), long.clone() + "b", "c".to_owned()]);
+    }
 
     #[test]
     fn times_and_addresses_do_not_count() {
