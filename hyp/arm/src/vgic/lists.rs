@@ -346,8 +346,10 @@ impl Vgic {
         for (spi, (bank, (routed, held))) in self.spis.iter_mut().zip(words).enumerate() {
             let active = bank.active & *held & !bank.listed;
             let pending = bank.ready(self.group0, self.group1) & routed & (!bank.active | *held);
-            *held |= pending;
-            if !bank.list_word(lists, spi as u32 + 1, pending, active) {
+            let all = bank.list_word(lists, spi as u32 + 1, pending, active);
+            // What found no room may become active elsewhere, and must not look as if it were active here then.
+            *held |= pending & bank.listed;
+            if !all {
                 return false;
             }
         }

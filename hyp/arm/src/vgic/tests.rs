@@ -4,6 +4,7 @@
 
 extern crate std;
 
+mod hammer;
 mod machine;
 mod model;
 mod property;

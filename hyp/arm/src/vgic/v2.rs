@@ -88,8 +88,12 @@ const fn not_sgis(at: At, value: u64) -> u64 {
     if at.offset == 0 { value & !0xffff } else { value }
 }
 
-/// `GICD_ITARGETSR<n>`: a byte for each interrupt. A private one targets whoever asks.
+/// `GICD_ITARGETSR<n>`: a byte for each interrupt. A private one targets whoever asks. Where there is one vCPU only, all
+/// of them read as zero and ignore writes (4.3.12).
 fn targets(vgic: &Vgic, at: At) -> u64 {
+    if vgic.vcpus == 1 {
+        return 0;
+    }
     (0..at.width.bytes()).fold(0, |value, byte| {
         let target = match (at.offset + byte).checked_sub(PRIVATE) {
             Some(spi) => vgic.routes.get(spi as usize).copied().unwrap_or(0),
@@ -101,6 +105,9 @@ fn targets(vgic: &Vgic, at: At) -> u64 {
 
 fn write_targets(vgic: &mut Vgic, at: At, value: u64) -> VcpuMask {
     let mut mask = 0;
+    if vgic.vcpus == 1 {
+        return 0;
+    }
     for byte in 0..at.width.bytes() {
         let Some(spi) = (at.offset + byte).checked_sub(PRIVATE) else { continue };
         let target = (value >> (8 * byte)) as u32 & vgic.everyone();

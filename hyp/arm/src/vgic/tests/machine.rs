@@ -5,7 +5,7 @@ use super::std::vec;
 use super::std::vec::Vec;
 
 use super::super::v3::{self, Region, SgiRegister};
-use super::super::{ListRegisters, VcpuMask, Vgic, Width};
+use super::super::{ListRegisters, VcpuMask, Vgic, Width, v2};
 
 /// One virtual CPU interface.
 #[derive(Clone, Debug)]
@@ -16,10 +16,26 @@ struct Interface {
     /// ICH_HCR_EL2.EOIcount.
     eoi_count: u8,
     control: u64,
-    /// What the guest has acknowledged and not completed, with its priority: the active priorities.
-    running: Vec<(u32, u8)>,
+    /// What the guest has acknowledged and not completed.
+    running: Vec<Running>,
     /// Active physical interrupts.
     physical: u32,
+}
+
+/// Which controller, and so which interface, the guest has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    V2,
+    V3,
+}
+
+/// An interrupt that was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Running {
+    pub(super) intid: u32,
+    pub(super) priority: u8,
+    /// GICv2, SGIs: the vCPU that sent it.
+    pub(super) sender: u8,
 }
 
 /// A domain's controller and its vCPUs, all of them on CPUs.
@@ -27,6 +43,7 @@ pub(super) struct Machine {
     pub(super) vgic: Vgic,
     /// Times that a guest was left for the sake of its list registers.
     pub(super) exits: u32,
+    version: Version,
     interfaces: Vec<Interface>,
 }
 
@@ -34,8 +51,19 @@ const STATE: u64 = 3 << 62;
 const PENDING: u64 = 1 << 62;
 const ACTIVE: u64 = 2 << 62;
 
+impl Version {
+    /// The sender in a list register.
+    fn sender(self, value: u64) -> u8 {
+        if self == Self::V2 && (value as u32) < 16 { (value >> 32 & 7) as u8 } else { 0 }
+    }
+}
+
 impl Machine {
     pub(super) fn new(vcpus: u8, lists: u8) -> Self {
+        Self::of(Version::V3, vcpus, lists)
+    }
+
+    pub(super) fn of(version: Version, vcpus: u8, lists: u8) -> Self {
         let interface = Interface {
             lists: ListRegisters::new(lists),
             registers: vec![0xdead; lists.into()],
@@ -44,7 +72,8 @@ impl Machine {
             running: Vec::new(),
             physical: 0,
         };
-        let mut machine = Self { vgic: Vgic::new(vcpus), exits: 0, interfaces: vec![interface; vcpus.into()] };
+        let vgic = if version == Version::V2 { v2::new(vcpus) } else { Vgic::new(vcpus) };
+        let mut machine = Self { vgic, exits: 0, version, interfaces: vec![interface; vcpus.into()] };
         (0..vcpus).for_each(|vcpu| machine.refresh(vcpu));
         machine
     }
@@ -58,7 +87,7 @@ impl Machine {
     }
 
     /// What this vCPU has acknowledged and not completed, oldest first.
-    pub(super) fn running(&self, vcpu: u8) -> &[(u32, u8)] {
+    pub(super) fn running(&self, vcpu: u8) -> &[Running] {
         &self.interfaces[usize::from(vcpu)].running
     }
 
@@ -71,7 +100,10 @@ impl Machine {
         if interface.control != 0 {
             interface.lists.set_eoi_count(interface.eoi_count);
         }
-        let others = self.vgic.sync(vcpu, &mut interface.lists);
+        let others = match self.version {
+            Version::V2 => v2::sync(&mut self.vgic, vcpu, &mut interface.lists),
+            Version::V3 => self.vgic.sync(vcpu, &mut interface.lists),
+        };
         assert_eq!(interface.physical, self.vgic.physical(vcpu), "vCPU {vcpu}: physical active state");
         others
     }
@@ -79,9 +111,15 @@ impl Machine {
     /// Enter it again.
     fn flush(&mut self, vcpu: u8) {
         let interface = &mut self.interfaces[usize::from(vcpu)];
-        self.vgic.flush(vcpu, &mut interface.lists);
+        match self.version {
+            Version::V2 => v2::flush(&mut self.vgic, vcpu, &mut interface.lists),
+            Version::V3 => self.vgic.flush(vcpu, &mut interface.lists),
+        }
         for (register, value) in interface.registers.iter_mut().zip(interface.lists.to_write()) {
             *register = *value;
+            if self.version == Version::V2 {
+                assert_eq!(v2::from_hardware(v2::to_hardware(*value)), *value, "nothing is lost in GICH_LR");
+            }
         }
         interface.control = interface.lists.control();
         interface.eoi_count = 0;
@@ -123,39 +161,44 @@ impl Machine {
         done || unlisted || none
     }
 
-    /// The guest reads ICC_IAR1_EL1: the most urgent pending interrupt that beats what is running.
+    /// The guest reads ICC_IAR1_EL1 or GICC_IAR: the most urgent pending interrupt that beats what is running.
     pub(super) fn acknowledge(&mut self, vcpu: u8) -> Option<u32> {
         let interface = &mut self.interfaces[usize::from(vcpu)];
         let priority = |value: u64| (value >> 48) as u8;
-        let running = interface.running.iter().map(|entry| u16::from(entry.1)).min().unwrap_or(0x100);
+        let running = interface.running.iter().map(|entry| u16::from(entry.priority)).min().unwrap_or(0x100);
         let best = interface.registers.iter_mut().filter(|value| **value & STATE == PENDING);
         let best = best.min_by_key(|value| priority(**value)).filter(|value| u16::from(priority(**value)) < running)?;
         *best ^= STATE;
-        let intid = *best as u32;
-        let entry = (intid, priority(*best));
+        let entry = Running { intid: *best as u32, priority: priority(*best), sender: self.version.sender(*best) };
         interface.running.push(entry);
         if self.maintenance(vcpu) {
             self.refresh(vcpu);
         }
-        Some(intid)
+        Some(entry.intid)
     }
 
-    /// The guest writes ICC_EOIR1_EL1 with what it acknowledged last, `EOImode` 0.
+    /// The guest writes ICC_EOIR1_EL1 or GICC_EOIR with what it acknowledged last, `EOImode` 0.
     pub(super) fn complete(&mut self, vcpu: u8) -> Option<u32> {
-        let intid = self.drop_priority(vcpu)?;
-        self.deactivate(vcpu, intid);
-        Some(intid)
+        let done = self.interfaces[usize::from(vcpu)].running.pop()?;
+        self.deactivate_from(vcpu, done.intid, done.sender);
+        Some(done.intid)
     }
 
     /// The same in `EOImode` 1: it stays active.
     pub(super) fn drop_priority(&mut self, vcpu: u8) -> Option<u32> {
-        Some(self.interfaces[usize::from(vcpu)].running.pop()?.0)
+        Some(self.interfaces[usize::from(vcpu)].running.pop()?.intid)
     }
 
     /// The guest writes ICC_DIR_EL1.
     pub(super) fn deactivate(&mut self, vcpu: u8, intid: u32) {
+        self.deactivate_from(vcpu, intid, 0);
+    }
+
+    /// The same, or GICC_DIR, which names an SGI's sender too.
+    fn deactivate_from(&mut self, vcpu: u8, intid: u32, sender: u8) {
         let interface = &mut self.interfaces[usize::from(vcpu)];
-        let listed = interface.registers.iter_mut().find(|value| **value as u32 == intid && **value & ACTIVE != 0);
+        let named = |value: u64| value as u32 == intid && self.version.sender(value) == sender;
+        let listed = interface.registers.iter_mut().find(|value| named(**value) && **value & ACTIVE != 0);
         match listed {
             Some(value) => {
                 *value &= !ACTIVE;
@@ -198,9 +241,16 @@ impl Machine {
         mask
     }
 
-    /// A guest's store. The vCPU's own list registers are left in the hardware: only who is told comes back.
+    /// A guest's store. Where a GICv3's is emulated, the vCPU's own list registers may stay in the hardware; a GICv2's
+    /// senders of SGIs have to come back. Only who is told is returned.
     pub(super) fn write(&mut self, vcpu: u8, region: Region, offset: u32, width: Width, value: u64) -> VcpuMask {
-        let mask = v3::write(&mut self.vgic, vcpu, region, offset, width, value);
+        let mask = match self.version {
+            Version::V2 => {
+                let others = self.sync(vcpu);
+                others | 1 << vcpu | v2::write(&mut self.vgic, vcpu, offset, width, value)
+            }
+            Version::V3 => v3::write(&mut self.vgic, vcpu, region, offset, width, value),
+        };
         self.refresh_all(mask);
         mask
     }
@@ -208,6 +258,15 @@ impl Machine {
     /// A guest's load. All vCPUs are brought up to date first, so that the answer has no age.
     pub(super) fn read(&mut self, vcpu: u8, region: Region, offset: u32, width: Width) -> u64 {
         (0..self.vgic.vcpus()).for_each(|vcpu| self.refresh(vcpu));
-        v3::read(&self.vgic, vcpu, region, offset, width)
+        match self.version {
+            Version::V2 => {
+                // What a GICv2's list registers hold of senders is known once it is back.
+                let others = (0..self.vgic.vcpus()).fold(0, |others, vcpu| others | self.sync(vcpu));
+                let value = v2::read(&self.vgic, vcpu, offset, width);
+                self.refresh_all(others | ((1 << self.vgic.vcpus()) - 1));
+                value
+            }
+            Version::V3 => v3::read(&self.vgic, vcpu, region, offset, width),
+        }
     }
 }

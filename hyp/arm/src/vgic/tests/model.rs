@@ -1,10 +1,11 @@
-//! A GICv3 for one security state, as the architecture's text describes it: one structure per interrupt, no list
+//! A GICv3 or a GICv2 for one security state, as the architecture's text describes it: one structure per interrupt, no list
 //! registers, everything at once. Slow and plain, so that it can be checked against the text by eye.
 
 use super::std::vec::Vec;
 
 use super::super::Width;
 use super::super::v3::{Region, SgiRegister};
+use super::machine::{Running, Version};
 
 /// How an interrupt is wired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,19 +29,26 @@ pub(super) struct Interrupt {
     pub(super) group1: bool,
     pub(super) priority: u8,
     pub(super) wire: Wire,
-    /// `GICD_IROUTER`; the vCPU for a private one.
+    /// `GICD_IROUTER`, or `GICD_ITARGETSR`; the vCPU for a private one.
     route: u64,
+    /// GICv2, SGIs: the vCPUs from which it is pending.
+    sources: u8,
 }
 
 impl Interrupt {
     fn new(edge: bool, route: u64) -> Self {
         let wire = Wire::Plain;
         let (enabled, latched, line, active) = (false, false, false, false);
-        Self { enabled, latched, line, active, edge, group1: true, priority: 0, wire, route }
+        Self { enabled, latched, line, active, edge, group1: true, priority: 0, wire, route, sources: 0 }
     }
 
     pub(super) fn pending(&self) -> bool {
         self.latched || self.line && !self.edge && self.wire == Wire::Plain
+    }
+
+    fn set_sources(&mut self, sources: u8) {
+        self.sources = sources;
+        self.latched = sources != 0;
     }
 
     pub(super) fn set_line(&mut self, level: bool) {
@@ -64,14 +72,18 @@ pub(super) struct Model {
     pub(super) spis: Vec<Interrupt>,
     groups: [bool; 2],
     asleep: Vec<bool>,
+    version: Version,
 }
 
 impl Model {
-    pub(super) fn new(vcpus: u8) -> Self {
-        let private = |vcpu| (0..32).map(|intid| Interrupt::new(intid < 16, vcpu)).collect();
+    pub(super) fn new(version: Version, vcpus: u8) -> Self {
+        let new = |edge, route| Interrupt { group1: version == Version::V3, ..Interrupt::new(edge, route) };
+        let private = |vcpu| (0..32).map(|intid| new(intid < 16, vcpu)).collect();
+        let target = u64::from(version == Version::V2);
         Self {
+            version,
             private: (0..u64::from(vcpus)).map(private).collect(),
-            spis: (0..64).map(|_| Interrupt::new(false, 0)).collect(),
+            spis: (0..64).map(|_| new(false, target)).collect(),
             groups: [false; 2],
             asleep: (0..vcpus).map(|_| false).collect(),
         }
@@ -91,6 +103,14 @@ impl Model {
         }
     }
 
+    /// Where an interrupt goes: of a GICv2's targets, the first.
+    fn target(&self, intid: u32, interrupt: &Interrupt) -> u64 {
+        match self.version {
+            Version::V2 if intid >= 32 => interrupt.route.trailing_zeros().into(),
+            _ => interrupt.route,
+        }
+    }
+
     /// The interrupts that could be signalled to a vCPU, priorities apart.
     pub(super) fn deliverable(&self, vcpu: u8) -> Vec<u32> {
         let signalled = |intid: &u32| {
@@ -99,7 +119,7 @@ impl Model {
                 && !interrupt.active
                 && interrupt.enabled
                 && self.groups[usize::from(interrupt.group1)]
-                && interrupt.route == u64::from(vcpu)
+                && self.target(*intid, interrupt) == u64::from(vcpu)
         };
         (0..96).filter(signalled).collect()
     }
@@ -110,10 +130,15 @@ impl Model {
         priorities.min().filter(|priority| u16::from(*priority) < running)
     }
 
-    pub(super) fn acknowledge(&mut self, vcpu: u8, intid: u32) {
-        let interrupt = self.get_mut(vcpu, intid);
+    pub(super) fn acknowledge(&mut self, vcpu: u8, taken: Running) {
+        let with_sender = self.version == Version::V2 && taken.intid < 16;
+        let interrupt = self.get_mut(vcpu, taken.intid);
         interrupt.active = true;
         interrupt.latched = false;
+        if with_sender {
+            assert_ne!(interrupt.sources & 1 << taken.sender, 0, "vCPU {vcpu}: {taken:?} was not sent");
+            interrupt.set_sources(interrupt.sources & !(1 << taken.sender));
+        }
     }
 
     pub(super) fn send_sgi(&mut self, from: u8, register: SgiRegister, value: u64) {
@@ -132,6 +157,10 @@ impl Model {
     /// distributor or in an SGI frame, is about.
     fn array(&self, vcpu: u8, region: Region, offset: u32, base: u32, bits: u32) -> Option<(u8, u32)> {
         let (vcpu, frame) = match region {
+            _ if self.version == Version::V2 => {
+                let intid = offset.checked_sub(base)? * 8 / bits;
+                return (intid < 96).then_some((vcpu, intid));
+            }
             Region::Distributor => (vcpu, offset),
             Region::Redistributors if offset % 0x2_0000 < 0x1_0000 => return None,
             Region::Redistributors => ((offset / 0x2_0000) as u8, offset % 0x1_0000),
@@ -141,9 +170,17 @@ impl Model {
         (valid && usize::from(vcpu) < self.private.len()).then_some((vcpu, intid))
     }
 
+    /// Is there no register at all?
+    fn is_beyond(&self, region: Region, offset: u32) -> bool {
+        match self.version {
+            Version::V2 => offset >= 0x1000,
+            Version::V3 => region == Region::Distributor && offset >= 0x1_0000,
+        }
+    }
+
     pub(super) fn read(&self, vcpu: u8, region: Region, offset: u32, width: Width) -> u64 {
         let bytes = width.bytes();
-        if !offset.is_multiple_of(bytes) || region == Region::Distributor && offset >= 0x1_0000 {
+        if !offset.is_multiple_of(bytes) || self.is_beyond(region, offset) {
             return 0;
         }
         let gather = |base, bits: u32, value: fn(&Interrupt) -> u64| {
@@ -175,7 +212,66 @@ impl Model {
         {
             return word;
         }
-        self.read_other(region, offset, bytes)
+        match self.version {
+            Version::V2 => self.read_other_v2(vcpu, offset, bytes),
+            Version::V3 => self.read_other(region, offset, bytes),
+        }
+    }
+
+    fn read_other_v2(&self, vcpu: u8, offset: u32, bytes: u32) -> u64 {
+        let vcpus = self.private.len() as u64;
+        let gather =
+            |base, value: &dyn Fn(u32) -> u64| (0..bytes).fold(0, |word, n| word | value(offset - base + n) << (8 * n));
+        let ids = [4, 0, 0, 0, 0x92, 0xb4, 0x2b, 0, 0x0d, 0xf0, 5, 0xb1];
+        match (offset, bytes) {
+            (0, 4) => u64::from(self.groups[0]) | u64::from(self.groups[1]) << 1,
+            (4, 4) => 2 | (vcpus - 1) << 5,
+            (8, 4) => 0x4d00_043b,
+            (0x800..0x860, 1 | 4) if vcpus > 1 => gather(0x800, &|intid| match intid {
+                0..32 => 1 << vcpu,
+                _ => self.get(vcpu, intid).route,
+            }),
+            (0xf10..0xf20, 1 | 4) => gather(0xf10, &|sgi| self.get(vcpu, sgi).sources.into()),
+            (0xf20..0xf30, 1 | 4) => gather(0xf20, &|sgi| self.get(vcpu, sgi).sources.into()),
+            (0xfd0..0x1000, 4) => ids[(offset as usize - 0xfd0) / 4],
+            _ => 0,
+        }
+    }
+
+    fn write_other_v2(&mut self, vcpu: u8, offset: u32, bytes: u32, value: u64) {
+        let vcpus = self.private.len() as u8;
+        let everyone = (1 << vcpus) - 1;
+        let parts = (0..bytes).map(|n| (n, (value >> (8 * n)) as u8 & everyone));
+        match (offset, bytes) {
+            (0, 4) => self.groups = [value & 1 != 0, value & 2 != 0],
+            (0x820..0x860, 1 | 4) if vcpus > 1 => {
+                parts.for_each(|(n, targets)| self.get_mut(0, offset - 0x800 + n).route = targets.into());
+            }
+            (0xf00, 4) => {
+                let sgi = (value & 15) as u32;
+                for target in 0..vcpus {
+                    let named = match value >> 24 & 3 {
+                        0 => value >> (16 + target) & 1 != 0,
+                        1 => target != vcpu,
+                        2 => target == vcpu,
+                        _ => false,
+                    };
+                    let interrupt = self.get_mut(target, sgi);
+                    if named {
+                        interrupt.set_sources(interrupt.sources | 1 << vcpu);
+                    }
+                }
+            }
+            (0xf10..0xf20, 1 | 4) => parts.for_each(|(n, gone)| {
+                let interrupt = self.get_mut(vcpu, offset - 0xf10 + n);
+                interrupt.set_sources(interrupt.sources & !gone);
+            }),
+            (0xf20..0xf30, 1 | 4) => parts.for_each(|(n, new)| {
+                let interrupt = self.get_mut(vcpu, offset - 0xf20 + n);
+                interrupt.set_sources(interrupt.sources | new);
+            }),
+            _ => {}
+        }
     }
 
     fn read_other(&self, region: Region, offset: u32, bytes: u32) -> u64 {
@@ -211,12 +307,13 @@ impl Model {
     pub(super) fn write(&mut self, vcpu: u8, region: Region, offset: u32, width: Width, value: u64) {
         let bytes = width.bytes();
         let frame = offset % 0x1_0000;
-        if !offset.is_multiple_of(bytes) || region == Region::Distributor && offset >= 0x1_0000 {
+        if !offset.is_multiple_of(bytes) || self.is_beyond(region, offset) {
             return;
         }
         if bytes == 4 && (0x80..0x400).contains(&frame) {
             let Some((vcpu, first)) = self.array(vcpu, region, offset, frame & !0x7f, 1) else { return };
-            for n in 0..32 {
+            let first_sgis = self.version == Version::V2 && first == 0 && (0x200..0x300).contains(&frame);
+            for n in if first_sgis { 16..32 } else { 0..32 } {
                 let set = value >> n & 1 != 0;
                 let interrupt = self.get_mut(vcpu, first + n);
                 match frame & !0x7f {
@@ -236,6 +333,8 @@ impl Model {
             let Some((vcpu, first)) = self.array(vcpu, region, offset, 0xc00, 2) else { return };
             let edges = (0..16).map(|n| (first + n, value >> (2 * n + 1) & 1 != 0)).filter(|edge| edge.0 >= 16);
             edges.for_each(|(intid, edge)| self.get_mut(vcpu, intid).edge = edge);
+        } else if self.version == Version::V2 {
+            self.write_other_v2(vcpu, offset, bytes, value);
         } else {
             self.write_other(region, offset, bytes, value);
         }
