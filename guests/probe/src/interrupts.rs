@@ -26,9 +26,11 @@ pub(crate) fn run(checks: &mut Checks, machine: &Machine) {
     gic::enable(SGI);
     checks.that("gic-enable", gic::enabled() & 1 << SGI != 0, format_args!("{:#x}", gic::enabled()));
     sgi_to_self(checks);
+    active_holds_back(checks);
     gic::disable(SGI);
     checks.that("gic-disable", gic::enabled() & 1 << SGI == 0, format_args!("{:#x}", gic::enabled()));
     disabled_timer_is_silent(checks);
+    switched_off_timer_is_silent(checks);
     lateness(checks);
 }
 
@@ -43,17 +45,54 @@ fn sgi_to_self(checks: &mut Checks) {
     println!("probe: SGI to self took {} ns", timer::to_ns(gic::last(SGI).saturating_sub(sent)));
 }
 
+/// An interrupt that is active is not taken; ICACTIVER lets it through.
+fn active_holds_back(checks: &mut Checks) {
+    let before = gic::count(SGI);
+    gic::set_active(SGI, true);
+    gic::send_sgi(SGI, read_register!("mpidr_el1"));
+    timer::spin_until(timer::now() + STEP / 10);
+    let bit = 1 << SGI;
+    let state = (gic::active() & bit != 0, gic::pending() & bit != 0, gic::count(SGI) - before);
+    checks.same("gic-active-holds-back", state, (true, true, 0));
+    gic::set_active(SGI, false);
+    timer::spin_until(timer::now() + STEP / 10);
+    let state = (gic::active() & bit != 0, gic::pending() & bit != 0, gic::count(SGI) - before);
+    checks.same("gic-inactive-lets-through", state, (false, false, 1));
+}
+
 fn disabled_timer_is_silent(checks: &mut Checks) {
     let before = gic::count(timer::intid());
     gic::disable(timer::intid());
     timer::set(timer::counter());
     timer::spin_until(timer::now() + STEP);
     checks.same("timer-disabled-at-gic", gic::count(timer::intid()), before);
+    let shown = || gic::pending() & 1 << timer::intid() != 0;
+    checks.same("timer-line-shows", shown(), true);
+    timer::cancel();
+    checks.same("timer-line-falls", shown(), false);
+    timer::set(timer::counter());
+    timer::spin_until(timer::now() + STEP / 10);
     // It is still pending: enabling lets it through.
     gic::enable(timer::intid());
     timer::spin_until(timer::now() + STEP);
     checks.same("timer-pending-then-enabled", gic::count(timer::intid()), before + 1);
     timer::cancel();
+}
+
+/// A timer that is switched off before its interrupt is taken does not interrupt. Nothing tells a hypervisor of the switch
+/// itself, so there is an access to the interrupt controller in between.
+fn switched_off_timer_is_silent(checks: &mut Checks) {
+    let before = gic::count(timer::intid());
+    cpu::mask_interrupts();
+    timer::set(timer::counter());
+    timer::spin_until(timer::now() + STEP / 10);
+    let shown = || gic::pending() & 1 << timer::intid() != 0;
+    let up = shown();
+    timer::cancel();
+    let down = !shown();
+    cpu::unmask_interrupts();
+    timer::spin_until(timer::now() + STEP / 10);
+    checks.same("timer-switched-off", (up, down, gic::count(timer::intid()) - before), (true, true, 0));
 }
 
 fn lateness(checks: &mut Checks) {

@@ -33,7 +33,12 @@ const GICD_ISENABLER1: usize = 0x104;
 const IGROUPR: usize = 0x80;
 const ISENABLER: usize = 0x100;
 const ICENABLER: usize = 0x180;
+const ISPENDR: usize = 0x200;
+const ICPENDR: usize = 0x280;
+const ISACTIVER: usize = 0x300;
+const ICACTIVER: usize = 0x380;
 const IPRIORITYR: usize = 0x400;
+const ICFGR: usize = 0xc00;
 
 /// An interrupt controller as the tree places it, guest-physical.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +137,65 @@ pub fn disable(intid: u32) {
 /// Which SGIs and PPIs of this vCPU are enabled: bit n is INTID n.
 pub fn enabled() -> u32 {
     if present() { memory::read_device(private() + ISENABLER) } else { 0 }
+}
+
+/// Which SGIs and PPIs of this vCPU are pending: bit n is INTID n.
+pub fn pending() -> u32 {
+    if present() { memory::read_device(private() + ISPENDR) } else { 0 }
+}
+
+/// Make an SGI or PPI (0 to 31) of this vCPU active, which holds it back, or inactive, without having taken it.
+pub fn set_active(intid: u32, active: bool) {
+    if present() && (intid as usize) < PRIVATE {
+        memory::write_device(private() + if active { ISACTIVER } else { ICACTIVER }, 1 << intid);
+    }
+}
+
+/// Which SGIs and PPIs of this vCPU are active: bit n is INTID n.
+pub fn active() -> u32 {
+    if present() { memory::read_device(private() + ISACTIVER) } else { 0 }
+}
+
+/// Bring the shared part back to the state after start, whatever has been written to it. Interrupts must be masked.
+pub fn recover(machine: &Machine) {
+    let Some(gic) = machine.gic else { return };
+    (1..3).for_each(|word| quiet(gic.distributor(), word));
+    match gic {
+        Gic::V2 { distributor, interface } => v2::init(distributor, interface),
+        Gic::V3 { distributor, .. } => v3::init(distributor),
+    }
+}
+
+/// The same for what belongs to the vCPU that runs this; its timer's interrupt is enabled.
+pub fn recover_here(machine: &Machine) {
+    quiet(private(), 0);
+    if is_v2() {
+        v2::forget();
+    }
+    init_here(machine);
+    timer::enable_here();
+}
+
+/// Disable 32 interrupts and forget all that happened to them.
+fn quiet(base: usize, word: usize) {
+    for register in [ICENABLER, ICPENDR, ICACTIVER] {
+        memory::write_device(base + register + 4 * word, u32::MAX);
+    }
+    let group = if is_v2() { 0 } else { u32::MAX };
+    memory::write_device(base + IGROUPR + 4 * word, group);
+    for half in 2 * word..2 * word + 2 {
+        memory::write_device(base + ICFGR + 4 * half, 0);
+    }
+}
+
+/// Where a guest reaches the controller: address and bytes of the distributor, and of what is each vCPU's own.
+pub fn regions(machine: &Machine) -> Option<[(usize, usize); 2]> {
+    Some(match machine.gic? {
+        Gic::V2 { distributor, interface } => [(distributor, 0x1000), (interface, 0x2000)],
+        Gic::V3 { distributor, redistributors, redistributor_bytes } => {
+            [(distributor, 0x1_0000), (redistributors, redistributor_bytes)]
+        }
+    })
 }
 
 /// Architecture revision of the distributor (GICD_PIDR2 bits 7:4): 2 or 3.

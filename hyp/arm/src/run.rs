@@ -155,8 +155,7 @@ impl Turn<'_> {
         let Some((width, transfer)) = syndrome::plain_load(esr) else { return false };
         let ipa = (HPFAR_EL2.get() & !0xf) << 8 | FAR_EL2.get() & 0xfff;
         let (lists, width) = (&self.vcpu.lists, Width::from_sas(width));
-        let place = (ipa, self.domain.vcpus);
-        let Some(value) = virtual_interface::quick_read(&self.domain.vgic, lists, self.index, place, width) else {
+        let Some(value) = virtual_interface::quick_read(&self.domain.vgic, lists, self.index, ipa, width) else {
             return false;
         };
         self.counts.count(ExitReason::Mmio);
@@ -176,9 +175,7 @@ impl Turn<'_> {
         {
             return self.uart(&abort, ipa);
         }
-        let Some((region, offset)) =
-            abort.is_translation().then(|| virtual_interface::register(ipa, self.domain.vcpus)).flatten()
-        else {
+        let Some((region, offset)) = abort.is_translation().then(|| virtual_interface::register(ipa)).flatten() else {
             let again = abort.is_translation() && self.domain.stage2.lock().is_mapped(ipa);
             return (!again).then(|| self.data_fault(&abort, ipa));
         };

@@ -13,6 +13,7 @@ use hyp_dev::sysreg;
 use crate::lock::Lock;
 use crate::vgic::v3::Region;
 use crate::vgic::{ListRegisters, Shown, Vgic, Width, v2, v3};
+use crate::vtimer::{self, VIRTUAL_TIMER};
 
 /// ICH_HCR_EL2.En, GICH_HCR.En.
 const ON: u64 = 1;
@@ -206,49 +207,69 @@ pub(crate) fn flush(vgic: &mut Vgic, vcpu: u8, lists: &mut ListRegisters) {
     if gich::get().is_some() { v2::flush(vgic, vcpu, lists) } else { vgic.flush(vcpu, lists) }
 }
 
-/// Which register of the virtual interrupt controller lies at a guest-physical address of a guest with `vcpus` vCPUs.
+/// Which register of the virtual interrupt controller lies at a guest-physical address.
 #[inline]
-pub(crate) fn register(ipa: u64, vcpus: u8) -> Option<(Region, u32)> {
+pub(crate) fn register(ipa: u64) -> Option<(Region, u32)> {
     if gich::get().is_none() {
-        return register_v3(ipa, vcpus);
+        return register_v3(ipa);
     }
     let offset = ipa.wrapping_sub(GUEST_GICD_V2.start);
     (offset < GUEST_GICD_V2.size).then_some((Region::Distributor, offset as u32))
 }
 
 #[inline(always)]
-fn register_v3(ipa: u64, vcpus: u8) -> Option<(Region, u32)> {
+const fn register_v3(ipa: u64) -> Option<(Region, u32)> {
     let offset = ipa.wrapping_sub(GUEST_GICR.start);
-    if offset < u64::from(v3::REDISTRIBUTOR_BYTES) * u64::from(vcpus) {
+    if offset < GUEST_GICR.size {
         return Some((Region::Redistributors, offset as u32));
     }
     let offset = ipa.wrapping_sub(GUEST_GICD.start);
-    (offset < GUEST_GICD.size).then_some((Region::Distributor, offset as u32))
+    if offset < GUEST_GICD.size { Some((Region::Distributor, offset as u32)) } else { None }
 }
 
 /// What a guest-physical address reads as, where that is a register of a virtual GICv3 and nothing is in the list
 /// registers that it could show: most of what drivers read takes this way.
 #[inline(always)]
-pub(crate) fn quick_read(
-    vgic: &Lock<Vgic>,
-    lists: &ListRegisters,
-    vcpu: u8,
-    (ipa, vcpus): (u64, u8),
-    width: Width,
-) -> Option<u64> {
+pub(crate) fn quick_read(vgic: &Lock<Vgic>, lists: &ListRegisters, vcpu: u8, ipa: u64, width: Width) -> Option<u64> {
     if gich::get().is_some() || lists.used() != 0 {
         return None;
     }
-    let (region, offset) = register_v3(ipa, vcpus)?;
+    let (region, offset) = register_v3(ipa)?;
+    if shows_timer(offset) {
+        return None;
+    }
     Some(v3::read(&vgic.lock(), vcpu, region, offset, width))
 }
 
 /// [`v3::read`], in the form that fits.
 #[inline]
 pub(crate) fn read_register(vgic: &Vgic, vcpu: u8, (region, offset): (Region, u32), width: Width) -> u64 {
-    match gich::get() {
+    let value = match gich::get() {
         Some(_) => v2::read(vgic, vcpu, offset, width),
         None => v3::read(vgic, vcpu, region, offset, width),
+    };
+    if shows_timer(offset) && width == Width::Word { with_timer(vgic, vcpu, (region, offset), value) } else { value }
+}
+
+/// Could this be ISPENDR0 or ICPENDR0, in a GICv2's distributor or in a redistributor's second frame?
+const fn shows_timer(offset: u32) -> bool {
+    offset & 0xff7f == 0x200
+}
+
+/// What ISPENDR0 shows, with the timer's line as it is now: it may have risen and not been taken yet, or have fallen since
+/// it was.
+#[cold]
+#[inline(never)]
+fn with_timer(vgic: &Vgic, vcpu: u8, (region, offset): (Region, u32), value: u64) -> u64 {
+    let own = match region {
+        Region::Distributor => gich::get().is_some(),
+        Region::Redistributors => offset & !0xffff == u32::from(vcpu) * v3::REDISTRIBUTOR_BYTES + 0x1_0000,
+    };
+    let timer = 1 << VIRTUAL_TIMER;
+    match own {
+        true if vtimer::is_line_up() => value | timer,
+        true if vgic.physical(vcpu) & timer as u32 != 0 => value & !timer,
+        _ => value,
     }
 }
 

@@ -17,6 +17,9 @@ const GICC_PMR: usize = 4;
 const GICC_BPR: usize = 8;
 const GICC_IAR: usize = 0xc;
 const GICC_EOIR: usize = 0x10;
+const GICC_APR0: usize = 0xd0;
+const GICC_NSAPR0: usize = 0xe0;
+const GICD_CPENDSGIR: usize = 0xf10;
 
 static DISTRIBUTOR: AtomicUsize = AtomicUsize::new(0);
 static INTERFACE: AtomicUsize = AtomicUsize::new(0);
@@ -51,6 +54,15 @@ pub(super) fn init_here() {
     memory::write_device(interface() + GICC_PMR, 0xf0);
     memory::write_device(interface() + GICC_BPR, 0);
     memory::write_device(interface() + GICC_CTLR, ENABLE);
+}
+
+/// Forget SGIs that are pending at this vCPU, and what its interface takes for running.
+pub(super) fn forget() {
+    for word in 0..4 {
+        memory::write_device(distributor() + GICD_CPENDSGIR + 4 * word, u32::MAX);
+    }
+    memory::write_device(interface() + GICC_APR0, 0);
+    memory::write_device(interface() + GICC_NSAPR0, 0);
 }
 
 const fn affinity(mpidr: u64) -> u64 {
