@@ -14,8 +14,12 @@ const ON: i64 = 0;
 const OFF: i64 = 1;
 /// How long a started vCPU may take: ns.
 const PATIENCE: u64 = 500_000_000;
+/// MPIDR affinity of vCPU 0.
+const FIRST: u64 = 0;
 /// SGI between vCPUs.
 const SGI: u32 = 2;
+/// The SGI that answers it, to vCPU 0.
+const ANSWER: u32 = 5;
 
 pub(crate) fn run(checks: &mut Checks, machine: &Machine) {
     let call = |function| psci::call(function, 0, 0, 0);
@@ -49,6 +53,7 @@ pub(crate) fn run(checks: &mut Checks, machine: &Machine) {
 
 /// Start every other vCPU; each marks itself as started, answers one SGI and switches itself off.
 pub(crate) fn start_others(checks: &mut Checks, machine: &'static Machine) {
+    gic::enable(ANSWER);
     for (index, &mpidr) in machine.cpus().iter().enumerate().skip(1) {
         let info = |target| psci::call(function::AFFINITY_INFO, target, 0, 0);
         checks.same("vcpu-off-at-first", info(mpidr), OFF);
@@ -62,6 +67,11 @@ pub(crate) fn start_others(checks: &mut Checks, machine: &'static Machine) {
         checks.same("vcpu-start-again", smp::start(machine, index, answer), Err(psci::ALREADY_ON));
         gic::send_sgi(SGI, mpidr);
         checks.that("vcpu-takes-sgi", wait_for(|| gic::count_on(index, SGI) > 0), format_args!("vcpu-{index}"));
+        let answers = wait_for(|| gic::count(ANSWER) >= index as u64);
+        checks.that("vcpu-answers", answers, format_args!("vcpu-{index}"));
+        if machine.gic.is_some_and(|gic| gic.version() == 2) {
+            checks.same("sgi-sender", gic::sender(ANSWER), index as u32);
+        }
         checks.that("vcpu-switches-off", wait_for(|| info(mpidr) == OFF), format_args!("vcpu-{index}"));
     }
 }
@@ -70,6 +80,7 @@ fn answer(index: usize) {
     gic::enable(SGI);
     println!("probe: vCPU {index} is up");
     wait_for(|| gic::count(SGI) > 0);
+    gic::send_sgi(ANSWER, FIRST);
 }
 
 fn wait_for(condition: impl Fn() -> bool) -> bool {

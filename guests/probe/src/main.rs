@@ -10,6 +10,7 @@ mod calls;
 mod check;
 mod events;
 mod firmware;
+mod hammer;
 mod interrupts;
 mod processor;
 mod queues;
@@ -43,11 +44,16 @@ fn main(machine: &'static Machine) {
         "reboot" => reboot(machine),
         "sleep" => sleep(),
         "spin" => spin(),
+        "vgic-random" => {
+            let mut checks = check::Checks::default();
+            hammer::run(&mut checks, machine);
+            checks.print_sum();
+        }
         _ => {
             println!(
                 "probe: unknown mode; known: checks, undefined, undefined-caught, unmapped, nowhere, crash, panic,"
             );
-            println!("probe: reboot, sleep, spin");
+            println!("probe: reboot, sleep, spin, vgic-random");
             power::crash();
         }
     }

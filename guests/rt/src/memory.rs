@@ -21,6 +21,9 @@ const GIB: u64 = 1 << 30;
 /// End of what the map covers.
 pub const MAPPED_END: u64 = 4 * GIB;
 
+/// Where the first GiB stands a second time, as normal memory: for accesses that device memory does not allow.
+pub(crate) const DEVICES_AS_MEMORY: usize = 8 << 30;
+
 /// The table that `entry.s` puts into TTBR0_EL1.
 #[unsafe(no_mangle)]
 pub(crate) static IDENTITY_MAP: Table = Table(identity_map());
@@ -28,6 +31,7 @@ pub(crate) static IDENTITY_MAP: Table = Table(identity_map());
 const fn identity_map() -> [u64; 512] {
     let mut entries = [0; 512];
     entries[0] = BLOCK | ACCESSED | NOT_EXECUTABLE;
+    entries[DEVICES_AS_MEMORY / GIB as usize] = BLOCK | NORMAL | INNER_SHAREABLE | ACCESSED | NOT_EXECUTABLE;
     let mut gib = 1;
     while gib < MAPPED_END / GIB {
         entries[gib as usize] = (gib * GIB) | BLOCK | NORMAL | INNER_SHAREABLE | ACCESSED;

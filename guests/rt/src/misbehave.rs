@@ -5,6 +5,8 @@
 
 use core::arch::asm;
 
+use crate::memory;
+
 /// An address where neither Xen's memory map nor QEMU's virt machine with up to 2 GiB has anything; mapped by the guest
 /// itself, executable.
 pub const NOWHERE: u64 = 0xdead_0000;
@@ -27,6 +29,31 @@ pub fn read(address: u64) -> u32 {
     // SAFETY: a load has no effect on Rust's memory; the address may fault, by intent.
     unsafe { asm!("ldr {0:w}, [{1}]", out(reg) value, in(reg) address, options(nostack, readonly)) };
     value
+}
+
+/// Load (`value` absent) or store 1, 2, 4 or 8 bytes at an address of the first GiB, where devices are, as if it were memory:
+/// the processor then lets any alignment pass. May fault, by intent.
+pub fn touch_device(address: usize, bytes: u32, value: Option<u64>) -> u64 {
+    let address = address + memory::DEVICES_AS_MEMORY;
+    let mut register = value.unwrap_or(0);
+    macro_rules! access {
+        ($instruction:literal) => {
+            // SAFETY: nothing that Rust owns lies among the devices; plain instructions without write-back, so that a
+            // hypervisor gets a syndrome.
+            unsafe { core::arch::asm!($instruction, inout(reg) register, in(reg) address, options(nostack)) }
+        };
+    }
+    match (bytes, value.is_some()) {
+        (1, false) => access!("ldrb {0:w}, [{1}]"),
+        (2, false) => access!("ldrh {0:w}, [{1}]"),
+        (4, false) => access!("ldr {0:w}, [{1}]"),
+        (_, false) => access!("ldr {0:x}, [{1}]"),
+        (1, true) => access!("strb {0:w}, [{1}]"),
+        (2, true) => access!("strh {0:w}, [{1}]"),
+        (4, true) => access!("str {0:w}, [{1}]"),
+        (_, true) => access!("str {0:x}, [{1}]"),
+    }
+    register
 }
 
 /// Jump to an address and do not come back.

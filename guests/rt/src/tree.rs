@@ -67,10 +67,15 @@ pub(crate) fn read(address: usize) -> &'static Machine {
             crate::power::crash()
         }
     };
-    MACHINE.call_once(|| machine(tree, address))
+    MACHINE.call_once(|| describe(tree, address))
 }
 
-fn machine(tree: Fdt<'static>, address: usize) -> Machine {
+/// The machine; [`crate::entry!`]'s function has been given it before anybody can ask.
+pub fn machine() -> Option<&'static Machine> {
+    MACHINE.get()
+}
+
+fn describe(tree: Fdt<'static>, address: usize) -> Machine {
     let root = tree.root();
     let chosen = tree.find_node("/chosen");
     let hypervisor = root.child("hypervisor").filter(|node| node.is_compatible("xen,xen"));
