@@ -69,6 +69,11 @@ impl Local {
         }
     }
 
+    /// Looks around before the guest goes on, as something has changed that rarely does.
+    pub(crate) fn look_around(&mut self) {
+        self.resched = true;
+    }
+
     /// This CPU's number.
     pub fn id(&self) -> CpuId {
         self.id
@@ -206,7 +211,7 @@ impl<A: Arch> Hypervisor<A> {
     }
 
     /// Sets the timer to what comes first.
-    pub(crate) fn arm(&self, local: &mut Local) {
+    fn arm(&self, local: &mut Local) {
         let slice_end = local.queue.slice_end();
         let first =
             [local.timers.first(), local.alarms.first(), slice_end, self.job_time(local)].into_iter().flatten().min();

@@ -34,10 +34,21 @@ impl Alarms {
         Self(Vec::new())
     }
 
-    /// The earliest time.
-    #[inline]
-    pub(crate) fn first(&self) -> Option<Nanos> {
+    /// There are none, as nearly always.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[inline(never)]
+    fn earliest(&self) -> Option<Nanos> {
         self.0.iter().map(|(at, _)| *at).min()
+    }
+
+    /// The earliest time.
+    #[inline(always)]
+    pub(crate) fn first(&self) -> Option<Nanos> {
+        if self.is_empty() { None } else { self.earliest() }
     }
 
     fn set(&mut self, owner: Owner, at: Option<Nanos>) {
@@ -58,13 +69,13 @@ impl<A: Arch> Hypervisor<A> {
     /// A vCPU's timers were set: this CPU rings for them.
     pub(crate) fn set_alarm(&self, local: &mut Local, vcpu: &Vcpu<A>) {
         local.alarms.set(Owner::Vcpu(vcpu.id()), vcpu.alarm.due());
-        self.arm(local);
+        local.look_around();
     }
 
     /// A domain's watchdogs were set: this CPU looks after them.
     pub(crate) fn set_watchdog(&self, local: &mut Local, domain: &Domain<A>) {
         local.alarms.set(Owner::Domain(domain.id()), domain.watchdog());
-        self.arm(local);
+        local.look_around();
     }
 
     /// Rings for whatever is due.

@@ -24,7 +24,7 @@ impl<A: Arch> Hypervisor<A> {
         if let Some(leaving) = cpu.current.as_ref().filter(|current| current.leaves).map(|current| current.vcpu.id()) {
             self.switch_off(cpu, leaving);
         }
-        if cpu.local.alarms.first().is_some() {
+        if !cpu.local.alarms.is_empty() {
             self.ring(&mut cpu.local);
         }
         self.read_inbox(cpu);

@@ -41,12 +41,15 @@ impl<A: Arch> Hypervisor<A> {
         Ok(self.queues.get(id.index()).ok_or(Errno::ESRCH)?.lock(held, id.index()))
     }
 
-    /// Makes a port pending by the rules of queues; `None` where the domain has just given them up.
+    /// Makes a port pending by the rules of queues, or by the 2-level ones where the domain has just given those up.
+    #[cold]
     #[inline(never)]
-    pub(super) fn queue_event(&self, held: &Held, domain: &Domain<A>, target: Target) -> Option<Delivery> {
+    pub(super) fn queue_event(&self, held: &Held, target: Target) -> Delivery {
+        let Some(domain) = self.domain(target.domain) else { return Delivery::Merged };
         let vcpu = domain.vcpu(u32::from(target.vcpu)).and_then(|id| self.vcpu(id));
         let info = || vcpu.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
-        self.queues_of(held, domain, |queues| queues.set_pending(target.vcpu, &info, target.port))
+        let queued = self.queues_of(held, domain, |queues| queues.set_pending(target.vcpu, &info, target.port));
+        queued.unwrap_or_else(|| two_level::set_pending(self.arch.shared_info(domain.arch()), info, target.port))
     }
 
     /// Calls `give` with what says of a free port that it is still in a queue.

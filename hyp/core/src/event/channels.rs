@@ -73,10 +73,8 @@ impl<A: Arch> Hypervisor<A> {
     #[inline(always)]
     pub(super) fn set_pending(&self, held: &Held, target: Target) -> Delivery {
         let Some(domain) = self.domain(target.domain) else { return Delivery::Merged };
-        if domain.fifo.load(Ordering::Acquire)
-            && let Some(delivery) = self.queue_event(held, domain, target)
-        {
-            return delivery;
+        if domain.fifo.load(Ordering::Acquire) {
+            return self.queue_event(held, target);
         }
         let info = || {
             let vcpu = domain.vcpu(u32::from(target.vcpu)).and_then(|id| self.vcpu(id))?;
@@ -114,7 +112,7 @@ impl<A: Arch> Hypervisor<A> {
     ///
     /// # Errors
     /// `EINVAL` for a port on which nobody can send.
-    #[inline]
+    #[inline(always)]
     pub fn send(&self, local: &mut Local, _: Decision, from: DomainId, port: u32) -> Result<(), Errno> {
         let sent = {
             let ports = self.ports(&local.held, from)?;

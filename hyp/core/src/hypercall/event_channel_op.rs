@@ -21,7 +21,7 @@ const RESET_BUDGET: u32 = 16;
 /// Events that one call of `EVTCHNOP_expand_array` delivers before it is repeated.
 const RESEND_BUDGET: u32 = 16;
 
-#[inline]
+#[inline(always)]
 pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision) -> Result<Answer, Errno> {
     if call.operation() == EVTCHNOP_SEND {
         // The whole of a `struct evtchn_send`.

@@ -85,7 +85,7 @@ fn register_info<A: Arch>(call: &mut Call<'_, '_, A>, vcpu: &Vcpu<A>) -> Result<
     }
     if vcpu.id() == call.current.vcpu.id() {
         call.current.info = info;
-        call.hypervisor.raise(call.local, vcpu);
+        call.local.look_around();
     } else {
         // If it runs, its CPU has the old place in hand and must look again.
         call.hypervisor.post(vcpu);
