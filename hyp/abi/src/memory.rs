@@ -73,3 +73,41 @@ pub struct RemoveFromPhysmap {
     /// Which guest frame.
     pub gpfn: u64,
 }
+
+/// Argument of the calls that give or take pages (`struct xen_memory_reservation`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct MemoryReservation {
+    /// Guest-virtual address of the guest frames, one for each extent.
+    pub extent_start: u64,
+    /// How many extents.
+    pub nr_extents: u64,
+    /// An extent is so many pages, as a power of two.
+    pub extent_order: u32,
+    /// `XENMEMF_*`.
+    pub mem_flags: u32,
+    /// Whose memory.
+    pub domid: u16,
+    /// Padding.
+    pub pad0: [u16; 3],
+}
+
+/// Argument of [`XENMEM_ADD_TO_PHYSMAP_BATCH`] (`struct xen_add_to_physmap_batch`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct AddToPhysmapBatch {
+    /// Whose frames.
+    pub domid: u16,
+    /// `XENMAPSPACE_*`: what to map.
+    pub space: u16,
+    /// How many.
+    pub size: u16,
+    /// Whose pages, where they are foreign.
+    pub foreign_domid: u16,
+    /// Guest-virtual address of words: which ones.
+    pub idxs: u64,
+    /// Guest-virtual address of words: at which guest frames.
+    pub gpfns: u64,
+    /// Guest-virtual address of 32-bit numbers. Out: 0 or a negated error for each.
+    pub errs: u64,
+}

@@ -246,6 +246,43 @@ const NUMBERS: &[(&str, u64)] = &[
     ("GNTTABOP_get_version", grant_table::GNTTABOP_GET_VERSION as u64),
     ("GNTST_okay", grant_table::GNTST_OKAY as u64),
     ("GNTST_bad_domain", grant_table::GNTST_BAD_DOMAIN as u64),
+    ("GNTTABOP_map_grant_ref", grant_table::GNTTABOP_MAP_GRANT_REF as u64),
+    ("GNTTABOP_unmap_grant_ref", grant_table::GNTTABOP_UNMAP_GRANT_REF as u64),
+    ("GNTTABOP_setup_table", grant_table::GNTTABOP_SETUP_TABLE as u64),
+    ("GNTTABOP_dump_table", grant_table::GNTTABOP_DUMP_TABLE as u64),
+    ("GNTTABOP_transfer", grant_table::GNTTABOP_TRANSFER as u64),
+    ("GNTTABOP_copy", grant_table::GNTTABOP_COPY as u64),
+    ("GNTTABOP_unmap_and_replace", grant_table::GNTTABOP_UNMAP_AND_REPLACE as u64),
+    ("GNTTABOP_get_status_frames", grant_table::GNTTABOP_GET_STATUS_FRAMES as u64),
+    ("GNTTABOP_swap_grant_ref", grant_table::GNTTABOP_SWAP_GRANT_REF as u64),
+    ("GNTTABOP_cache_flush", grant_table::GNTTABOP_CACHE_FLUSH as u64),
+    ("GNTST_general_error", grant_table::GNTST_GENERAL_ERROR as u64),
+    ("GNTST_bad_gntref", grant_table::GNTST_BAD_GNTREF as u64),
+    ("GNTST_bad_handle", grant_table::GNTST_BAD_HANDLE as u64),
+    ("GNTST_bad_virt_addr", grant_table::GNTST_BAD_VIRT_ADDR as u64),
+    ("GNTST_permission_denied", grant_table::GNTST_PERMISSION_DENIED as u64),
+    ("GNTST_bad_page", grant_table::GNTST_BAD_PAGE as u64),
+    ("GNTST_bad_copy_arg", grant_table::GNTST_BAD_COPY_ARG as u64),
+    ("GNTST_eagain", grant_table::GNTST_EAGAIN as u64),
+    ("GNTST_no_space", grant_table::GNTST_NO_SPACE as u64),
+    ("GTF_type_mask", grant_table::GTF_TYPE_MASK as u64),
+    ("GTF_invalid", grant_table::GTF_INVALID as u64),
+    ("GTF_permit_access", grant_table::GTF_PERMIT_ACCESS as u64),
+    ("GTF_accept_transfer", grant_table::GTF_ACCEPT_TRANSFER as u64),
+    ("GTF_readonly", grant_table::GTF_READONLY as u64),
+    ("GTF_reading", grant_table::GTF_READING as u64),
+    ("GTF_writing", grant_table::GTF_WRITING as u64),
+    ("GTF_sub_page", grant_table::GTF_SUB_PAGE as u64),
+    ("GNTMAP_device_map", grant_table::GNTMAP_DEVICE_MAP as u64),
+    ("GNTMAP_host_map", grant_table::GNTMAP_HOST_MAP as u64),
+    ("GNTMAP_readonly", grant_table::GNTMAP_READONLY as u64),
+    ("GNTMAP_application_map", grant_table::GNTMAP_APPLICATION_MAP as u64),
+    ("GNTMAP_contains_pte", grant_table::GNTMAP_CONTAINS_PTE as u64),
+    ("GNTCOPY_source_gref", grant_table::GNTCOPY_SOURCE_GREF as u64),
+    ("GNTCOPY_dest_gref", grant_table::GNTCOPY_DEST_GREF as u64),
+    ("GNTTAB_CACHE_CLEAN", grant_table::GNTTAB_CACHE_CLEAN as u64),
+    ("GNTTAB_CACHE_INVAL", grant_table::GNTTAB_CACHE_INVAL as u64),
+    ("GNTTAB_CACHE_SOURCE_GREF", grant_table::GNTTAB_CACHE_SOURCE_GREF as u64),
     ("VMASST_CMD_enable", vm_assist::VMASST_CMD_ENABLE as u64),
     ("VMASST_CMD_disable", vm_assist::VMASST_CMD_DISABLE as u64),
     ("VMASST_TYPE_runstate_update_flag", vm_assist::VMASST_TYPE_RUNSTATE_UPDATE_FLAG as u64),
@@ -342,6 +379,10 @@ pub fn structures() -> Vec<Claim> {
         "struct xen_hvm_param" => hvm::HvmParam { domid, pad, index, value };
         "struct xen_add_to_physmap" => memory::AddToPhysmap { domid, size, space, idx, gpfn };
         "struct xen_remove_from_physmap" => memory::RemoveFromPhysmap { domid, gpfn };
+        "struct xen_memory_reservation" => memory::MemoryReservation {
+            extent_start, nr_extents, extent_order, mem_flags, domid
+        };
+        "struct xen_add_to_physmap_batch" => memory::AddToPhysmapBatch { domid, space, size, idxs, gpfns, errs };
         "struct sched_shutdown" => sched::Shutdown { reason };
         "struct sched_poll" => sched::Poll { ports, nr_ports, timeout };
         "struct sched_remote_shutdown" => sched::RemoteShutdown { domain_id, reason };
@@ -358,6 +399,17 @@ pub fn structures() -> Vec<Claim> {
         "struct gnttab_query_size" => grant_table::QuerySize { dom, nr_frames, max_nr_frames, status };
         "struct gnttab_set_version" => grant_table::Version { version };
         "struct gnttab_get_version" => grant_table::GetVersion { dom, version };
+        "struct gnttab_map_grant_ref" => grant_table::MapGrantRef {
+            host_addr, flags, dom, status, handle, dev_bus_addr
+        };
+        "struct gnttab_unmap_grant_ref" => grant_table::UnmapGrantRef { host_addr, dev_bus_addr, handle, status };
+        "struct gnttab_unmap_and_replace" => grant_table::UnmapAndReplace { host_addr, new_addr, handle, status };
+        "struct gnttab_setup_table" => grant_table::SetupTable { dom, nr_frames, status, frame_list };
+        "struct gnttab_copy" => grant_table::Copy { source, dest, len, flags, status };
+        "struct gnttab_copy_ptr" => grant_table::CopyPtr { u, domid, offset };
+        "struct gnttab_get_status_frames" => grant_table::GetStatusFrames { nr_frames, dom, status, frame_list };
+        "struct gnttab_swap_grant_ref" => grant_table::SwapGrantRef { ref_a, ref_b, status };
+        "struct gnttab_cache_flush" => grant_table::CacheFlush { offset, length, op };
         "struct vcpu_runstate_info" => vcpu::RunstateInfo { state, state_entry_time, time };
         "struct vcpu_register_runstate_memory_area" => vcpu::RegisterRunstateMemoryArea { addr };
         "struct vcpu_set_periodic_timer" => vcpu::SetPeriodicTimer { period_ns };
