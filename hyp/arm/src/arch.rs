@@ -2,7 +2,9 @@
 
 use core::sync::atomic::Ordering;
 
-use hyp_core::arch::{Arch, BadAddress, CpuId, CpuOnResult, Exit, Interrupt, Page, Running};
+use hyp_core::arch::{
+    Arch, BadAddress, CpuId, CpuOnResult, Exit, Interrupt, MapError, Page, Place, RamSize, Running,
+};
 use hyp_core::domain::DomainId;
 use hyp_core::report::Report;
 use hyp_core::time::Nanos;
@@ -115,6 +117,10 @@ impl Arch for Arm {
         vcpu.registers.set(0, i64::from(value) as u64);
     }
 
+    fn set_argument(&self, vcpu: &mut ArmVcpu, index: u8, value: u64) {
+        vcpu.registers.set(index, value);
+    }
+
     fn repeat_hypercall(&self, vcpu: &mut ArmVcpu) {
         let pc = vcpu.registers.pc();
         vcpu.registers.set_pc(pc.wrapping_sub(4));
@@ -154,12 +160,70 @@ impl Arch for Arm {
         domain.shared_info.page
     }
 
-    fn map_shared_info(&self, domain: &ArmDomain, frame: u64) -> Result<(), BadAddress> {
+    fn map_shared_info(&self, domain: &ArmDomain, frame: u64) -> Result<(), MapError> {
         domain.map_lent(&domain.shared_info, frame)
     }
 
-    fn map_grant_table(&self, domain: &ArmDomain, index: u64, frame: u64) -> Result<(), BadAddress> {
-        domain.map_lent(domain.grants.get(index as usize).ok_or(BadAddress)?, frame)
+    fn map_grant_table(&self, domain: &ArmDomain, index: u64, frame: u64) -> Result<(), MapError> {
+        domain.map_lent(domain.grants.get(index as usize).ok_or(MapError::Bad(BadAddress))?, frame)
+    }
+
+    fn grant_table<'d>(&self, domain: &'d ArmDomain, index: usize) -> Option<&'d Page> {
+        Some(domain.grants.get(index)?.page)
+    }
+
+    fn grant_table_frame(&self, domain: &ArmDomain, index: usize) -> Option<u64> {
+        Some(domain.grants.get(index)?.place()?.0)
+    }
+
+    fn has_ram(&self, domain: &ArmDomain, frame: u64) -> bool {
+        domain.has_ram(frame)
+    }
+
+    fn ram_size(&self, domain: &ArmDomain) -> RamSize {
+        domain.ram_size()
+    }
+
+    fn give_up_ram(&self, domain: &ArmDomain, frame: u64, pages: u64) -> Result<u64, MapError> {
+        domain.give_up_ram(frame, pages)
+    }
+
+    fn take_back_ram(&self, domain: &ArmDomain, frame: u64, pages: u64) -> Result<u64, MapError> {
+        domain.take_back_ram(frame, pages)
+    }
+
+    fn unmap(&self, domain: &ArmDomain, frame: u64) -> Result<(), MapError> {
+        domain.unmap(frame)
+    }
+
+    fn map_foreign(
+        &self,
+        domain: &ArmDomain,
+        frame: u64,
+        owner: (&ArmDomain, u64),
+        write: bool,
+    ) -> Result<bool, MapError> {
+        domain.map_foreign(frame, owner, write)
+    }
+
+    fn unmap_foreign(&self, domain: &ArmDomain, frame: u64, covers: bool) -> Result<(), MapError> {
+        domain.unmap_foreign(frame, covers)
+    }
+
+    fn revoke_foreign(&self, domain: &ArmDomain, frame: u64) -> Result<(), MapError> {
+        domain.revoke_foreign(frame)
+    }
+
+    fn copy(&self, from: &Place<'_, ArmDomain>, to: &Place<'_, ArmDomain>, length: u16) {
+        if let (Ok(source), Ok(dest)) = (from.domain.page(from.frame), to.domain.page(to.frame)) {
+            guest_memory::copy(source, from.offset, dest, to.offset, length);
+        }
+    }
+
+    fn clean_cache(&self, place: &Place<'_, ArmDomain>, length: u16, discard: bool) {
+        if let Ok(page) = place.domain.page(place.frame) {
+            guest_memory::clean(page, place.offset, length, discard);
+        }
     }
 
     fn guest_page<'d>(&self, domain: &'d ArmDomain, frame: u64) -> Result<&'d Page, BadAddress> {

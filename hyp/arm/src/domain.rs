@@ -2,7 +2,6 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{Readable, VTTBR_EL2, Writeable};
 use heapless::Vec;
 use hyp_boot::plan::GuestMemory;
@@ -37,9 +36,13 @@ pub struct Image {
 pub struct Lent {
     /// The page.
     pub page: &'static Page,
-    /// Where the guest has mapped it, as a guest frame plus 1; 0 is nowhere.
+    /// Where the guest has mapped it, as a guest frame plus 1, with [`COVERS`]; 0 is nowhere. Changed under the lock of the
+    /// second stage.
     frame: AtomicU64,
 }
+
+/// The guest's own page is under it.
+const COVERS: u64 = 1 << 63;
 
 impl Lent {
     /// A page that is mapped nowhere yet.
@@ -47,8 +50,19 @@ impl Lent {
         Self { page, frame: AtomicU64::new(0) }
     }
 
-    fn pa(&self) -> u64 {
+    pub(crate) fn pa(&self) -> u64 {
         layout::image_pa(self.page.as_ptr() as u64)
+    }
+
+    /// At which guest frame it is, and whether the guest's own page is under it.
+    pub(crate) fn place(&self) -> Option<(u64, bool)> {
+        let word = self.frame.load(Ordering::Relaxed);
+        Some(((word & !COVERS).checked_sub(1)?, word & COVERS != 0))
+    }
+
+    pub(crate) fn set_place(&self, place: Option<(u64, bool)>) {
+        let word = place.map_or(0, |(frame, covers)| (frame + 1) | if covers { COVERS } else { 0 });
+        self.frame.store(word, Ordering::Relaxed);
     }
 }
 
@@ -76,6 +90,8 @@ pub struct ArmDomain {
     pub shared_info: Lent,
     /// The grant table.
     pub grants: [Lent; GRANT_FRAMES],
+    /// What pages of others lead to once those are gone: the domain's own, and worth nothing.
+    pub spare: &'static Page,
     /// On each CPU, the vCPU of this domain that ran there last, plus 1.
     pub last_ran: [AtomicU8; MAX_CPUS],
     /// What it starts from: kernel, device tree, ramdisk.
@@ -116,33 +132,8 @@ impl ArmDomain {
         Ok(unsafe { &*((pa + DIRECT_MAP) as *const Page) })
     }
 
-    fn lent(&self) -> impl Iterator<Item = &Lent> {
+    pub(crate) fn lent(&self) -> impl Iterator<Item = &Lent> {
         core::iter::once(&self.shared_info).chain(&self.grants)
-    }
-
-    /// Maps a page of the hypervisor's at a guest frame instead of what is there; where it was before, the guest finds its
-    /// own memory again or nothing.
-    pub fn map_lent(&self, lent: &Lent, frame: u64) -> Result<(), BadAddress> {
-        let ipa = frame.checked_mul(PAGE_SIZE).ok_or(BadAddress)?;
-        self.stage2.lock().map_page(ipa, lent.pa()).map_err(|_| BadAddress)?;
-        let before = lent.frame.swap(frame + 1, Ordering::Relaxed);
-        tlb::invalidate_guest_page(ipa);
-        if before != 0 && before != frame + 1 {
-            self.restore(before - 1)?;
-            tlb::invalidate_guest_page((before - 1) * PAGE_SIZE);
-        }
-        Ok(())
-    }
-
-    /// Gives a guest frame back what it had at the start.
-    fn restore(&self, frame: u64) -> Result<(), BadAddress> {
-        let ipa = frame * PAGE_SIZE;
-        let mut stage2 = self.stage2.lock();
-        match self.memory.host(ipa) {
-            Some((pa, _)) => stage2.map_page(ipa, pa).map_err(|_| BadAddress)?,
-            None => stage2.unmap_page(ipa).map_err(|_| BadAddress)?,
-        }
-        Ok(())
     }
 
     /// Makes this domain's second stage the processor's, for one of its vCPUs. Two vCPUs of a domain may use one address
@@ -178,7 +169,8 @@ impl ArmDomain {
             self.forget_translations();
             self.clock_offset.store(timer::counter(), Ordering::Relaxed);
         }
-        let mut skip = u64::from(step) * RESET_STEP;
+        let restored = self.change(|stage2| stage2.restore(&self.memory))?;
+        let mut skip = u64::from(step.saturating_sub(restored)) * RESET_STEP;
         for image in &self.images {
             if skip < image.size {
                 self.copy(image, skip);
@@ -189,23 +181,14 @@ impl ArmDomain {
         Some(self.start)
     }
 
-    /// Takes the hypervisor's pages out of the guest's memory and forgets every translation of the life that ended. The
-    /// invalidations act on the VMID that is loaded, and another domain's vCPU may be: it finds its own again.
+    /// Takes the hypervisor's pages out of the guest's memory and forgets every translation of the life that ended.
     fn forget_translations(&self) {
-        let loaded = VTTBR_EL2.get();
-        VTTBR_EL2.set(self.vttbr);
-        barrier::isb(barrier::SY);
-        for lent in self.lent() {
-            let before = lent.frame.swap(0, Ordering::Relaxed);
-            if before != 0 {
-                // The mapping was there, so its tables are, and giving it back cannot fail.
-                let _ = self.restore(before - 1);
-            }
-        }
+        self.change(|stage2| {
+            self.lent().for_each(|lent| self.take_lent(stage2, lent));
+            stage2.begin_restoration();
+            tlb::invalidate_guest();
+        });
         self.grants.iter().flat_map(|lent| lent.page).for_each(|word| word.store(0, Ordering::Relaxed));
-        tlb::invalidate_guest();
-        VTTBR_EL2.set(loaded);
-        barrier::isb(barrier::SY);
     }
 
     /// Copies one step's worth of an image, piece by piece where the guest's memory is in pieces.

@@ -8,7 +8,7 @@ use core::ptr;
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{PAR_EL1, Readable, Writeable};
-use hyp_core::arch::BadAddress;
+use hyp_core::arch::{BadAddress, Page};
 use hyp_dev::sysreg;
 
 use crate::domain::ArmDomain;
@@ -41,6 +41,14 @@ fn translate(address: u64, intent: Intent) -> Result<u64, BadAddress> {
     if result & FAILED != 0 { Err(BadAddress) } else { Ok(result & PAR_ADDRESS | address & (PAGE_SIZE - 1)) }
 }
 
+/// The same when nobody is changing the second stage: an address may lead nowhere for a moment only.
+#[cold]
+#[inline(never)]
+fn translate_again(domain: &ArmDomain, address: u64, intent: Intent) -> Result<u64, BadAddress> {
+    let _unchanging = domain.stage2.lock();
+    translate(address, intent)
+}
+
 /// The guest frame behind a virtual address that the loaded vCPU can write at EL1.
 pub(crate) fn frame(address: u64) -> Result<u64, BadAddress> {
     let guests = PAR_EL1.get();
@@ -55,7 +63,8 @@ pub(crate) fn frame(address: u64) -> Result<u64, BadAddress> {
 /// The hypervisor's address of a range of the loaded vCPU's address space that lies in one page.
 #[inline(always)]
 fn place(domain: &ArmDomain, address: u64, intent: Intent) -> Result<u64, BadAddress> {
-    domain.reach(translate(address, intent)?)
+    let translated = translate(address, intent).or_else(|BadAddress| translate_again(domain, address, intent));
+    domain.reach(translated?)
 }
 
 /// Calls `copy` with the hypervisor's address, the offset so far and the length of each piece that lies in one page. The
@@ -164,4 +173,34 @@ pub(crate) fn load(from: u64, to: u64, size: u64) {
     }
     // SAFETY: barriers and instruction cache invalidation have no other effect.
     unsafe { asm!("dsb sy", "ic ialluis", "dsb ish", "isb", options(nostack, preserves_flags)) };
+}
+
+/// Copies between places in pages of domains' RAM, which may be the same page: the direct map's addresses.
+pub(crate) fn copy(from: &Page, from_offset: u16, to: &Page, to_offset: u16, length: u16) {
+    let fits = |offset: u16| u64::from(offset) + u64::from(length) <= PAGE_SIZE;
+    if !fits(from_offset) || !fits(to_offset) {
+        return;
+    }
+    let from = from.as_ptr().cast::<u8>().wrapping_add(from_offset.into());
+    let to = to.as_ptr().cast::<u8>().wrapping_add(to_offset.into()).cast_mut();
+    // SAFETY: both ranges lie inside one page of guests' RAM, as checked above, and may overlap. Pages are of atomic words,
+    // so writing through the pointer is allowed. Guests that change the bytes meanwhile change only what is copied.
+    unsafe { ptr::copy(from, to, length.into()) };
+}
+
+/// Writes back what the caches hold of a range of a page, for whoever reads memory itself; with `discard` they forget it.
+/// Forgetting alone is not on offer: what a guest wrote before must not come to light.
+pub(crate) fn clean(page: &Page, offset: u16, length: u16, discard: bool) {
+    let line = 4 << (sysreg::read_ctr_el0() >> 16 & 0xf);
+    let start = page.as_ptr() as u64 + u64::from(offset);
+    for at in ((start & !(line - 1))..start + u64::from(length)).step_by(line as usize) {
+        if discard {
+            // SAFETY: cleaning and invalidating a line of mapped RAM by address is always allowed.
+            unsafe { asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags)) };
+        } else {
+            // SAFETY: as above.
+            unsafe { asm!("dc cvac, {}", in(reg) at, options(nostack, preserves_flags)) };
+        }
+    }
+    barrier::dsb(barrier::SY);
 }

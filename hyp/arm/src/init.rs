@@ -285,6 +285,7 @@ fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
         memory: memory.clone(),
         shared_info: lend(),
         grants: core::array::from_fn(|_| lend()),
+        spare: lend().page,
         last_ran: [const { AtomicU8::new(0) }; MAX_CPUS],
         images,
         start: (layout.entry, layout.tree.start),

@@ -55,6 +55,8 @@ mod mmu;
 #[cfg(target_arch = "aarch64")]
 mod percpu;
 #[cfg(target_arch = "aarch64")]
+mod physmap;
+#[cfg(target_arch = "aarch64")]
 mod pool;
 #[cfg(target_arch = "aarch64")]
 mod registers;

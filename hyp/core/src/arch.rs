@@ -45,6 +45,36 @@ pub enum Interrupt {
     Other,
 }
 
+/// A guest could not be given what it asked of its physical address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapError {
+    /// The frame is none, or what is there is not what the change is meant for.
+    Bad(BadAddress),
+    /// The domain has no page-table page left.
+    NoTables,
+}
+
+/// How much RAM a domain has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RamSize {
+    /// Pages that it started with.
+    pub pages: u64,
+    /// Of those, how many it has given up.
+    pub given_up: u64,
+    /// Its last guest frame at the start (4 KiB units).
+    pub last_frame: u64,
+}
+
+/// A place in a domain's RAM.
+pub struct Place<'d, D> {
+    /// Whose.
+    pub domain: &'d D,
+    /// Guest frame (4 KiB units).
+    pub frame: u64,
+    /// Byte in the page, below 4096.
+    pub offset: u16,
+}
+
 /// How a domain ended, as it or its hypervisor said. The numbers are `SHUTDOWN_*` of `public/sched.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -211,6 +241,8 @@ pub trait Arch: Sized + Sync + 'static {
     fn cpu_on_result(&self, vcpu: &mut Self::Vcpu, question: &Exit, result: CpuOnResult);
     /// Make the vCPU repeat the hypercall it has just made when it runs next.
     fn repeat_hypercall(&self, vcpu: &mut Self::Vcpu);
+    /// Changes an argument, below 5, of the hypercall that the loaded vCPU has just made, for when it is repeated.
+    fn set_argument(&self, vcpu: &mut Self::Vcpu, index: u8, value: u64);
     /// Give a vCPU the state in which the architecture starts one: at `entry`, with `argument`.
     fn reset_vcpu(&self, domain: &Self::Domain, vcpu: &mut Self::Vcpu, index: u8, entry: u64, argument: u64);
     /// When the vCPU's own timer will want to interrupt it; `None` when it is off or masked. Valid from [`Arch::save`]
@@ -231,13 +263,48 @@ pub trait Arch: Sized + Sync + 'static {
     fn guest_frame(&self, vcpu: &Self::Vcpu, address: u64) -> Result<u64, BadAddress>;
     /// The domain's shared-info page, which the hypervisor owns.
     fn shared_info<'d>(&self, domain: &'d Self::Domain) -> &'d Page;
-    /// Map the shared-info page at a guest frame (4 KiB units), replacing what was there.
-    fn map_shared_info(&self, domain: &Self::Domain, frame: u64) -> Result<(), BadAddress>;
-    /// Map page `index`, below [`crate::limits::GRANT_FRAMES`], of the domain's grant table at a guest frame, replacing
-    /// what was there.
-    fn map_grant_table(&self, domain: &Self::Domain, index: u64, frame: u64) -> Result<(), BadAddress>;
+    /// Map the shared-info page at a guest frame (4 KiB units) instead of the RAM or nothing that is there. Where it was
+    /// before, that appears again.
+    fn map_shared_info(&self, domain: &Self::Domain, frame: u64) -> Result<(), MapError>;
+    /// The same with page `index` of the domain's grant table.
+    fn map_grant_table(&self, domain: &Self::Domain, index: u64, frame: u64) -> Result<(), MapError>;
+    /// Page `index`, below [`crate::limits::GRANT_FRAMES`], of the domain's grant table, which the hypervisor owns.
+    fn grant_table<'d>(&self, domain: &'d Self::Domain, index: usize) -> Option<&'d Page>;
+    /// At which guest frame that page is mapped.
+    fn grant_table_frame(&self, domain: &Self::Domain, index: usize) -> Option<u64>;
     /// A page of the guest's own RAM by its guest frame.
     fn guest_page<'d>(&self, domain: &'d Self::Domain, frame: u64) -> Result<&'d Page, BadAddress>;
+
+    /// Does a guest frame lead to the page of the domain's own RAM that was there at the start?
+    fn has_ram(&self, domain: &Self::Domain, frame: u64) -> bool;
+    /// How much RAM the domain has.
+    fn ram_size(&self, domain: &Self::Domain) -> RamSize;
+    /// The domain gives up RAM that is where it was at the start, from a guest frame on: at most so many pages, at least
+    /// one, in bounded time. Returns how many. No CPU reaches it through the domain's address space any more.
+    fn give_up_ram(&self, domain: &Self::Domain, frame: u64, pages: u64) -> Result<u64, MapError>;
+    /// The domain gets back RAM that it gave up, where it was, in the same way.
+    fn take_back_ram(&self, domain: &Self::Domain, frame: u64, pages: u64) -> Result<u64, MapError>;
+    /// Takes away what is mapped at a guest frame: RAM is given up, a page of the hypervisor's goes. Not another domain's.
+    fn unmap(&self, domain: &Self::Domain, frame: u64) -> Result<(), MapError>;
+
+    /// Maps a page of another domain's RAM (a frame of which [`Arch::has_ram`] was once true, for reading or also for
+    /// writing) at a guest frame, instead of the RAM or nothing that is there. Returns whether there is RAM under it.
+    fn map_foreign(
+        &self,
+        domain: &Self::Domain,
+        frame: u64,
+        owner: (&Self::Domain, u64),
+        write: bool,
+    ) -> Result<bool, MapError>;
+    /// Takes away what [`Arch::map_foreign`] mapped; the RAM under it appears where there is one. No CPU reaches the page
+    /// through the domain's address space any more.
+    fn unmap_foreign(&self, domain: &Self::Domain, frame: u64, covers: bool) -> Result<(), MapError>;
+    /// Lets the frame of such a mapping lead to a page that is the mapping domain's own and used for nothing else.
+    fn revoke_foreign(&self, domain: &Self::Domain, frame: u64) -> Result<(), MapError>;
+    /// Copies between pages of RAM, which may be one page; the range leaves neither.
+    fn copy(&self, from: &Place<'_, Self::Domain>, to: &Place<'_, Self::Domain>, length: u16);
+    /// Writes back what caches hold of a range of a page of RAM; with `discard` also makes them forget it.
+    fn clean_cache(&self, place: &Place<'_, Self::Domain>, length: u16, discard: bool);
 
     /// Bring a stopped domain's memory and devices back to the state of its first start, a bounded step at a time.
     /// Returns the entry point and argument of vCPU 0 when done. `step` counts from 0.

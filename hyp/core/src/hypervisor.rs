@@ -15,6 +15,7 @@ use crate::cpu::{Cpu, Local};
 use crate::domain::{Domain, DomainConfig, DomainId};
 use crate::event::Table;
 use crate::event::fifo::Fifo;
+use crate::grant::Grants;
 use crate::lifecycle::{self, Event, Todo};
 use crate::limits::{MAX_CPUS, MAX_DOMAINS, MAX_NAME, MAX_VCPUS, MAX_VCPUS_PER_DOMAIN};
 use crate::report::{DomainChange, Report};
@@ -70,6 +71,7 @@ pub struct Hypervisor<A: Arch> {
     vcpus: [Once<Vcpu<A>, A::Relax>; MAX_VCPUS],
     pub(crate) events: [Lock<Table, A::Relax, { rank::EVENT }>; MAX_DOMAINS],
     pub(crate) queues: [Lock<Fifo, A::Relax, { rank::QUEUE }>; MAX_DOMAINS],
+    pub(crate) grants: [Lock<Grants, A::Relax, { rank::GRANT }>; MAX_DOMAINS],
     pub(crate) traces: [Once<Trace, A::Relax>; MAX_CPUS],
     /// For each CPU, the vCPUs that it has to look at.
     inboxes: [AtomicU32; MAX_CPUS],
@@ -93,6 +95,7 @@ impl<A: Arch> Hypervisor<A> {
             vcpus: [const { Once::new() }; MAX_VCPUS],
             events: [const { Lock::new(Table::new()) }; MAX_DOMAINS],
             queues: [const { Lock::new(Fifo::new()) }; MAX_DOMAINS],
+            grants: [const { Lock::new(Grants::new()) }; MAX_DOMAINS],
             traces: [const { Once::new() }; MAX_CPUS],
             inboxes: [const { AtomicU32::new(0) }; MAX_CPUS],
             numbers: TicketMutex::new(Numbers { domains: 0, vcpus: 0, homed: [0; MAX_CPUS] }),

@@ -15,6 +15,7 @@ pub mod arch;
 pub mod cpu;
 pub mod domain;
 pub mod event;
+pub mod grant;
 pub mod hypercall;
 pub mod hypervisor;
 pub mod lifecycle;

@@ -23,6 +23,13 @@ pub const MAX_POLL_PORTS: usize = 128;
 const _: () = assert!(MAX_VCPUS <= u32::BITS as usize, "a set of vCPUs is a u32");
 const _: () = assert!(MAX_CPUS <= u32::BITS as usize, "a set of CPUs is a u32");
 const _: () = assert!(MAX_DOMAINS <= u32::BITS as usize, "a set of domains is a u32");
-/// Pages of a domain's grant table: 512 grants of version 1 each. Linux counts its own tables in pairs of them and does
-/// not survive a single one.
-pub const GRANT_FRAMES: usize = 2;
+/// Pages of a domain's grant table at most: 512 grants of version 1 each.
+pub const GRANT_FRAMES: usize = 4;
+/// Entries of a domain's grant table that others may use at the same time.
+pub const MAX_PINS: usize = 255;
+/// Pages of others that a domain may have mapped at the same time.
+pub const MAX_MAPPINGS: usize = 256;
+
+const _: () = assert!(MAX_PINS <= u8::MAX as usize, "a pin has a number from 1 in a byte");
+const _: () = assert!(MAX_MAPPINGS < u16::MAX as usize, "a mapping has a number from 1 in 16 bits");
+const _: () = assert!(GRANT_FRAMES * 512 <= 1 << 16, "an entry has a number in 16 bits");

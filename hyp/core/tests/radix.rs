@@ -183,6 +183,9 @@ enum Operation {
     Map(Mapping),
     Unmap(Range<u64>),
     Protect(Range<u64>, Access),
+    /// One page, whether what is expected there is what is there, and what is to be there.
+    SetPage(u64, bool, Option<(u64, Attributes)>),
+    Fold(u64, u8),
 }
 
 struct Bench<F: Format> {
@@ -251,6 +254,14 @@ impl<F: Format> Bench<F> {
                 });
                 error
             }
+            Operation::SetPage(ipa, right, to) => self.apply_set_page(*ipa, *right, *to),
+            Operation::Fold(ipa, height) => {
+                let before = self.tables.tables.len();
+                let folded = self.tree.fold(&mut self.tables, *ipa, *height);
+                assert_eq!(before - self.tables.tables.len(), usize::from(folded));
+                assert!(self.tables.stale.is_empty(), "{:x?} is stale after a fold", self.tables.stale);
+                None
+            }
         };
         let refused = std::mem::take(&mut self.tables.refused);
         assert_eq!(error == Some(Error::OutOfTables), refused, "{error:?}");
@@ -271,6 +282,20 @@ impl<F: Format> Bench<F> {
         }
         self.model.change(m.ipa..m.ipa + done, |_| Some((m.pa.wrapping_sub(m.ipa), m.attributes)));
         error
+    }
+
+    fn apply_set_page(&mut self, ipa: u64, right: bool, to: Option<(u64, Attributes)>) -> Option<Error> {
+        let now = self.model.at(ipa).map(|(distance, _)| ipa.wrapping_add(distance));
+        let from = if right { now } else { Some(now.map_or(0, |pa| pa ^ PAGE_SIZE)) };
+        let result = self.tree.set_page(&mut self.tables, ipa, from, to);
+        assert!(self.tables.stale.is_empty(), "{:x?} is stale after a page was set", self.tables.stale);
+        assert_eq!(!right, result == Err(Error::Overlap(ipa)), "{result:?}");
+        self.tree.free_empty(&mut self.tables, ipa);
+        if result.is_ok() {
+            let run = to.map(|(pa, attributes)| (pa.wrapping_sub(ipa), attributes));
+            self.model.change(ipa..ipa + PAGE_SIZE, |_| run);
+        }
+        result.err()
     }
 
     /// Both sides of every border.
@@ -327,6 +352,10 @@ fn operations() -> impl Strategy<Value = Operation> {
         3 => map,
         2 => ranges().prop_map(Operation::Unmap),
         1 => (ranges(), accesses()).prop_map(|(range, access)| Operation::Protect(range, access)),
+        2 => (ranges(), prop::bool::weighted(0.8), prop::option::of(0..1024u64)).prop_map(|(range, right, to)| {
+            Operation::SetPage(range.start, right, to.map(|page| (page * PAGE_SIZE, Attributes::RAM)))
+        }),
+        1 => (ranges(), 0..3u8).prop_map(|(range, height)| Operation::Fold(range.start, height)),
     ]
 }
 
@@ -394,6 +423,20 @@ fn a_page_put_into_a_block_splits_it_and_nothing_else() {
     let page = Translation { pa: 0x77_7008, attributes: Attributes::RAM, height: 0 };
     assert_eq!(translate(5 * PAGE_SIZE + 8), Some(page));
     assert_eq!(translate(span(1)), Some(Translation { pa: span(1), attributes: Attributes::RAM, height: 1 }));
+}
+
+#[test]
+fn a_page_that_goes_and_comes_back_leaves_a_block_again() {
+    let mut bench = Bench::<Levels<2>>::new(usize::MAX);
+    bench.apply(&Operation::Map(ram(0, span(2), span(1))), u32::MAX);
+    bench.apply(&Operation::SetPage(7 * PAGE_SIZE, true, None), 0);
+    assert_eq!(bench.tables.tables.len(), 3);
+    bench.apply(&Operation::Fold(0, 0), 0);
+    assert_eq!(bench.tables.tables.len(), 3, "a hole keeps the table");
+    bench.apply(&Operation::SetPage(7 * PAGE_SIZE, true, Some((span(2) + 7 * PAGE_SIZE, Attributes::RAM))), 0);
+    bench.apply(&Operation::Fold(0, 0), 0);
+    assert_eq!(bench.tables.tables.len(), 2);
+    assert_eq!(bench.tree.translate(&bench.tables, 0).map(|t| t.height), Some(1));
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hyp_core::arch::{BadAddress, Exit, Page};
+use hyp_core::limits::GRANT_FRAMES;
 use hyp_core::time::Nanos;
+
+use crate::memory::AddressSpace;
 
 /// Bytes of a guest's memory, at address 0.
 const MEMORY: usize = 0x1_0000;
@@ -142,6 +145,10 @@ pub struct FakeDomain {
     pub shared: Page,
     /// The first frames of its RAM.
     pub pages: [Page; 2],
+    /// The grant table.
+    pub grants: [Page; GRANT_FRAMES],
+    /// What it sees where.
+    pub space: Mutex<AddressSpace>,
     /// How often it was brought back to its first state.
     pub resets: AtomicU32,
 }
@@ -150,7 +157,9 @@ impl Default for FakeDomain {
     fn default() -> Self {
         let page = || array::from_fn(|_| AtomicU64::new(0));
         let memory = Mutex::new(vec![0; MEMORY]);
-        Self { memory, shared: page(), pages: [page(), page()], resets: AtomicU32::new(0) }
+        let space = Mutex::new(AddressSpace::new(MEMORY as u64));
+        let grants = array::from_fn(|_| page());
+        Self { memory, shared: page(), pages: [page(), page()], grants, space, resets: AtomicU32::new(0) }
     }
 }
 
@@ -179,6 +188,8 @@ impl FakeDomain {
             return None;
         }
         self.memory.lock().unwrap().fill(0);
+        self.space.lock().unwrap().reset();
+        self.grants.iter().flatten().for_each(|word| word.store(0, Ordering::Relaxed));
         self.resets.fetch_add(1, Ordering::Relaxed);
         Some((0x8000, 0x9000))
     }

@@ -7,22 +7,29 @@
 
 mod guest;
 mod machine;
+mod memory;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use hyp_core::arch::{Arch, BadAddress, CpuId, CpuOnResult, Exit, Interrupt, Page, Parts, Running};
+use hyp_core::arch::{
+    Arch, BadAddress, CpuId, CpuOnResult, Exit, Interrupt, MapError, Page, Parts, Place, RamSize, Running,
+};
 use hyp_core::domain::DomainId;
+use hyp_core::limits::GRANT_FRAMES;
 use hyp_core::report::Report;
 use hyp_core::time::Nanos;
 
 pub use guest::{ARGUMENTS, Act, FakeDomain, FakeVcpu, Guest, Maker, Program, READ_ONLY, program};
 pub use machine::Machine;
+pub use memory::{AddressSpace, PAGE};
 
 /// Most CPUs of a machine.
 pub const CPUS: usize = 4;
 /// Steps in which a domain is reset.
 pub const RESET_STEPS: u32 = 5;
+/// Number of the shared-info page among those that the hypervisor lends; those of the grant table come first.
+const SHARED_INFO: usize = GRANT_FRAMES;
 /// How far an idle CPU moves the clock where others may have something to run.
 const IDLE_STEP: Nanos = 1000;
 
@@ -50,6 +57,8 @@ pub struct Fake {
     pub consoles: Mutex<[String; 9]>,
     /// How many bytes the console takes at a time.
     pub console_room: AtomicUsize,
+    /// How often a cache was cleaned.
+    pub cleaned: AtomicUsize,
     /// A CPU slept although nothing could wake it.
     pub stuck: AtomicBool,
 }
@@ -73,6 +82,7 @@ impl Fake {
             reports: Mutex::default(),
             consoles: Mutex::default(),
             console_room: AtomicUsize::new(usize::MAX),
+            cleaned: AtomicUsize::new(0),
             stuck: AtomicBool::new(false),
         }
     }
@@ -229,6 +239,10 @@ impl Arch for Fake {
         vcpu.result = result as u64;
     }
 
+    fn set_argument(&self, vcpu: &mut FakeVcpu, index: u8, value: u64) {
+        vcpu.call.1[usize::from(index)] = value;
+    }
+
     fn repeat_hypercall(&self, vcpu: &mut FakeVcpu) {
         vcpu.repeats = true;
     }
@@ -271,12 +285,70 @@ impl Arch for Fake {
         &domain.shared
     }
 
-    fn map_shared_info(&self, _: &FakeDomain, frame: u64) -> Result<(), BadAddress> {
-        if frame < 1 << 20 { Ok(()) } else { Err(BadAddress) }
+    fn map_shared_info(&self, domain: &FakeDomain, frame: u64) -> Result<(), MapError> {
+        domain.space.lock().unwrap().lend(SHARED_INFO, frame)
     }
 
-    fn map_grant_table(&self, _: &FakeDomain, _: u64, frame: u64) -> Result<(), BadAddress> {
-        if frame < 1 << 20 { Ok(()) } else { Err(BadAddress) }
+    fn map_grant_table(&self, domain: &FakeDomain, index: u64, frame: u64) -> Result<(), MapError> {
+        assert!(index < GRANT_FRAMES as u64);
+        domain.space.lock().unwrap().lend(index as usize, frame)
+    }
+
+    fn grant_table<'d>(&self, domain: &'d FakeDomain, index: usize) -> Option<&'d Page> {
+        domain.grants.get(index)
+    }
+
+    fn grant_table_frame(&self, domain: &FakeDomain, index: usize) -> Option<u64> {
+        domain.space.lock().unwrap().lent_frame(index)
+    }
+
+    fn has_ram(&self, domain: &FakeDomain, frame: u64) -> bool {
+        domain.space.lock().unwrap().has_ram(frame)
+    }
+
+    fn ram_size(&self, domain: &FakeDomain) -> RamSize {
+        let (pages, given_up) = domain.space.lock().unwrap().ram();
+        RamSize { pages, given_up, last_frame: pages - 1 }
+    }
+
+    fn give_up_ram(&self, domain: &FakeDomain, frame: u64, pages: u64) -> Result<u64, MapError> {
+        domain.space.lock().unwrap().give_up(frame, pages)
+    }
+
+    fn take_back_ram(&self, domain: &FakeDomain, frame: u64, pages: u64) -> Result<u64, MapError> {
+        domain.space.lock().unwrap().take_back(frame, pages)
+    }
+
+    fn unmap(&self, domain: &FakeDomain, frame: u64) -> Result<(), MapError> {
+        domain.space.lock().unwrap().unmap(frame)
+    }
+
+    fn map_foreign(
+        &self,
+        domain: &FakeDomain,
+        frame: u64,
+        owner: (&FakeDomain, u64),
+        write: bool,
+    ) -> Result<bool, MapError> {
+        let pa = owner.0.space.lock().unwrap().home_of(owner.1);
+        domain.space.lock().unwrap().map_foreign(frame, pa, write)
+    }
+
+    fn unmap_foreign(&self, domain: &FakeDomain, frame: u64, covers: bool) -> Result<(), MapError> {
+        domain.space.lock().unwrap().unmap_foreign(frame, covers)
+    }
+
+    fn revoke_foreign(&self, domain: &FakeDomain, frame: u64) -> Result<(), MapError> {
+        domain.space.lock().unwrap().revoke_foreign(frame)
+    }
+
+    fn copy(&self, from: &Place<'_, FakeDomain>, to: &Place<'_, FakeDomain>, length: u16) {
+        let bytes = from.domain.get(from.frame * PAGE + u64::from(from.offset), length.into());
+        to.domain.put(to.frame * PAGE + u64::from(to.offset), &bytes);
+    }
+
+    fn clean_cache(&self, _: &Place<'_, FakeDomain>, _: u16, _: bool) {
+        self.cleaned.fetch_add(1, Ordering::Relaxed);
     }
 
     fn guest_page<'d>(&self, domain: &'d FakeDomain, frame: u64) -> Result<&'d Page, BadAddress> {

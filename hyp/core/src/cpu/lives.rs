@@ -20,7 +20,7 @@ use crate::vcpu::{RunState, VcpuId};
 
 /// While there is a job, it gets a step this often.
 const JOB_PERIOD: Nanos = MILLISECOND;
-/// Event channels that one step of a job closes.
+/// Event channels, or mappings of grants, that one step of a job closes.
 const CLOSE_BUDGET: u32 = 16;
 
 /// Work on one domain that is done in steps.
@@ -28,8 +28,11 @@ const CLOSE_BUDGET: u32 = 16;
 pub(super) enum Job {
     /// Nothing to do.
     None,
-    /// Close its event channels; then reset it, where that is wanted, for the reason named.
+    /// Close its event channels, then go on with [`Job::Release`].
     Close(Option<ShutdownReason>),
+    /// Take down its mappings of others' pages, and others' of its pages where those are needed again; then reset it,
+    /// where that is wanted, for the reason named.
+    Release(Option<ShutdownReason>),
     /// Bring its memory back, next this step.
     Reset(ShutdownReason, u32),
 }
@@ -52,7 +55,9 @@ impl<A: Arch> Hypervisor<A> {
         let (Some(domain), Some(job)) = (self.domain(id), local.jobs.get(index).copied()) else { return };
         let next = match job {
             Job::None => Job::None,
-            Job::Close(then) => match (self.close_some(&local.held, id, CLOSE_BUDGET), then) {
+            Job::Close(then) if self.close_some(&local.held, id, CLOSE_BUDGET) => Job::Release(then),
+            Job::Close(_) => job,
+            Job::Release(then) => match (self.close_grants(&local.held, domain, then.is_some(), CLOSE_BUDGET), then) {
                 (false, _) => job,
                 (true, None) => Job::None,
                 (true, Some(reason)) => {
@@ -91,6 +96,7 @@ impl<A: Arch> Hypervisor<A> {
     }
 
     fn restarted(&self, local: &Local, domain: &Domain<A>, reason: ShutdownReason, entry: u64, argument: u64) {
+        self.reopen_grants(&local.held, domain.id());
         if self.change(local, domain, Event::Reset) == Some(Todo::Run) {
             domain.stopping.store(false, Ordering::Release);
             self.report_domain(domain, DomainChange::Restarted(reason));

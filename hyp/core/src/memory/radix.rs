@@ -25,8 +25,10 @@
 //!
 //! # Tables in use
 //!
-//! A table that becomes empty is freed at once, when the step leaves it. A table is never folded back into a block
-//! while something is mapped in it. The root is the caller's and is never freed.
+//! [`Radix::map`] and [`Radix::unmap`] free a table that becomes empty at once, when the step leaves it. What goes back
+//! and forth page by page ([`Radix::set_page`]) leaves its tables where they are, for whoever needs one to find:
+//! [`Radix::free_empty`] takes an empty one away and [`Radix::fold`] a full one that means what a block would. The root
+//! is the caller's and is never freed.
 
 use core::marker::PhantomData;
 
@@ -123,6 +125,10 @@ pub trait Tables {
     fn allocate(&mut self) -> Option<u64>;
     /// Gives a table back; no entry leads to it and no CPU remembers one.
     fn free(&mut self, table: u64);
+    /// Are all entries of a table that is not the root zero?
+    fn is_empty(&self, table: u64) -> bool {
+        (0..ENTRIES).all(|index| self.read(table, index) == 0)
+    }
     /// Makes every CPU forget what it knows about this guest-physical range. Done when it returns.
     fn invalidate(&mut self, ipa: u64, len: u64);
 }
@@ -337,6 +343,85 @@ impl<F: Format> Radix<F> {
         walk(len, budget, |done, progress| self.protect_entry(tables, ipa + done, ipa + len, access, progress))
     }
 
+    /// Lets one page lead to another place, or nowhere, if it leads to `from` (a physical page; `None` is nowhere). A
+    /// block around it is split. Done with all invalidation when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Overlap`] where it leads somewhere else, [`Error::OutOfTables`], and the errors of a bad address.
+    pub fn set_page<T: Tables>(
+        &self,
+        tables: &mut T,
+        ipa: u64,
+        from: Option<u64>,
+        to: Option<(u64, Attributes)>,
+    ) -> Result<(), Error> {
+        check(ipa, PAGE_SIZE, F::ADDRESS_BITS)?;
+        let leaf = to.map(|(pa, attributes)| F::encode_leaf(pa, 0, attributes));
+        let result = self.set_leaf(tables, ipa, from, leaf);
+        if result == Err(Error::OutOfTables) {
+            self.prune(tables, ipa);
+        }
+        result
+    }
+
+    fn set_leaf<T: Tables>(&self, tables: &mut T, ipa: u64, from: Option<u64>, to: Option<u64>) -> Result<(), Error> {
+        loop {
+            let (spot, entry) = self.find(tables, ipa, 0);
+            match entry {
+                Entry::Leaf { pa, .. } if from != Some(pa + (ipa - spot.base(ipa))) => return Err(Error::Overlap(ipa)),
+                Entry::Leaf { pa, attributes } if spot.height > 0 => {
+                    split::<F, T>(tables, spot, ipa, pa, attributes)?;
+                }
+                Entry::Leaf { .. } => {
+                    tables.write(spot.table, spot.index, F::EMPTY);
+                    tables.invalidate(ipa, PAGE_SIZE);
+                    to.into_iter().for_each(|leaf| tables.write(spot.table, spot.index, leaf));
+                    return Ok(());
+                }
+                _ if from.is_some() => return Err(Error::Overlap(ipa)),
+                _ => {
+                    let Some(leaf) = to else { return Ok(()) };
+                    if spot.height == 0 {
+                        tables.write(spot.table, spot.index, leaf);
+                        return Ok(());
+                    }
+                    let table = tables.allocate().ok_or(Error::OutOfTables)?;
+                    tables.write(spot.table, spot.index, F::encode_table(table));
+                }
+            }
+        }
+    }
+
+    /// Frees the empty tables on the way to an address.
+    pub fn free_empty<T: Tables>(&self, tables: &mut T, ipa: u64) {
+        self.prune(tables, ipa);
+    }
+
+    /// Puts a block in the place of the table with entries of this height on the way to an address, if all of it leads
+    /// to one block of memory in the same way. Returns whether it did. Reads the whole table at worst.
+    pub fn fold<T: Tables>(&self, tables: &mut T, ipa: u64, height: u8) -> bool {
+        let (spot, _) = self.find(tables, ipa, height);
+        let above = height.saturating_add(1);
+        let Some((table, index)) = spot.parent.filter(|_| spot.height == height && above <= F::LARGEST_LEAF) else {
+            return false;
+        };
+        let Entry::Leaf { pa, attributes } = F::decode(tables.read(spot.table, 0), height) else { return false };
+        let same = |index: usize| {
+            let want = F::encode_leaf(pa.wrapping_add(index as u64 * span(height)), height, attributes);
+            tables.read(spot.table, index) == want
+        };
+        if !pa.is_multiple_of(span(above)) || !(0..ENTRIES).all(same) {
+            return false;
+        }
+        let start = ipa & !(span(above) - 1);
+        tables.write(table, index, F::EMPTY);
+        tables.invalidate(start, span(above));
+        tables.write(table, index, F::encode_leaf(pa, above, attributes));
+        tables.free(spot.table);
+        true
+    }
+
     /// Where a guest-physical address leads; `None` where nothing is mapped.
     pub fn translate<T: Tables>(&self, tables: &T, ipa: u64) -> Option<Translation> {
         if !in_range(ipa, F::ADDRESS_BITS) {
@@ -455,8 +540,7 @@ impl<F: Format> Radix<F> {
         for _ in 0..F::TOP {
             let (spot, _) = self.find(tables, ipa, 0);
             let Some((table, index)) = spot.parent else { return };
-            let is_empty = |index| F::decode(tables.read(spot.table, index), spot.height) == Entry::Empty;
-            if !(0..ENTRIES).all(is_empty) {
+            if !tables.is_empty(spot.table) {
                 return;
             }
             tables.write(table, index, F::EMPTY);

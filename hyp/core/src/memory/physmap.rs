@@ -1,0 +1,234 @@
+//! A guest's physical address space: where its own memory is, and what else is put there.
+//!
+//! Each page of a guest's RAM has a *home*: the guest frame at which it was when the domain started. It is at home, or it
+//! is absent, because the guest gave it up or has put something else there; it is never anywhere else. So the tables
+//! themselves say what is absent, there is no list of pages, and nothing is kept inside a page that somebody could still
+//! write to. A page that was given up stays the domain's own: whoever still reaches it, by a grant or by a copy that is
+//! under way, reaches memory of that domain and nobody else's.
+//!
+//! Giving up a page splits the block around it, which takes a table from the domain's pool. When the pool is empty, a
+//! table that is not needed any more is looked for: one that is empty, or a full one that a block can stand for.
+
+use super::pool::{Pages, Pool};
+use super::radix::{
+    Access, Attributes, Error, Existing, Format, Invalidate, Mapping, MemoryType, PAGE_SIZE, Radix, Tables,
+    Translation, span,
+};
+
+/// Full tables that are looked through for one that a block can stand for, before the pool counts as empty.
+const LOOKS: u32 = 2;
+
+/// How a page that is not the guest's own is mapped: never executed, as in Xen.
+pub const READ_WRITE: Attributes = Attributes { access: Access::READ.union(Access::WRITE), memory: MemoryType::Normal };
+/// The same, not to be written.
+pub const READ_ONLY: Attributes = Attributes { access: Access::READ, memory: MemoryType::Normal };
+
+/// A piece of a guest's RAM at home: where a guest-physical address is, and how many bytes follow it there.
+pub type Home = (u64, u64);
+
+/// One guest's physical address space.
+pub struct Physmap<F, P> {
+    tree: Radix<F>,
+    pool: Pool<F, P>,
+    /// Pages of RAM that were given up.
+    absent: u64,
+    /// Something is not as it was at the start.
+    changed: bool,
+}
+
+impl<F: Format, P: Pages> Physmap<F, P> {
+    /// An empty one, with these zeroed pages for its tables.
+    pub fn new(pages: P, count: usize) -> Self {
+        let pool = Pool::new(pages, count);
+        Self { tree: Radix::new(pool.root()), pool, absent: 0, changed: false }
+    }
+
+    /// Physical address of the root table.
+    pub fn root(&self) -> u64 {
+        self.tree.root()
+    }
+
+    /// How many pages of its RAM the guest has given up.
+    pub fn absent(&self) -> u64 {
+        self.absent
+    }
+
+    /// How many tables there are.
+    pub fn tables(&self) -> usize {
+        self.pool.used()
+    }
+
+    /// Where an address leads.
+    pub fn translate(&self, ipa: u64) -> Option<Translation> {
+        self.tree.translate(&self.pool, ipa)
+    }
+
+    /// Is the guest's own page, whose home is this address, there?
+    pub fn is_home(&self, ipa: u64, home: Home) -> bool {
+        self.translate(ipa).is_some_and(|now| now.pa == home.0)
+    }
+
+    /// Puts RAM at home, or a device, where nothing is mapped. Takes as long as the range is large in blocks: for boot only.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`].
+    pub fn settle(&mut self, ipa: u64, pa: u64, len: u64, attributes: Attributes) -> Result<(), Error> {
+        let mapping = Mapping { ipa, pa, len, attributes, existing: Existing::Refuse };
+        self.tree.map(&mut self.pool, &mapping, u32::MAX).map(|_| ()).map_err(|failure| failure.error)
+    }
+
+    /// The guest gives up RAM from this address on, `len` bytes at most: a block at once where it is one, else a page.
+    /// Returns the bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Overlap`] where its RAM is not at home, [`Error::OutOfTables`] where no table is left to split a block.
+    pub fn give_up(&mut self, ipa: u64, home: Home, len: u64) -> Result<u64, Error> {
+        let now = self.translate(ipa).filter(|now| now.pa == home.0).ok_or(Error::Overlap(ipa))?;
+        let block = span(now.height);
+        let done = if now.height > 0 && ipa.is_multiple_of(block) && len >= block {
+            let progress = self.tree.unmap(&mut self.pool, ipa, block, 1).map_err(|failure| failure.error)?;
+            if let Invalidate::Range { start, end } = progress.invalidate {
+                self.pool.invalidate(start, end - start);
+            }
+            block
+        } else {
+            self.set(ipa, Some(home.0), None)?;
+            PAGE_SIZE
+        };
+        self.changed = true;
+        self.absent = self.absent.saturating_add(done / PAGE_SIZE);
+        Ok(done)
+    }
+
+    /// The guest gets RAM back that it gave up, from this address on, `len` bytes at most: a block at once where it can be
+    /// one, else a page. Returns the bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Overlap`] where something is mapped, [`Error::OutOfTables`].
+    pub fn take_back(&mut self, ipa: u64, home: Home, len: u64) -> Result<u64, Error> {
+        let len = len.min(home.1);
+        let block = span(1);
+        let whole = len >= block && (ipa | home.0).is_multiple_of(block);
+        let len = if whole { block } else { PAGE_SIZE };
+        let mapping = Mapping { ipa, pa: home.0, len, attributes: Attributes::RAM, existing: Existing::Refuse };
+        let done = self.with_tables(|tree, pool| match tree.map(pool, &mapping, 1) {
+            Ok(progress) => Ok(progress.done),
+            Err(failure) => Err(failure.error),
+        })?;
+        self.absent = self.absent.saturating_sub(done / PAGE_SIZE);
+        Ok(done)
+    }
+
+    /// Maps a page that is not the guest's own where nothing is, or over its RAM; `home` is what is at home there.
+    /// Returns whether there is RAM under it now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Overlap`] where another page that is not the guest's own is mapped, [`Error::OutOfTables`].
+    pub fn put(&mut self, ipa: u64, home: Option<Home>, pa: u64, attributes: Attributes) -> Result<bool, Error> {
+        let now = self.translate(ipa).map(|now| now.pa);
+        if now.is_some() && now != home.map(|home| home.0) {
+            return Err(Error::Overlap(ipa));
+        }
+        self.set(ipa, now, Some((pa, attributes)))?;
+        self.changed = true;
+        Ok(now.is_some())
+    }
+
+    /// Takes such a page away again; `home` is the RAM that was under it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Overlap`] where that page is not mapped.
+    pub fn take_away(&mut self, ipa: u64, pa: u64, home: Option<Home>) -> Result<(), Error> {
+        self.set(ipa, Some(pa), home.map(|home| (home.0, Attributes::RAM)))
+    }
+
+    /// Puts a page in the place of another one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Overlap`] where that one is not mapped.
+    pub fn replace(&mut self, ipa: u64, from: u64, to: u64) -> Result<(), Error> {
+        self.set(ipa, Some(from), Some((to, READ_WRITE)))
+    }
+
+    /// Has something changed since the start, so that [`Physmap::restore`] is due?
+    pub fn has_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Brings RAM back home, `budget` entries at a time; nothing but RAM is mapped any more. Returns the bytes done from
+    /// `ipa` on, less than `len` where there is more to do.
+    pub fn restore(&mut self, ipa: u64, pa: u64, len: u64, budget: u32) -> u64 {
+        let mapping = Mapping { ipa, pa, len, attributes: Attributes::RAM, existing: Existing::Replace };
+        let done = self.with_tables(|tree, pool| match tree.map(pool, &mapping, budget) {
+            Ok(progress) => Ok(progress.done),
+            // A table is only missing where none is mapped yet, and then a block would do; what is done is done.
+            Err(failure) if failure.progress.done > 0 => Ok(failure.progress.done),
+            Err(failure) => Err(failure.error),
+        });
+        done.unwrap_or(PAGE_SIZE)
+    }
+
+    /// Ends a restoration: gives back the first table from number `from` on that is not needed any more. Returns from
+    /// where to go on, `None` when that was the last.
+    pub fn tidy(&mut self, from: usize) -> Option<usize> {
+        let Some(spare) = self.pool.spare(from) else {
+            (self.absent, self.changed) = (0, false);
+            return None;
+        };
+        if spare.full {
+            self.tree.fold(&mut self.pool, spare.ipa, spare.height);
+        } else {
+            self.tree.free_empty(&mut self.pool, spare.ipa);
+        }
+        Some(spare.number.saturating_add(1))
+    }
+
+    fn set(&mut self, ipa: u64, from: Option<u64>, to: Option<(u64, Attributes)>) -> Result<(), Error> {
+        self.with_tables(|tree, pool| tree.set_page(pool, ipa, from, to))
+    }
+
+    /// Does something that may need tables. Where there are none left, again, after some were given back: one for each
+    /// height that may miss one.
+    #[inline(always)]
+    fn with_tables<T>(
+        &mut self,
+        mut change: impl FnMut(&Radix<F>, &mut Pool<F, P>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut result = change(&self.tree, &mut self.pool);
+        for _ in 0..F::TOP {
+            if !matches!(result, Err(Error::OutOfTables)) || !reclaim(&self.tree, &mut self.pool) {
+                break;
+            }
+            result = change(&self.tree, &mut self.pool);
+        }
+        result
+    }
+}
+
+/// Gives back one table that is not needed any more; looks through [`LOOKS`] full ones at most.
+#[cold]
+#[inline(never)]
+fn reclaim<F: Format, P: Pages>(tree: &Radix<F>, pool: &mut Pool<F, P>) -> bool {
+    let (mut from, mut looks) = (1, LOOKS);
+    while let Some(spare) = pool.spare(from) {
+        from = spare.number.saturating_add(1);
+        if !spare.full {
+            tree.free_empty(pool, spare.ipa);
+            return true;
+        }
+        if looks == 0 {
+            continue;
+        }
+        looks = looks.saturating_sub(1);
+        if tree.fold(pool, spare.ipa, spare.height) {
+            return true;
+        }
+    }
+    false
+}
