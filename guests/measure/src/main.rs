@@ -4,13 +4,14 @@
 //! register, an interrupt to oneself. This guest times each and prints `@micro name=... insns=...`; `cargo xtask bench
 //! micro` puts them beside the peer's. It needs a clock in which one instruction is one nanosecond (QEMU's
 //! `-icount shift=0`); elsewhere the same lines are nanoseconds. The boot argument `mode=` selects `alone` (also when
-//! absent), `ping` and `pong` (two domains; `row=` names the figure), or `pair` (two vCPUs on two CPUs). The last line
-//! of who measures is `@done`, because not every hypervisor ends with its guest.
+//! absent), `ping` and `pong` (two domains; `row=` names the figure), `map` and `grant` (two domains), or `pair` (two
+//! vCPUs on two CPUs). The last line of who measures is `@done`, because not every hypervisor ends with its guest.
 #![no_std]
 #![no_main]
 
 mod alone;
 mod domains;
+mod memory;
 mod processors;
 
 use rt::{Machine, power, println, timer};
@@ -24,12 +25,19 @@ const ROUNDS: u64 = 1_000;
 
 fn main(machine: &'static Machine) {
     match machine.argument("mode").unwrap_or("alone") {
-        "alone" => alone::run(machine),
+        "alone" => {
+            alone::run(machine);
+            if machine.hypervisor {
+                memory::reservations(machine);
+            }
+        }
         "ping" => domains::ping(machine.argument("row").unwrap_or("domain_switch")),
         "pong" => return domains::pong(),
+        "map" => memory::user(machine),
+        "grant" => return memory::granter(machine),
         "pair" => processors::run(machine),
         mode => {
-            println!("measure: unknown mode {mode}; known: alone, ping, pong, pair");
+            println!("measure: unknown mode {mode}; known: alone, ping, pong, map, grant, pair");
             power::crash();
         }
     }

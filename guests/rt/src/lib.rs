@@ -26,6 +26,7 @@ pub mod console;
 pub mod cpu;
 pub mod events;
 pub mod gic;
+pub mod grants;
 mod heap;
 pub mod hypercall;
 pub mod measure;

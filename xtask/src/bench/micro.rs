@@ -22,7 +22,7 @@ use crate::{paths, peer};
 /// The peer's figures and the goals.
 const TABLE: &str = include_str!("micro.toml");
 /// The machines that are measured, in `tests/qemu/bench`. The first says when a domain is made, which others build on.
-const MACHINES: [&str; 5] = ["alone", "domains", "domains-2", "processors", "init"];
+const MACHINES: [&str; 6] = ["alone", "domains", "domains-2", "grants", "processors", "init"];
 /// From power-on to the making of the first domain: no row, but the zero of its clock.
 const MADE: &str = "domain_made";
 /// Nanoseconds, which are instructions, of a tick of the counter (62.5 MHz).
