@@ -78,7 +78,7 @@ impl ArmDomain {
         let Some((frame, covers)) = lent.place() else { return };
         let ipa = frame * PAGE_SIZE;
         // It is mapped, so its table is there, and taking it away cannot fail.
-        let _ = stage2.map.take_away(ipa, lent.pa(), self.home(ipa).filter(|_| covers));
+        let _ = stage2.map.take_away(ipa, Some(lent.pa()), self.home(ipa), covers);
         lent.set_place(None);
     }
 
@@ -136,19 +136,13 @@ impl ArmDomain {
     /// Takes it away.
     pub(crate) fn unmap_foreign(&self, frame: u64, covers: bool) -> Result<(), MapError> {
         let ipa = address(frame)?;
-        self.change(|stage2| {
-            let pa = stage2.map.translate(ipa).ok_or(BAD)?.pa;
-            stage2.map.take_away(ipa, pa, self.home(ipa).filter(|_| covers)).map_err(map_error)
-        })
+        self.change(|stage2| stage2.map.take_away(ipa, None, self.home(ipa), covers)).map_err(map_error)
     }
 
     /// Lets it lead to the spare page.
     pub(crate) fn revoke_foreign(&self, frame: u64) -> Result<(), MapError> {
         let ipa = address(frame)?;
         let spare = layout::image_pa(self.spare.as_ptr() as u64);
-        self.change(|stage2| {
-            let pa = stage2.map.translate(ipa).ok_or(BAD)?.pa;
-            stage2.map.replace(ipa, pa, spare).map_err(map_error)
-        })
+        self.change(|stage2| stage2.map.replace(ipa, self.home(ipa), spare)).map_err(map_error)
     }
 }

@@ -153,7 +153,7 @@ impl<'t> Bench<'t> {
     }
 
     fn set(&mut self, ipa: u64, len: u64, place: Place) {
-        (ipa..ipa + len).step_by(PAGE_SIZE as usize).for_each(|page| drop(self.model.insert(page, place)));
+        (ipa..ipa + len).step_by(PAGE_SIZE as usize).for_each(|page| _ = self.model.insert(page, place));
     }
 
     /// Does it, and says whether a table was missing.
@@ -206,17 +206,21 @@ impl<'t> Bench<'t> {
             }
             Op::TakeAway(ipa) => {
                 let Place::Other(pa, _, covers) = self.at(ipa) else {
-                    assert!(self.map.take_away(ipa, 0x77_7000, home(ipa)).is_err());
+                    assert!(self.map.take_away(ipa, Some(0x77_7000), home(ipa), true).is_err());
+                    assert!(self.map.take_away(ipa, None, home(ipa), true).is_err());
                     return false;
                 };
-                let under = home(ipa).filter(|_| covers);
-                assert!(self.map.take_away(ipa, pa ^ PAGE_SIZE, under).is_err(), "another page");
-                assert_eq!(self.map.take_away(ipa, pa, under), Ok(()), "its table is there");
+                assert!(self.map.take_away(ipa, Some(pa ^ PAGE_SIZE), home(ipa), covers).is_err(), "another page");
+                let pa = Some(pa).filter(|pa| pa % (2 * PAGE_SIZE) == 0);
+                assert_eq!(self.map.take_away(ipa, pa, home(ipa), covers), Ok(()), "its table is there");
                 self.set(ipa, PAGE_SIZE, if covers { Place::Home } else { Place::Absent });
             }
             Op::Replace(ipa) => {
-                let Place::Other(pa, _, covers) = self.at(ipa) else { return false };
-                assert_eq!(self.map.replace(ipa, pa, 0x6000_0000), Ok(()), "its table is there");
+                let Place::Other(_, _, covers) = self.at(ipa) else {
+                    assert!(self.map.replace(ipa, home(ipa), 0x6000_0000).is_err());
+                    return false;
+                };
+                assert_eq!(self.map.replace(ipa, home(ipa), 0x6000_0000), Ok(()), "its table is there");
                 self.set(ipa, PAGE_SIZE, Place::Other(0x6000_0000, READ_WRITE, covers));
             }
         }
@@ -248,7 +252,7 @@ impl<'t> Bench<'t> {
     /// What a restart of the domain does.
     fn restart(&mut self) {
         let others: Vec<u64> = self.model.keys().copied().collect();
-        others.into_iter().for_each(|ipa| drop(self.perform(Op::TakeAway(ipa))));
+        others.into_iter().for_each(|ipa| _ = self.perform(Op::TakeAway(ipa)));
         for (guest, host, size) in PIECES {
             let mut done = 0;
             while done < size {

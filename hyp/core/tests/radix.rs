@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use hyp_core::memory::radix::{
-    Access, Attributes, ENTRIES, Entry, Error, Existing, Failure, Format, Invalidate, Mapping, MemoryType, PAGE_SIZE,
-    Progress, Radix, Tables, Translation, span,
+    Access, Attributes, ENTRIES, Entry, Error, Existing, Expected, Failure, Format, Invalidate, Mapping, MemoryType,
+    PAGE_SIZE, Progress, Radix, Tables, Translation, span,
 };
 use proptest::prelude::*;
 
@@ -287,11 +287,17 @@ impl<F: Format> Bench<F> {
     fn apply_set_page(&mut self, ipa: u64, right: bool, to: Option<(u64, Attributes)>) -> Option<Error> {
         let now = self.model.at(ipa).map(|(distance, _)| ipa.wrapping_add(distance));
         let from = if right { now } else { Some(now.map_or(0, |pa| pa ^ PAGE_SIZE)) };
-        let result = self.tree.set_page(&mut self.tables, ipa, from, to);
+        let expected = match (right, now) {
+            (true, Some(_)) if ipa % (2 * PAGE_SIZE) == 0 => Expected::Other(Some(0x77_7000)),
+            (true, None) if ipa % (2 * PAGE_SIZE) == 0 => Expected::NothingOr(Some(0x77_7000)),
+            _ => Expected::Is(from),
+        };
+        let result = self.tree.set_page(&mut self.tables, ipa, expected, to);
         assert!(self.tables.stale.is_empty(), "{:x?} is stale after a page was set", self.tables.stale);
         assert_eq!(!right, result == Err(Error::Overlap(ipa)), "{result:?}");
         self.tree.free_empty(&mut self.tables, ipa);
-        if result.is_ok() {
+        if let Ok(before) = result {
+            assert_eq!(before, now);
             let run = to.map(|(pa, attributes)| (pa.wrapping_sub(ipa), attributes));
             self.model.change(ipa..ipa + PAGE_SIZE, |_| run);
         }

@@ -17,7 +17,7 @@ const HYPERVISOR: u64 = 1 << 46;
 const STRIDE: u64 = 1 << 32;
 
 /// ARM's three levels, with short bits.
-pub struct Levels;
+pub(crate) struct Levels;
 
 impl Format for Levels {
     const TOP: u8 = 2;
@@ -153,8 +153,8 @@ impl AddressSpace {
     fn take_lent(&mut self, which: impl Fn(&(usize, u64, bool)) -> bool) -> bool {
         let Some(at) = self.lent.iter().position(which) else { return false };
         let (number, frame, covers) = self.lent.swap_remove(at);
-        let home = self.home(frame * PAGE).filter(|_| covers);
-        self.map.take_away(frame * PAGE, self.lent_at(number), home).unwrap();
+        let (ipa, pa) = (frame * PAGE, self.lent_at(number));
+        self.map.take_away(ipa, Some(pa), self.home(ipa), covers).unwrap();
         true
     }
 
@@ -173,14 +173,12 @@ impl AddressSpace {
 
     pub(crate) fn unmap_foreign(&mut self, frame: u64, covers: bool) -> Result<(), MapError> {
         let ipa = Self::at(frame)?;
-        let pa = self.map.translate(ipa).ok_or(BAD)?.pa;
-        self.map.take_away(ipa, pa, self.home(ipa).filter(|_| covers)).map_err(error)
+        self.map.take_away(ipa, None, self.home(ipa), covers).map_err(error)
     }
 
     pub(crate) fn revoke_foreign(&mut self, frame: u64) -> Result<(), MapError> {
         let ipa = Self::at(frame)?;
-        let pa = self.map.translate(ipa).ok_or(BAD)?.pa;
-        self.map.replace(ipa, pa, self.spare()).map_err(error)
+        self.map.replace(ipa, self.home(ipa), self.spare()).map_err(error)
     }
 
     /// Where the page is that revoked mappings lead to.

@@ -52,6 +52,11 @@ impl Format for Stage2Format {
         }
     }
 
+    #[inline(always)]
+    fn table(raw: u64, height: u8) -> Option<u64> {
+        (raw & (VALID | TABLE_OR_PAGE) == VALID | TABLE_OR_PAGE && height > 0).then_some(raw & ADDRESS)
+    }
+
     fn encode_table(pa: u64) -> u64 {
         (pa & ADDRESS) | TABLE_OR_PAGE | VALID
     }
@@ -109,5 +114,9 @@ mod tests {
         assert_eq!(Stage2Format::decode(table, 1), Entry::Table(0x1234_5000));
         assert_eq!(Stage2Format::decode(0, 2), Entry::Empty);
         assert_eq!(Stage2Format::decode(VALID, 0), Entry::Empty, "a block at level 3 is reserved");
+        for (raw, height) in (0..8).flat_map(|raw| (0..3).map(move |height| (raw, height))) {
+            let entry = Stage2Format::decode(raw, height);
+            assert_eq!(Stage2Format::table(raw, height).is_some(), matches!(entry, Entry::Table(_)), "{raw} {height}");
+        }
     }
 }

@@ -19,7 +19,7 @@ pub const ENTRIES: u32 = 512;
 /// Pages that a table has from the start. Linux counts its own tables in pairs of them and does not survive a single one.
 pub const FIRST_FRAMES: u8 = 2;
 /// How often an entry may change under our hands before we give up.
-const TRIES: u32 = 5;
+const TRIES: u32 = 256;
 /// Chains by which a pin is found.
 const CHAINS: usize = 256;
 

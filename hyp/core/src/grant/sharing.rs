@@ -71,9 +71,6 @@ impl<A: Arch> Hypervisor<A> {
         frame: u64,
         access: Access,
     ) -> Result<Handle, i16> {
-        if !self.grants(held, user.id()).is_some_and(|grants| grants.mappings.has_room()) {
-            return Err(GNTST_NO_SPACE);
-        }
         let (pin, owned) = self.pin(held, decision, granter, reference, user.id(), access)?;
         let mapped = self.map_pinned(held, user, granter, (pin, owned), frame, access);
         if mapped.is_err() {

@@ -14,7 +14,7 @@ use xen_abi::grant_table::{
     GNTTABOP_SWAP_GRANT_REF, GNTTABOP_TRANSFER, GNTTABOP_UNMAP_AND_REPLACE, GNTTABOP_UNMAP_GRANT_REF, GetStatusFrames,
     GetVersion, MapGrantRef, QuerySize, SetupTable, SwapGrantRef, UnmapAndReplace, UnmapGrantRef, Version,
 };
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{Answer, Call, DONE};
 use crate::arch::Arch;
@@ -32,35 +32,42 @@ const PAGE_SIZE: u64 = 4096;
 /// What a frame list says of a frame that is mapped nowhere (`INVALID_GFN`).
 const NOWHERE: u64 = u64::MAX;
 
+#[inline(never)]
 pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision) -> Result<Answer, Errno> {
-    let [operation, at, count, ..] = call.args;
-    match operation as u32 {
-        GNTTABOP_MAP_GRANT_REF => each(call, |call, op: &mut MapGrantRef| {
-            let mapped = map(call, op);
-            op.status = mapped.err().unwrap_or(GNTST_OKAY);
+    match call.args[0] as u32 {
+        GNTTABOP_MAP_GRANT_REF => each::<A, MapGrantRef>(call, |call, op| {
+            op.status = map(call, op).err().unwrap_or(GNTST_OKAY);
             Ok(())
         }),
-        GNTTABOP_UNMAP_GRANT_REF => each(call, |call, op: &mut UnmapGrantRef| {
+        GNTTABOP_UNMAP_GRANT_REF => each::<A, UnmapGrantRef>(call, |call, op| {
             op.status = unmap(call, op.handle, op.host_addr);
             Ok(())
         }),
-        GNTTABOP_COPY => each(call, |call, op: &mut Copy| {
+        _ => rare(call, decision),
+    }
+}
+
+#[inline(never)]
+fn rare<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision) -> Result<Answer, Errno> {
+    let [operation, at, count, ..] = call.args;
+    match operation as u32 {
+        GNTTABOP_COPY => each::<A, Copy>(call, |call, op| {
             op.status = copy(call, op).err().unwrap_or(GNTST_OKAY);
             Ok(())
         }),
-        GNTTABOP_UNMAP_AND_REPLACE => each(call, |call, op: &mut UnmapAndReplace| {
+        GNTTABOP_UNMAP_AND_REPLACE => each::<A, UnmapAndReplace>(call, |call, op| {
             // Another page in its place is for guests without a second stage.
             op.status = if op.new_addr == 0 { unmap(call, op.handle, op.host_addr) } else { GNTST_GENERAL_ERROR };
             Ok(())
         }),
-        GNTTABOP_SWAP_GRANT_REF => each(call, |call, op: &mut SwapGrantRef| {
+        GNTTABOP_SWAP_GRANT_REF => each::<A, SwapGrantRef>(call, |call, op| {
             let decision = check(call.current.domain.rights, Rights::MEMORY)?;
             let domain = call.current.domain;
             let swapped = call.hypervisor.swap_grants(&call.local.held, decision, domain, op.ref_a, op.ref_b);
             op.status = swapped.err().unwrap_or(GNTST_OKAY);
             Ok(())
         }),
-        GNTTABOP_CACHE_FLUSH => each(call, |call, op: &mut CacheFlush| cache_flush(call, op)),
+        GNTTABOP_CACHE_FLUSH => each::<A, CacheFlush>(call, |call, op| cache_flush(call, op)),
         // Nobody takes pages for good.
         GNTTABOP_TRANSFER => Err(Errno::EOPNOTSUPP),
         GNTTABOP_SETUP_TABLE | GNTTABOP_QUERY_SIZE | GNTTABOP_SET_VERSION | GNTTABOP_GET_STATUS_FRAMES
@@ -107,26 +114,49 @@ pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision) ->
     }
 }
 
+/// The size of the largest element, in words.
+const LARGEST: usize = size_of::<Copy>() / 8;
+
 /// Does each element of the caller's array.
 #[inline(always)]
-fn each<A: Arch, T: FromBytes + IntoBytes + Immutable>(
+fn each<A: Arch, T: FromBytes + IntoBytes + Immutable + KnownLayout>(
     call: &mut Call<'_, '_, A>,
-    one: impl Fn(&mut Call<'_, '_, A>, &mut T) -> Result<(), Errno>,
+    one: fn(&mut Call<'_, '_, A>, &mut T) -> Result<(), Errno>,
 ) -> Result<Answer, Errno> {
     let [_, mut at, count, ..] = call.args;
-    for left in (1..=count as u32).rev() {
-        if (count as u32).wrapping_sub(left) == BUDGET {
-            let vcpu = &mut call.current.private.arch;
-            call.hypervisor.arch.set_argument(vcpu, 1, at);
-            call.hypervisor.arch.set_argument(vcpu, 2, left.into());
-            return Ok(Answer::Repeat);
-        }
-        let mut op: T = call.read(at)?;
-        one(call, &mut op)?;
-        call.write(at, &op)?;
+    let mut element = [0u64; LARGEST];
+    for _ in 0..(count as u32).min(BUDGET) {
+        let bytes = element.as_mut_bytes().get_mut(..size_of::<T>()).unwrap_or_default();
+        fetch(call, at, bytes)?;
+        // It has the size, and words are aligned for all of them.
+        let Ok(op) = T::mut_from_bytes(bytes) else { return Err(Errno::EFAULT) };
+        one(call, op)?;
+        store(call, at, op.as_bytes())?;
         at = at.wrapping_add(size_of::<T>() as u64);
     }
-    DONE
+    Ok(rest(call, at, count as u32))
+}
+
+#[inline(never)]
+fn fetch<A: Arch>(call: &Call<'_, '_, A>, from: u64, to: &mut [u8]) -> Result<(), Errno> {
+    call.read_bytes(from, to)
+}
+
+#[inline(never)]
+fn store<A: Arch>(call: &Call<'_, '_, A>, to: u64, from: &[u8]) -> Result<(), Errno> {
+    call.write_bytes(to, from)
+}
+
+/// An array of `count` is done up to here, or up to the [`BUDGET`]; then the caller is to make the call for the rest.
+fn rest<A: Arch>(call: &mut Call<'_, '_, A>, at: u64, count: u32) -> Answer {
+    let left = count.saturating_sub(BUDGET);
+    if left == 0 {
+        return Answer::Value(0);
+    }
+    let (arch, vcpu) = (&call.hypervisor.arch, &mut call.current.private.arch);
+    arch.set_argument(vcpu, 1, at);
+    arch.set_argument(vcpu, 2, left.into());
+    Answer::Repeat
 }
 
 /// Another domain, by its number, if the policy lets the caller use its pages. A domain may use its own.

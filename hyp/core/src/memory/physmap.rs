@@ -11,7 +11,7 @@
 
 use super::pool::{Pages, Pool};
 use super::radix::{
-    Access, Attributes, Error, Existing, Format, Invalidate, Mapping, MemoryType, PAGE_SIZE, Radix, Tables,
+    Access, Attributes, Error, Existing, Expected, Format, Invalidate, Mapping, MemoryType, PAGE_SIZE, Radix, Tables,
     Translation, span,
 };
 
@@ -85,21 +85,30 @@ impl<F: Format, P: Pages> Physmap<F, P> {
     ///
     /// [`Error::Overlap`] where its RAM is not at home, [`Error::OutOfTables`] where no table is left to split a block.
     pub fn give_up(&mut self, ipa: u64, home: Home, len: u64) -> Result<u64, Error> {
-        let now = self.translate(ipa).filter(|now| now.pa == home.0).ok_or(Error::Overlap(ipa))?;
-        let block = span(now.height);
-        let done = if now.height > 0 && ipa.is_multiple_of(block) && len >= block {
-            let progress = self.tree.unmap(&mut self.pool, ipa, block, 1).map_err(|failure| failure.error)?;
-            if let Invalidate::Range { start, end } = progress.invalidate {
-                self.pool.invalidate(start, end - start);
-            }
-            block
+        let mut done = PAGE_SIZE;
+        if len >= span(1) {
+            done = self.give_up_block(ipa, home, len)?;
         } else {
-            self.set(ipa, Some(home.0), None)?;
-            PAGE_SIZE
-        };
+            self.set(ipa, Expected::Is(Some(home.0)), None)?;
+        }
         self.changed = true;
         self.absent = self.absent.saturating_add(done / PAGE_SIZE);
         Ok(done)
+    }
+
+    #[inline(never)]
+    fn give_up_block(&mut self, ipa: u64, home: Home, len: u64) -> Result<u64, Error> {
+        let now = self.translate(ipa).filter(|now| now.pa == home.0).ok_or(Error::Overlap(ipa))?;
+        let block = span(now.height);
+        if now.height == 0 || !ipa.is_multiple_of(block) || len < block {
+            self.set(ipa, Expected::Is(Some(home.0)), None)?;
+            return Ok(PAGE_SIZE);
+        }
+        let progress = self.tree.unmap(&mut self.pool, ipa, block, 1).map_err(|failure| failure.error)?;
+        if let Invalidate::Range { start, end } = progress.invalidate {
+            self.pool.invalidate(start, end - start);
+        }
+        Ok(block)
     }
 
     /// The guest gets RAM back that it gave up, from this address on, `len` bytes at most: a block at once where it can be
@@ -109,17 +118,22 @@ impl<F: Format, P: Pages> Physmap<F, P> {
     ///
     /// [`Error::Overlap`] where something is mapped, [`Error::OutOfTables`].
     pub fn take_back(&mut self, ipa: u64, home: Home, len: u64) -> Result<u64, Error> {
-        let len = len.min(home.1);
-        let block = span(1);
-        let whole = len >= block && (ipa | home.0).is_multiple_of(block);
-        let len = if whole { block } else { PAGE_SIZE };
-        let mapping = Mapping { ipa, pa: home.0, len, attributes: Attributes::RAM, existing: Existing::Refuse };
-        let done = self.with_tables(|tree, pool| match tree.map(pool, &mapping, 1) {
-            Ok(progress) => Ok(progress.done),
-            Err(failure) => Err(failure.error),
-        })?;
+        let mut done = PAGE_SIZE;
+        if len.min(home.1) >= span(1) && (ipa | home.0).is_multiple_of(span(1)) {
+            done = self.take_back_block(ipa, home)?;
+        } else {
+            self.set(ipa, Expected::Is(None), Some((home.0, Attributes::RAM)))?;
+        }
         self.absent = self.absent.saturating_sub(done / PAGE_SIZE);
         Ok(done)
+    }
+
+    #[inline(never)]
+    fn take_back_block(&mut self, ipa: u64, home: Home) -> Result<u64, Error> {
+        let (pa, len) = (home.0, span(1));
+        let mapping = Mapping { ipa, pa, len, attributes: Attributes::RAM, existing: Existing::Refuse };
+        // One step: a block, or a page where there is a table already.
+        self.map(&mapping, 1)
     }
 
     /// Maps a page that is not the guest's own where nothing is, or over its RAM; `home` is what is at home there.
@@ -129,31 +143,32 @@ impl<F: Format, P: Pages> Physmap<F, P> {
     ///
     /// [`Error::Overlap`] where another page that is not the guest's own is mapped, [`Error::OutOfTables`].
     pub fn put(&mut self, ipa: u64, home: Option<Home>, pa: u64, attributes: Attributes) -> Result<bool, Error> {
-        let now = self.translate(ipa).map(|now| now.pa);
-        if now.is_some() && now != home.map(|home| home.0) {
-            return Err(Error::Overlap(ipa));
-        }
-        self.set(ipa, now, Some((pa, attributes)))?;
+        let expected = Expected::NothingOr(home.map(|home| home.0));
+        let covered = self.set(ipa, expected, Some((pa, attributes)))?;
         self.changed = true;
-        Ok(now.is_some())
+        Ok(covered.is_some())
     }
 
-    /// Takes such a page away again; `home` is the RAM that was under it.
+    /// Takes such a page away again: this one, or with `None` whatever it is. `home` is what is at home there; it appears
+    /// again if it was under the page.
     ///
     /// # Errors
     ///
-    /// [`Error::Overlap`] where that page is not mapped.
-    pub fn take_away(&mut self, ipa: u64, pa: u64, home: Option<Home>) -> Result<(), Error> {
-        self.set(ipa, Some(pa), home.map(|home| (home.0, Attributes::RAM)))
+    /// [`Error::Overlap`] where no such page is mapped.
+    pub fn take_away(&mut self, ipa: u64, pa: Option<u64>, home: Option<Home>, covers: bool) -> Result<(), Error> {
+        let home = home.map(|home| home.0);
+        let expected = if pa.is_some() { Expected::Is(pa) } else { Expected::Other(home) };
+        let to = home.filter(|_| covers).map(|pa| (pa, Attributes::RAM));
+        self.set(ipa, expected, to).map(|_| ())
     }
 
-    /// Puts a page in the place of another one.
+    /// Puts a page in the place of one that is not the guest's own.
     ///
     /// # Errors
     ///
-    /// [`Error::Overlap`] where that one is not mapped.
-    pub fn replace(&mut self, ipa: u64, from: u64, to: u64) -> Result<(), Error> {
-        self.set(ipa, Some(from), Some((to, READ_WRITE)))
+    /// [`Error::Overlap`] where no such page is mapped.
+    pub fn replace(&mut self, ipa: u64, home: Option<Home>, to: u64) -> Result<(), Error> {
+        self.set(ipa, Expected::Other(home.map(|home| home.0)), Some((to, READ_WRITE))).map(|_| ())
     }
 
     /// Has something changed since the start, so that [`Physmap::restore`] is due?
@@ -165,13 +180,7 @@ impl<F: Format, P: Pages> Physmap<F, P> {
     /// `ipa` on, less than `len` where there is more to do.
     pub fn restore(&mut self, ipa: u64, pa: u64, len: u64, budget: u32) -> u64 {
         let mapping = Mapping { ipa, pa, len, attributes: Attributes::RAM, existing: Existing::Replace };
-        let done = self.with_tables(|tree, pool| match tree.map(pool, &mapping, budget) {
-            Ok(progress) => Ok(progress.done),
-            // A table is only missing where none is mapped yet, and then a block would do; what is done is done.
-            Err(failure) if failure.progress.done > 0 => Ok(failure.progress.done),
-            Err(failure) => Err(failure.error),
-        });
-        done.unwrap_or(PAGE_SIZE)
+        self.map(&mapping, budget).unwrap_or(PAGE_SIZE)
     }
 
     /// Ends a restoration: gives back the first table from number `from` on that is not needed any more. Returns from
@@ -189,25 +198,38 @@ impl<F: Format, P: Pages> Physmap<F, P> {
         Some(spare.number.saturating_add(1))
     }
 
-    fn set(&mut self, ipa: u64, from: Option<u64>, to: Option<(u64, Attributes)>) -> Result<(), Error> {
-        self.with_tables(|tree, pool| tree.set_page(pool, ipa, from, to))
+    /// Changes one page.
+    #[inline(never)]
+    fn set(&mut self, ipa: u64, expected: Expected, to: Option<(u64, Attributes)>) -> Result<Option<u64>, Error> {
+        let mut left = F::TOP;
+        loop {
+            match self.tree.set_page(&mut self.pool, ipa, expected, to) {
+                Err(Error::OutOfTables) if self.find_tables(&mut left) => {}
+                result => return result,
+            }
+        }
     }
 
-    /// Does something that may need tables. Where there are none left, again, after some were given back: one for each
-    /// height that may miss one.
-    #[inline(always)]
-    fn with_tables<T>(
-        &mut self,
-        mut change: impl FnMut(&Radix<F>, &mut Pool<F, P>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let mut result = change(&self.tree, &mut self.pool);
-        for _ in 0..F::TOP {
-            if !matches!(result, Err(Error::OutOfTables)) || !reclaim(&self.tree, &mut self.pool) {
-                break;
+    /// Maps a range; the bytes done.
+    fn map(&mut self, mapping: &Mapping, budget: u32) -> Result<u64, Error> {
+        let mut left = F::TOP;
+        loop {
+            match self.tree.map(&mut self.pool, mapping, budget) {
+                Ok(progress) => return Ok(progress.done),
+                Err(failure) if failure.progress.done > 0 => return Ok(failure.progress.done),
+                Err(failure) if failure.error == Error::OutOfTables && self.find_tables(&mut left) => {}
+                Err(failure) => return Err(failure.error),
             }
-            result = change(&self.tree, &mut self.pool);
         }
-        result
+    }
+
+    /// There is no table left: gives one back that is not needed any more, as often as a change may miss one. Returns
+    /// whether there was one.
+    #[cold]
+    fn find_tables(&mut self, left: &mut u8) -> bool {
+        let again = *left > 0;
+        *left = left.saturating_sub(1);
+        again && reclaim(&self.tree, &mut self.pool)
     }
 }
 

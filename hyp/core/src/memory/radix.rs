@@ -108,6 +108,11 @@ pub trait Format {
 
     /// What an entry read at this height means. Never [`Entry::Table`] at height 0.
     fn decode(raw: u64, height: u8) -> Entry;
+    /// The table that an entry read at this height leads to, as [`Format::decode`] says it; the walk asks this often.
+    #[inline(always)]
+    fn table(raw: u64, height: u8) -> Option<u64> {
+        if let Entry::Table(table) = Self::decode(raw, height) { Some(table) } else { None }
+    }
     /// An entry that leads to a table.
     fn encode_table(pa: u64) -> u64;
     /// A leaf. Must decode to what it was made of, also with no access at all.
@@ -157,6 +162,27 @@ impl Invalidate {
             (Invalidate::Range { start: a, end: b }, Invalidate::Range { start: c, end: d }) => {
                 Invalidate::Range { start: a.min(c), end: b.max(d) }
             }
+        }
+    }
+}
+
+/// What has to be there before a page is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// This physical page, or nothing.
+    Is(Option<u64>),
+    /// Nothing, or this physical page if there is one.
+    NothingOr(Option<u64>),
+    /// A page, and not this one if there is one.
+    Other(Option<u64>),
+}
+
+impl Expected {
+    fn holds(self, now: Option<u64>) -> bool {
+        match self {
+            Expected::Is(page) => now == page,
+            Expected::NothingOr(page) => now.is_none() || now == page,
+            Expected::Other(page) => now.is_some() && now != page,
         }
     }
 }
@@ -343,8 +369,8 @@ impl<F: Format> Radix<F> {
         walk(len, budget, |done, progress| self.protect_entry(tables, ipa + done, ipa + len, access, progress))
     }
 
-    /// Lets one page lead to another place, or nowhere, if it leads to `from` (a physical page; `None` is nowhere). A
-    /// block around it is split. Done with all invalidation when it returns.
+    /// Lets one page lead to another place, or nowhere, if what is there is what is expected. A block around it is split.
+    /// Returns the page that was there. Done with all invalidation when it returns.
     ///
     /// # Errors
     ///
@@ -353,40 +379,37 @@ impl<F: Format> Radix<F> {
         &self,
         tables: &mut T,
         ipa: u64,
-        from: Option<u64>,
+        expected: Expected,
         to: Option<(u64, Attributes)>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<u64>, Error> {
         check(ipa, PAGE_SIZE, F::ADDRESS_BITS)?;
-        let leaf = to.map(|(pa, attributes)| F::encode_leaf(pa, 0, attributes));
-        let result = self.set_leaf(tables, ipa, from, leaf);
-        if result == Err(Error::OutOfTables) {
-            self.prune(tables, ipa);
-        }
-        result
-    }
-
-    fn set_leaf<T: Tables>(&self, tables: &mut T, ipa: u64, from: Option<u64>, to: Option<u64>) -> Result<(), Error> {
         loop {
             let (spot, entry) = self.find(tables, ipa, 0);
-            match entry {
-                Entry::Leaf { pa, .. } if from != Some(pa + (ipa - spot.base(ipa))) => return Err(Error::Overlap(ipa)),
-                Entry::Leaf { pa, attributes } if spot.height > 0 => {
-                    split::<F, T>(tables, spot, ipa, pa, attributes)?;
-                }
-                Entry::Leaf { .. } => {
+            let (now, attributes) = match entry {
+                Entry::Leaf { pa, attributes } => (Some(pa + (ipa - spot.base(ipa))), attributes),
+                _ => (None, Attributes::RAM),
+            };
+            if !expected.holds(now) {
+                return Err(Error::Overlap(ipa));
+            }
+            if spot.height == 0 {
+                if now.is_some() {
                     tables.write(spot.table, spot.index, F::EMPTY);
                     tables.invalidate(ipa, PAGE_SIZE);
-                    to.into_iter().for_each(|leaf| tables.write(spot.table, spot.index, leaf));
-                    return Ok(());
                 }
-                _ if from.is_some() => return Err(Error::Overlap(ipa)),
-                _ => {
-                    let Some(leaf) = to else { return Ok(()) };
-                    if spot.height == 0 {
-                        tables.write(spot.table, spot.index, leaf);
-                        return Ok(());
-                    }
-                    let table = tables.allocate().ok_or(Error::OutOfTables)?;
+                if let Some((pa, attributes)) = to {
+                    tables.write(spot.table, spot.index, F::encode_leaf(pa, 0, attributes));
+                }
+                return Ok(now);
+            }
+            match now {
+                Some(pa) => split::<F, T>(tables, spot, ipa, pa - (ipa - spot.base(ipa)), attributes)?,
+                None if to.is_none() => return Ok(now),
+                None => {
+                    let Some(table) = tables.allocate() else {
+                        self.prune(tables, ipa);
+                        return Err(Error::OutOfTables);
+                    };
                     tables.write(spot.table, spot.index, F::encode_table(table));
                 }
             }
@@ -439,14 +462,14 @@ impl<F: Format> Radix<F> {
     fn find<T: Tables>(&self, tables: &T, ipa: u64, down_to: u8) -> (Spot, Entry) {
         let mut spot = Spot { table: self.root, index: index::<F>(ipa, F::TOP), height: F::TOP, parent: None };
         loop {
-            let entry = F::decode(tables.read(spot.table, spot.index), spot.height);
-            match entry {
-                Entry::Table(table) if spot.height > down_to => {
+            let raw = tables.read(spot.table, spot.index);
+            match F::table(raw, spot.height) {
+                Some(table) if spot.height > down_to => {
                     let height = spot.height - 1;
                     let parent = Some((spot.table, spot.index));
                     spot = Spot { table, index: index::<F>(ipa, height), height, parent };
                 }
-                _ => return (spot, entry),
+                _ => return (spot, F::decode(raw, spot.height)),
             }
         }
     }
