@@ -10,7 +10,7 @@ use hyp_boot::machine::Machine;
 use hyp_boot::manifest::{DomainSpec, EndAction, LogFormat, Manifest};
 use hyp_boot::plan::{GuestMemory, Plan};
 use hyp_boot::{Region, blob_size};
-use hyp_core::arch::CpuId;
+use hyp_core::arch::{CpuId, Page};
 use hyp_core::domain::{self, DomainConfig, EndActions};
 use hyp_core::hypervisor::Hypervisor;
 use hyp_core::limits::MAX_CPUS;
@@ -250,7 +250,7 @@ fn action(action: EndAction) -> domain::EndAction {
 /// Gives a domain its memory, its tables and the images it starts from.
 fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
     static DOMAINS: AtomicU64 = AtomicU64::new(0);
-    let tables = pool::take(tables_for(&memory.extents)).or_give_up();
+    let tables = pool::take_as_is(tables_for(&memory.extents)).or_give_up();
     let mut stage2 = Stage2::new(tables);
     memory.extents.iter().try_for_each(|extent| stage2.map_ram(extent)).or_give_up();
     controller::map_for_guest(&mut stage2).or_give_up();
@@ -271,7 +271,9 @@ fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
     let mut vgic = controller::guest_controller(spec.cpus);
     vgic.set_quiet(interrupts::EVENT_CHANNEL);
     vgic.map_hardware(VIRTUAL_TIMER);
-    let lend = || pool::take(1).or_give_up().first().map_or_else(|| give_up(&PoolEmpty), Lent::new);
+    let lend = |page: Result<&'static [Page], PoolEmpty>| {
+        page.or_give_up().first().map_or_else(|| give_up(&PoolEmpty), Lent::new)
+    };
     let number = DOMAINS.fetch_add(1, Ordering::Relaxed);
     ArmDomain {
         vcpus: spec.cpus,
@@ -283,9 +285,10 @@ fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
         number: number as usize,
         clock_offset: 0.into(),
         memory: memory.clone(),
-        shared_info: lend(),
-        grants: core::array::from_fn(|_| lend()),
-        spare: lend().page,
+        shared_info: lend(pool::take(1)),
+        // The first reset zeroes them.
+        grants: core::array::from_fn(|_| lend(pool::take_as_is(1))),
+        spare: lend(pool::take(1)).page,
         last_ran: [const { AtomicU8::new(0) }; MAX_CPUS],
         images,
         start: (layout.entry, layout.tree.start),

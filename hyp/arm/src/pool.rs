@@ -36,14 +36,19 @@ fn take_va(pages: u64, align: u64) -> Result<u64, PoolEmpty> {
 
 /// Takes zeroed pages.
 pub(crate) fn take(pages: u64) -> Result<&'static [Page], PoolEmpty> {
-    let start = take_va(pages, 1)?;
-    // SAFETY: the pages are mapped for reading and writing, nobody else has them (boot is the only caller and the
-    // mark only grows), and any bytes are valid words.
-    let taken = unsafe { core::slice::from_raw_parts(start as *const Page, pages as usize) };
+    let taken = take_as_is(pages)?;
     for word in taken.iter().flatten() {
         word.store(0, Ordering::Relaxed);
     }
     Ok(taken)
+}
+
+/// Takes pages that hold anything, for who zeroes each before it is used.
+pub(crate) fn take_as_is(pages: u64) -> Result<&'static [Page], PoolEmpty> {
+    let start = take_va(pages, 1)?;
+    // SAFETY: the pages are mapped for reading and writing, nobody else has them (boot is the only caller and the
+    // mark only grows), and any bytes are valid words.
+    Ok(unsafe { core::slice::from_raw_parts(start as *const Page, pages as usize) })
 }
 
 /// Takes zeroed memory for plain words.

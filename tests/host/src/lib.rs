@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario may fail loudly")]
 
+pub mod grants;
 pub mod puppet;
 
 use fake::{Act, Guest};

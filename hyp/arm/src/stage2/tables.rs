@@ -89,7 +89,7 @@ pub struct Stage2 {
 }
 
 impl Stage2 {
-    /// An empty one in these zeroed pages, at most [`MAX_TABLES`]; the first is the root.
+    /// An empty one in these pages, at most [`MAX_TABLES`]; the first is the root.
     pub fn new(pages: &'static [Page]) -> Self {
         let start = layout::image_pa(pages.as_ptr() as u64);
         let map = Physmap::new(TablePages { pages, start }, pages.len());

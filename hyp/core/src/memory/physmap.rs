@@ -37,7 +37,7 @@ pub struct Physmap<F, P> {
 }
 
 impl<F: Format, P: Pages> Physmap<F, P> {
-    /// An empty one, with these zeroed pages for its tables.
+    /// An empty one, with these pages for its tables.
     pub fn new(pages: P, count: usize) -> Self {
         let pool = Pool::new(pages, count);
         Self { tree: Radix::new(pool.root()), pool, absent: 0, changed: false }
@@ -141,9 +141,13 @@ impl<F: Format, P: Pages> Physmap<F, P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Overlap`] where another page that is not the guest's own is mapped, [`Error::OutOfTables`].
+    /// [`Error::Overlap`] where another page that is not the guest's own is mapped, or this is the page that is at home
+    /// there, which could not be told from it; [`Error::OutOfTables`].
     pub fn put(&mut self, ipa: u64, home: Option<Home>, pa: u64, attributes: Attributes) -> Result<bool, Error> {
         let expected = Expected::NothingOr(home.map(|home| home.0));
+        if Some(pa) == home.map(|home| home.0) {
+            return Err(Error::Overlap(ipa));
+        }
         let covered = self.set(ipa, expected, Some((pa, attributes)))?;
         self.changed = true;
         Ok(covered.is_some())

@@ -64,8 +64,9 @@ pub struct Pool<F, P> {
 }
 
 impl<F: Format, P: Pages> Pool<F, P> {
-    /// `count` zeroed pages, at least one; what exceeds [`MAX_TABLES`] stays unused.
-    pub fn new(pages: P, count: usize) -> Self {
+    /// `count` pages, at least one, which hold anything; what exceeds [`MAX_TABLES`] stays unused.
+    pub fn new(mut pages: P, count: usize) -> Self {
+        pages.clear(0);
         let mut accounts = [UNUSED; MAX_TABLES];
         accounts[0] = Account { height: F::TOP, used: true, ..UNUSED };
         Self { pages, count: count.min(MAX_TABLES), accounts, format: PhantomData }
