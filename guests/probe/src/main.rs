@@ -14,6 +14,7 @@ mod hammer;
 mod interrupts;
 mod processor;
 mod queues;
+mod sharing;
 
 use core::sync::atomic::Ordering::SeqCst;
 
@@ -42,6 +43,7 @@ fn main(machine: &'static Machine) {
         "crash" => power::crash(),
         "panic" => stop("asked to"),
         "reboot" => reboot(machine),
+        "lend" | "borrow" => share(machine, mode),
         "sleep" => sleep(),
         "spin" => spin(),
         "vgic-random" => {
@@ -53,7 +55,7 @@ fn main(machine: &'static Machine) {
             println!(
                 "probe: unknown mode; known: checks, undefined, undefined-caught, unmapped, nowhere, crash, panic,"
             );
-            println!("probe: reboot, sleep, spin, vgic-random");
+            println!("probe: reboot, lend, borrow, sleep, spin, vgic-random");
             power::crash();
         }
     }
@@ -74,6 +76,16 @@ fn checks(machine: &'static Machine) {
     }
     // Last: from here on there are several vCPUs.
     firmware::start_others(&mut checks, machine);
+    checks.print_sum();
+}
+
+/// One of two domains that share pages.
+fn share(machine: &Machine, mode: &str) {
+    let mut checks = check::Checks::default();
+    match mode {
+        "lend" => sharing::lend(&mut checks, machine),
+        _ => sharing::borrow(&mut checks, machine),
+    }
     checks.print_sum();
 }
 

@@ -100,9 +100,10 @@ unsafe fn copy_piece(from: *const u8, to: *mut u8, size: usize) {
     if (from as usize | to as usize | size).is_multiple_of(size_of::<u64>()) {
         let (from, to) = (from.cast::<u64>(), to.cast::<u64>());
         for word in 0..size / size_of::<u64>() {
-            // SAFETY: the caller's ranges hold this word, aligned. Volatile, so that it stays a loop over words and each is
-            // read once.
-            unsafe { to.wrapping_add(word).write_volatile(from.wrapping_add(word).read_volatile()) };
+            // SAFETY: the caller's range holds this word, aligned. Volatile, so that it is read once.
+            let value = unsafe { from.wrapping_add(word).read_volatile() };
+            // SAFETY: the same of the other range. Volatile, so that it stays a loop over words.
+            unsafe { to.wrapping_add(word).write_volatile(value) };
         }
     } else {
         // SAFETY: the caller's promise.

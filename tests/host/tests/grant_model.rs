@@ -1,5 +1,5 @@
 //! Random use of grants by three domains against a simple model, with tables that change under the hypervisor's hands.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_imports, reason = "tests, of all of one header")]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 //! Domains share pages, and end while they do.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_imports, reason = "tests, of all of one header")]
 
 use fake::{Act, Machine};
 use host_tests::MS;

@@ -1,5 +1,5 @@
 //! Guests give up pages, take them back, and have the hypervisor's mapped.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_imports, reason = "tests, of all of one header")]
 
 use fake::{Act, Machine};
 use host_tests::grants::PAGE;
