@@ -2,9 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use hyp_core::arch::{
-    Arch, BadAddress, CpuId, CpuOnResult, Exit, Interrupt, MapError, Page, Place, RamSize, Running,
-};
+use hyp_core::arch::{Arch, BadAddress, CpuId, CpuOnResult, Exit, Interrupt, MapError, Page, Place, RamSize, Running};
 use hyp_core::domain::DomainId;
 use hyp_core::report::Report;
 use hyp_core::time::Nanos;

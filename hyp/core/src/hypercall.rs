@@ -66,6 +66,14 @@ impl<A: Arch> Call<'_, '_, A> {
         self.args[0] as u32
     }
 
+    /// Changes an argument for when the call is repeated, in the caller's register or in the list that it is an entry of.
+    fn move_on(&mut self, index: u8, value: u64) {
+        if let Some(argument) = self.args.get_mut(usize::from(index)) {
+            *argument = value;
+        }
+        self.hypervisor.arch.set_argument(&mut self.current.private.arch, index, value);
+    }
+
     /// The caller's domain.
     #[inline(always)]
     fn me(&self) -> DomainId {

@@ -64,6 +64,34 @@ fn large_extents_and_long_lists_are_done_in_pieces() {
 }
 
 #[test]
+fn a_long_list_in_a_list_of_calls_goes_on_where_it_was() {
+    let machine = Machine::new(1);
+    let mut stage = two(&machine);
+    let (indices, frames): (Vec<u64>, Vec<u64>) = (0..50).map(|n| (n % 4, 0x400 + n)).unzip();
+    stage.domain(0).put(0x2000, indices.as_bytes());
+    stage.domain(0).put(0x3000, frames.as_bytes());
+    stage.domain(0).put(0x5000, [7u32; 50].as_bytes());
+    let batch = AddToPhysmapBatch {
+        domid: SELF,
+        space: XENMAPSPACE_GRANT_TABLE as u16,
+        size: 50,
+        foreign_domid: 0,
+        idxs: 0x2000,
+        gpfns: 0x3000,
+        errs: 0x5000,
+    };
+    stage.domain(0).put(0x6000, batch.as_bytes());
+    let entry = |operation: u32| [MEMORY_OP, 99, operation.into(), 0x6000, 0, 0, 0, 0];
+    // The second reads the domain's number from the same place.
+    let list = [entry(XENMEM_ADD_TO_PHYSMAP_BATCH), entry(XENMEM_CURRENT_RESERVATION)];
+    stage.domain(0).put(0x7000, list.as_bytes());
+    assert_eq!(stage.act(0, Act::call(xen_abi::hypercall::MULTICALL, [0x7000, 2])), 0);
+    let result = |n: u64| u64::from_le_bytes(stage.domain(0).get(0x7000 + 64 * n + 8, 8).try_into().unwrap());
+    assert_eq!([result(0), result(1)], [0, PAGES]);
+    assert_eq!(stage.domain(0).get(0x5000, 200), [0; 200], "each has its error");
+}
+
+#[test]
 fn what_is_wrong_with_a_call_is_said_as_xen_says_it() {
     let machine = Machine::new(1);
     let mut stage = two(&machine);

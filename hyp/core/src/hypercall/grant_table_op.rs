@@ -153,9 +153,8 @@ fn rest<A: Arch>(call: &mut Call<'_, '_, A>, at: u64, count: u32) -> Answer {
     if left == 0 {
         return Answer::Value(0);
     }
-    let (arch, vcpu) = (&call.hypervisor.arch, &mut call.current.private.arch);
-    arch.set_argument(vcpu, 1, at);
-    arch.set_argument(vcpu, 2, left.into());
+    call.move_on(1, at);
+    call.move_on(2, left.into());
     Answer::Repeat
 }
 

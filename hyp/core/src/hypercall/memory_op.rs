@@ -88,14 +88,14 @@ fn reserve<A: Arch>(call: &mut Call<'_, '_, A>, give_up: bool) -> Answer {
     if order > LARGEST_ORDER || call.only_me(op.domid).is_err() || op.nr_extents > u64::MAX >> 16 {
         return Answer::Value(page);
     }
-    let (arch, domain) = (&call.hypervisor.arch, call.current.domain);
+    let (hypervisor, domain) = (call.hypervisor, call.current.domain);
     let size = 1u64 << order;
     let end = op.nr_extents << order;
     let mut budget = BUDGET;
     while page < end {
         if budget == 0 {
             let operation = call.args[0] & ((1 << OPERATION_BITS) - 1);
-            arch.set_argument(&mut call.current.private.arch, 0, page << OPERATION_BITS | operation);
+            call.move_on(0, page << OPERATION_BITS | operation);
             return Answer::Repeat;
         }
         budget = budget.saturating_sub(1);
@@ -104,9 +104,9 @@ fn reserve<A: Arch>(call: &mut Call<'_, '_, A>, give_up: bool) -> Answer {
         let offset = page & (size - 1);
         let (frame, left) = (first.saturating_add(offset), size.saturating_sub(offset));
         let changed = if give_up {
-            arch.give_up_ram(domain.arch(), frame, left)
+            hypervisor.arch.give_up_ram(domain.arch(), frame, left)
         } else {
-            arch.take_back_ram(domain.arch(), frame, left)
+            hypervisor.arch.take_back_ram(domain.arch(), frame, left)
         };
         let Ok(pages) = changed else { break };
         page = page.saturating_add(pages.max(1));
@@ -146,8 +146,7 @@ fn add_batch<A: Arch>(call: &mut Call<'_, '_, A>) -> Result<Answer, Errno> {
     for at in start..u64::from(op.size) {
         if at.saturating_sub(start) == u64::from(BUDGET) {
             let operation = call.args[0] & ((1 << OPERATION_BITS) - 1);
-            let vcpu = &mut call.current.private.arch;
-            call.hypervisor.arch.set_argument(vcpu, 0, at << OPERATION_BITS | operation);
+            call.move_on(0, at << OPERATION_BITS | operation);
             return Ok(Answer::Repeat);
         }
         let index: u64 = call.read(op.idxs.wrapping_add(at.wrapping_mul(8)))?;

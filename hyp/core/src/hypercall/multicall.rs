@@ -16,6 +16,8 @@ const BUDGET: u32 = 8;
 const ENTRY: u64 = size_of::<MulticallEntry>() as u64;
 /// Offset of an entry's result.
 const RESULT: u64 = 8;
+/// Offset of its arguments.
+const ARGUMENTS: u64 = 16;
 
 #[inline(never)]
 pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result<Answer, Errno> {
@@ -53,7 +55,14 @@ fn make<A: Arch>(call: &mut Call<'_, '_, A>, list: u64) -> Result<Answer, Errno>
         return Ok(Answer::Value(Errno::EINVAL.to_result()));
     }
     let Call { hypervisor, local, current, .. } = call;
-    Ok(dispatch(&mut Call { hypervisor, local, current, args: [a, b, c, d, e] }, op))
+    let mut entry = Call { hypervisor, local, current, args: [a, b, c, d, e] };
+    let answer = dispatch(&mut entry, op);
+    let moved_on = entry.args;
+    if answer == Answer::Repeat && moved_on != [a, b, c, d, e] {
+        // What of the entry is done must not be done again.
+        call.write(list.wrapping_add(ARGUMENTS), &moved_on)?;
+    }
+    Ok(answer)
 }
 
 /// The caller repeats the call with what is left.
