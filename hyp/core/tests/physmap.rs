@@ -211,7 +211,7 @@ impl<'t> Bench<'t> {
                     return false;
                 };
                 assert!(self.map.take_away(ipa, Some(pa ^ PAGE_SIZE), home(ipa), covers).is_err(), "another page");
-                let pa = Some(pa).filter(|pa| pa % (2 * PAGE_SIZE) == 0);
+                let pa = Some(pa).filter(|pa| pa.is_multiple_of(2 * PAGE_SIZE));
                 assert_eq!(self.map.take_away(ipa, pa, home(ipa), covers), Ok(()), "its table is there");
                 self.set(ipa, PAGE_SIZE, if covers { Place::Home } else { Place::Absent });
             }

@@ -288,8 +288,8 @@ impl<F: Format> Bench<F> {
         let now = self.model.at(ipa).map(|(distance, _)| ipa.wrapping_add(distance));
         let from = if right { now } else { Some(now.map_or(0, |pa| pa ^ PAGE_SIZE)) };
         let expected = match (right, now) {
-            (true, Some(_)) if ipa % (2 * PAGE_SIZE) == 0 => Expected::Other(Some(0x77_7000)),
-            (true, None) if ipa % (2 * PAGE_SIZE) == 0 => Expected::NothingOr(Some(0x77_7000)),
+            (true, Some(_)) if ipa.is_multiple_of(2 * PAGE_SIZE) => Expected::Other(Some(0x77_7000)),
+            (true, None) if ipa.is_multiple_of(2 * PAGE_SIZE) => Expected::NothingOr(Some(0x77_7000)),
             _ => Expected::Is(from),
         };
         let result = self.tree.set_page(&mut self.tables, ipa, expected, to);
