@@ -79,8 +79,8 @@ impl Arch for Arm {
         if restart { firmware::system_reset() } else { firmware::system_off() }
     }
 
-    fn load(&self, domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {
-        vcpu.load(domain, index);
+    fn load(&self, domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, event: Option<bool>) {
+        vcpu.load(domain, index, event);
     }
 
     fn save(&self, domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) {

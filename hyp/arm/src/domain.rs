@@ -21,6 +21,14 @@ use crate::vpl011::Vpl011;
 /// Bytes copied in one step of a domain's reset, so that a reset never holds a CPU for long.
 const RESET_STEP: u64 = 64 * 1024;
 
+/// Where the second kind of marks begins in [`ArmDomain::stale`].
+const NEWS: u32 = 16;
+
+/// Both marks of a vCPU.
+const fn both_marks(index: u8) -> u32 {
+    (1 | 1 << NEWS) << (index % NEWS as u8)
+}
+
 /// A piece of memory that a start or restart of a domain copies into it.
 #[derive(Clone, Copy)]
 pub struct Image {
@@ -76,7 +84,8 @@ pub struct ArmDomain {
     pub stage2: Lock<Stage2>,
     /// The interrupt controller that the guest sees.
     pub vgic: Lock<Vgic>,
-    /// vCPUs whose list registers no longer say what `vgic` says.
+    /// vCPUs whose list registers no longer say what `vgic` says; from bit [`NEWS`] on, those for which something is to be
+    /// added to them.
     pub stale: AtomicU32,
     /// The serial port that the guest sees, if it has one. Locked before `vgic` where both are.
     pub vpl011: Option<Lock<Vpl011>>,
@@ -150,7 +159,17 @@ impl ArmDomain {
     /// Must this vCPU's list registers be made anew?
     #[inline(always)]
     pub fn is_stale(&self, index: u8) -> bool {
-        self.stale.load(Ordering::Acquire) & 1u32.wrapping_shl(index.into()) != 0
+        self.stale.load(Ordering::Acquire) & both_marks(index) != 0
+    }
+
+    /// Marks vCPUs that have new interrupts to be shown, and none that is shown without reason.
+    pub fn mark_news(&self, vcpus: VcpuMask) {
+        self.stale.fetch_or(vcpus << NEWS, Ordering::Release);
+    }
+
+    /// Takes a vCPU's marks away. Returns whether its list registers must be made anew.
+    pub fn take_marks(&self, index: u8) -> bool {
+        self.stale.fetch_and(!both_marks(index), Ordering::AcqRel) & 1u32.wrapping_shl(index.into()) != 0
     }
 
     /// Marks vCPUs whose list registers must be made anew.

@@ -5,15 +5,15 @@
 //! make the guest be left first. What an exit means is the same in both places: [`Turn`] knows it.
 
 use aarch64_cpu::registers::{ESR_EL2, Readable};
-use hyp_core::arch::{Exit, Onward, Parts, Running};
+use hyp_core::arch::{Exit, Interrupt, Onward, Parts, Running};
 use hyp_dev::timer::Clock;
 use xen_abi::hypercall::TAG;
 
 use crate::arch::Arm;
-use crate::interrupts;
 use crate::registers::{self, INTERRUPT};
 use crate::run::Turn;
 use crate::syndrome::{self, class};
+use crate::{interrupts, virtual_interface};
 
 /// The register that carries a hypercall's number (public/arch-arm.h).
 const HYPERCALL_REGISTER: usize = 16;
@@ -54,11 +54,16 @@ extern "C" fn on_exit<R: Running<Arm>>(visit: *mut (), syndrome: u64) -> u64 {
     // touches before.
     let visit = unsafe { &mut *visit.cast::<Visit<'_, R>>() };
     if syndrome::is_hypercall(syndrome, TAG) {
-        visit.hypercall()
-    } else if syndrome::needs_all_registers(syndrome) {
-        NEEDS_ALL
-    } else {
-        visit.synchronous(syndrome)
+        return visit.hypercall();
+    }
+    match syndrome::class(syndrome) {
+        class::DATA_ABORT if syndrome::transfers_volatile(syndrome) => visit.data_abort(syndrome),
+        class::SYSTEM_REGISTER if syndrome::accesses_volatile(syndrome) => visit.system_register(syndrome),
+        class::NONE => visit.asynchronous(syndrome),
+        class::HVC if syndrome::immediate(syndrome) == 0 => visit.firmware(),
+        class::WAIT => visit.wait_for(syndrome),
+        class::HVC | class::SMC | class::FLOAT => visit.rare(syndrome),
+        _ => NEEDS_ALL,
     }
 }
 
@@ -75,23 +80,24 @@ impl<R: Running<Arm>> Visit<'_, R> {
         }
     }
 
-    /// Anything else that comes with a syndrome, or with what stands in the place of one.
-    #[inline(always)]
+    /// What [`on_exit`] left over, because it may need x19 to x29.
     fn synchronous(&mut self, syndrome: u64) -> u64 {
         match syndrome::class(syndrome) {
             class::SYSTEM_REGISTER => self.system_register(syndrome),
             class::DATA_ABORT => self.data_abort(syndrome),
-            class::NONE => self.asynchronous(syndrome),
-            class::HVC if syndrome::immediate(syndrome) == 0 => self.firmware(),
-            class::WAIT => self.wait_for(syndrome),
             _ => self.rare(syndrome),
         }
     }
 
     #[inline(never)]
     fn system_register(&mut self, syndrome: u64) -> u64 {
-        let exit = self.turn().system_register(syndrome);
-        self.go_on(exit)
+        if let Some(register) = virtual_interface::sgi_register(syndrome as u32) {
+            let others = self.turn().send_sgi(syndrome, register);
+            let onward = if others == 0 { Onward::Same } else { self.running.notify(others) };
+            return if onward == Onward::Leave { self.leave(Exit::LookAround) } else { self.refresh() };
+        }
+        self.turn().system_register(syndrome);
+        GOES_ON
     }
 
     #[inline(never)]
@@ -107,8 +113,10 @@ impl<R: Running<Arm>> Visit<'_, R> {
 
     #[inline(never)]
     fn firmware(&mut self) -> u64 {
-        let exit = self.turn().firmware();
-        self.go_on(exit)
+        match self.turn().firmware() {
+            Some(exit) => self.leave(exit),
+            None => GOES_ON,
+        }
     }
 
     #[inline(never)]
@@ -121,7 +129,13 @@ impl<R: Running<Arm>> Visit<'_, R> {
     fn asynchronous(&mut self, cause: u64) -> u64 {
         let mut turn = self.turn();
         let exit = if cause == INTERRUPT { turn.interrupt() } else { Some(turn.fault("asynchronous-abort")) };
-        self.go_on(exit)
+        match exit {
+            Some(Exit::Interrupt(Interrupt::Kick)) => match self.running.kicked() {
+                Onward::Leave => self.leave(Exit::LookAround),
+                _ => self.refresh(),
+            },
+            exit => self.go_on(exit),
+        }
     }
 
     #[inline(never)]

@@ -146,7 +146,7 @@ pub(crate) fn take(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, clock: &hy
 /// if that is possible, else all of them are made anew.
 #[inline(always)]
 fn show(domain: &ArmDomain, vgic: &mut Vgic, lists: &mut ListRegisters, index: u8, intid: u32) {
-    if domain.is_stale(index) || !virtual_interface::show(vgic, index, lists, intid) {
+    if domain.is_stale(index) || !virtual_interface::show(vgic, index, lists, 1 << intid) {
         domain.mark_stale(1 << index);
     }
 }
@@ -166,24 +166,30 @@ pub(crate) fn send_sgi(
     if mine != 0 {
         show(domain, &mut vgic, lists, index, v3::sgi_number(value));
     }
+    drop(vgic);
+    if stale != mine {
+        domain.mark_news(stale & !mine);
+    }
     stale & !mine
 }
 
 /// Makes the list registers of a stale vCPU anew. Returns other vCPUs that have to look at theirs.
 pub(crate) fn make_anew(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> VcpuMask {
-    domain.stale.fetch_and(!(1 << index), Ordering::AcqRel);
+    let anew = domain.take_marks(index);
     let lists = &mut vcpu.lists;
+    let mut vgic = domain.vgic.lock();
+    let news = vgic.news(index);
+    if !anew && vgic.has_private_only(index) && virtual_interface::show(&mut vgic, index, lists, news) {
+        return 0;
+    }
     virtual_interface::read(lists);
-    let others = {
-        let mut vgic = domain.vgic.lock();
-        let others = virtual_interface::sync(&mut vgic, index, lists);
-        if vgic.physical(index) & 1 << VIRTUAL_TIMER != 0 && !vtimer::is_line_up() {
-            // The guest switched its timer off before it took the interrupt. It is stale already.
-            let _ = vgic.set_line(index, VIRTUAL_TIMER, false);
-        }
-        virtual_interface::flush(&mut vgic, index, lists);
-        others
-    };
+    let others = virtual_interface::sync(&mut vgic, index, lists);
+    if vgic.physical(index) & 1 << VIRTUAL_TIMER != 0 && !vtimer::is_line_up() {
+        // The guest switched its timer off before it took the interrupt. It is stale already.
+        let _ = vgic.set_line(index, VIRTUAL_TIMER, false);
+    }
+    virtual_interface::flush(&mut vgic, index, lists);
+    drop(vgic);
     if others != 0 {
         domain.mark_stale(others);
     }
@@ -206,11 +212,16 @@ fn set_physical(intids: u32, active: bool) {
 }
 
 /// A vCPU comes in: its pending interrupts into list registers, and the physical interrupts they are tied to active.
-pub(crate) fn load(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, timer_is_up: bool) {
+pub(crate) fn load(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, timer_is_up: bool, event: Option<bool>) {
     // Before the look at the interrupt controller: what another CPU marks from here on is not lost.
-    domain.stale.fetch_and(!(1 << index), Ordering::AcqRel);
+    domain.take_marks(index);
     let physical = {
         let mut vgic = domain.vgic.lock();
+        match event {
+            Some(true) => vgic.raise_quiet(index, EVENT_CHANNEL),
+            Some(false) => drop(vgic.set_line(index, EVENT_CHANNEL, false)),
+            None => {}
+        }
         let listed = vgic.physical(index) & 1 << VIRTUAL_TIMER != 0;
         if timer_is_up && !listed {
             // As if the interrupt had been taken: without the exit that taking it would cost.
@@ -232,7 +243,10 @@ pub(crate) fn save(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> bool {
     let physical = {
         virtual_interface::read(&mut vcpu.lists);
         let mut vgic = domain.vgic.lock();
-        domain.mark_stale(virtual_interface::sync(&mut vgic, index, &mut vcpu.lists));
+        let others = virtual_interface::sync(&mut vgic, index, &mut vcpu.lists);
+        if others != 0 {
+            domain.mark_stale(others);
+        }
         vgic.physical(index)
     };
     if physical != 0 {
@@ -245,12 +259,12 @@ pub(crate) fn save(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> bool {
 /// Sets the level of the event channels' interrupt of the loaded vCPU; `true` raises it anew where it is up already.
 pub(crate) fn set_event_line(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, level: bool) {
     let mut vgic = domain.vgic.lock();
-    let changed = vgic.set_line(index, EVENT_CHANNEL, level);
     if level {
-        if changed | vgic.pulse(index, EVENT_CHANNEL) != 0 {
-            show(domain, &mut vgic, &mut vcpu.lists, index, EVENT_CHANNEL);
-        }
-    } else if changed != 0 && !virtual_interface::withdraw(&vgic, &vcpu.lists, index, EVENT_CHANNEL) {
+        vgic.raise_quiet(index, EVENT_CHANNEL);
+        show(domain, &mut vgic, &mut vcpu.lists, index, EVENT_CHANNEL);
+    } else if vgic.set_line(index, EVENT_CHANNEL, false) != 0
+        && !virtual_interface::withdraw(&vgic, &vcpu.lists, index, EVENT_CHANNEL)
+    {
         domain.mark_stale(1 << index);
     }
 }

@@ -1,7 +1,7 @@
 //! What an exit means: most are dealt with here, the others the core hears of.
 
 use hyp_boot::guest_tree::GUEST_UART;
-use hyp_core::arch::{Exit, GuestFault, ShutdownReason};
+use hyp_core::arch::{Exit, GuestFault, ShutdownReason, VcpuMask};
 use hyp_core::stats::{ExitCounts, ExitReason};
 use hyp_dev::timer::Clock;
 
@@ -15,6 +15,7 @@ use crate::system_register::{self, Effect};
 use crate::uart;
 use crate::vcpu::ArmVcpu;
 use crate::vgic::Width;
+use crate::vgic::v3::SgiRegister;
 use crate::virtual_interface;
 
 /// Bytes of vectors behind VBAR_EL1.
@@ -115,17 +116,20 @@ impl Turn<'_> {
         })
     }
 
+    /// A write to one of the registers that send SGIs. Returns the other vCPUs that have to be told.
+    #[inline(always)]
+    pub(crate) fn send_sgi(&mut self, esr: u64, register: SgiRegister) -> VcpuMask {
+        self.counts.count(ExitReason::Register);
+        self.skip(esr);
+        let value = self.vcpu.registers.get(RegisterAccess::decode(esr).transfer);
+        interrupts::send_sgi(self.domain, &mut self.vcpu.lists, self.index, register, value)
+    }
+
     /// A trapped access to a system register.
     #[inline(always)]
-    pub(crate) fn system_register(&mut self, esr: u64) -> Option<Exit> {
+    pub(crate) fn system_register(&mut self, esr: u64) {
         self.counts.count(ExitReason::Register);
         let access = RegisterAccess::decode(esr);
-        if let Some(register) = virtual_interface::sgi_register(esr as u32) {
-            self.skip(esr);
-            let value = self.vcpu.registers.get(access.transfer);
-            let others = interrupts::send_sgi(self.domain, &mut self.vcpu.lists, self.index, register, value);
-            return self.notify(others);
-        }
         match system_register::effect(access.register, access.read) {
             Effect::Value(value) => {
                 self.vcpu.registers.set(access.transfer, value);
@@ -134,7 +138,6 @@ impl Turn<'_> {
             Effect::Ignored => self.skip(esr),
             Effect::Undefined => system_register::inject_undefined(&mut self.vcpu.registers),
         }
-        None
     }
 
     /// Interrupts became pending for some vCPUs. The core need not hear of it if the caller is the only one.

@@ -92,7 +92,7 @@ impl ArmVcpu {
     }
 
     /// Puts it into the processor.
-    pub fn load(&mut self, domain: &ArmDomain, index: u8) {
+    pub fn load(&mut self, domain: &ArmDomain, index: u8, event: Option<bool>) {
         domain.load_translations(index);
         HCR_EL2.set(HCR);
         sysreg::write_vmpidr_el2(self.affinity);
@@ -103,7 +103,7 @@ impl ArmVcpu {
         self.timer_missed = false;
         // The physical interrupt must be active before the line goes up, or it comes a second time.
         let timer_is_up = self.timer.is_due(self.clock_offset);
-        interrupts::load(domain, self, index, timer_is_up);
+        interrupts::load(domain, self, index, timer_is_up, event);
         self.timer.load(self.clock_offset);
         barrier::isb(barrier::SY);
     }

@@ -191,6 +191,16 @@ impl Vgic {
         self.affected(vcpu, intid / 32, touched)
     }
 
+    /// Raise the line of a quiet private interrupt, which may be up: in any case it is pending anew. The vCPU has to be
+    /// shown it.
+    #[inline(always)]
+    pub fn raise_quiet(&mut self, vcpu: u8, intid: u32) {
+        if let Some(cpu) = self.cpu_mut(vcpu) {
+            cpu.private.line |= 1u32.wrapping_shl(intid);
+            cpu.private.latch |= 1u32.wrapping_shl(intid);
+        }
+    }
+
     /// Make an interrupt pending until it is acknowledged, whatever its line does.
     pub fn pulse(&mut self, vcpu: u8, intid: u32) -> VcpuMask {
         let bit = 1 << (intid % 32);
@@ -205,8 +215,8 @@ impl Vgic {
     pub fn has_deliverable(&self, vcpu: u8) -> bool {
         let Some(cpu) = self.cpu(vcpu) else { return false };
         let enabled = |bank: &Bank| bank.ready(self.group0, self.group1) & !bank.active;
-        enabled(&cpu.private) != 0
-            || self.spis.iter().zip(&cpu.routed).any(|(bank, routed)| enabled(bank) & routed != 0)
+        let spi = |(bank, routed): (&Bank, &u32)| bank.latch | bank.line != 0 && enabled(bank) & routed != 0;
+        enabled(&cpu.private) != 0 || self.spis.iter().zip(&cpu.routed).any(spi)
     }
 
     fn cpu(&self, vcpu: u8) -> Option<&Cpu> {

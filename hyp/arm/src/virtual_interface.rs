@@ -163,20 +163,23 @@ pub(crate) fn off() {
     sysreg::isb();
 }
 
-/// [`Vgic::show`], where that can be done. `false`: the list registers have to be made anew.
+/// [`Vgic::show`] for each of some private interrupts (bit n: INTID n), where that can be done. `false`: the list registers
+/// have to be made anew.
 #[inline(always)]
-pub(crate) fn show(vgic: &mut Vgic, vcpu: u8, lists: &mut ListRegisters, intid: u32) -> bool {
+pub(crate) fn show(vgic: &mut Vgic, vcpu: u8, lists: &mut ListRegisters, mut intids: u32) -> bool {
     if gich::get().is_some() {
         return false;
     }
-    match vgic.show(vcpu, lists, intid, |slot| sysreg::read_ich_lr_el2(usize::from(slot))) {
-        Shown::There => true,
-        Shown::In(slot, value) => {
-            sysreg::write_ich_lr_el2(usize::from(slot), value);
-            true
+    while intids != 0 {
+        let intid = intids.trailing_zeros();
+        intids &= intids.wrapping_sub(1);
+        match vgic.show(vcpu, lists, intid, |slot| sysreg::read_ich_lr_el2(usize::from(slot))) {
+            Shown::There => {}
+            Shown::In(slot, value) => sysreg::write_ich_lr_el2(usize::from(slot), value),
+            Shown::NoRoom => return false,
         }
-        Shown::NoRoom => false,
     }
+    true
 }
 
 /// Takes back a private interrupt that is not pending any more, if a list register says that it is. `false`: the list

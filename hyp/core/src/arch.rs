@@ -202,6 +202,10 @@ pub trait Running<A: Arch> {
     /// Makes Xen's hypercall `number` (`__HYPERVISOR_*` of `public/xen.h`) with arguments of which unused ones are
     /// undefined. The result has been set by [`Arch::set_result`] when this returns.
     fn hypercall(&mut self, number: u64, args: [u64; 5]) -> Onward;
+    /// Interrupts became pending for these vCPUs of the same domain, the running one not among them.
+    fn notify(&mut self, vcpus: VcpuMask) -> Onward;
+    /// Another CPU called [`Arch::kick`] for this one, and it has been acknowledged.
+    fn kicked(&mut self) -> Onward;
 }
 
 /// A machine that runs vCPUs.
@@ -226,7 +230,8 @@ pub trait Arch: Sized + Sync + 'static {
 
     /// Put a vCPU's state into the CPU: system registers, second stage, virtual timer and interrupt controller.
     /// `index` is the vCPU's number in its domain.
-    fn load(&self, domain: &Self::Domain, vcpu: &mut Self::Vcpu, index: u8);
+    /// `event` is what [`Arch::set_event_line`] would be told, or `None` where the line stays as it is.
+    fn load(&self, domain: &Self::Domain, vcpu: &mut Self::Vcpu, index: u8, event: Option<bool>);
     /// Take it out again.
     fn save(&self, domain: &Self::Domain, vcpu: &mut Self::Vcpu, index: u8);
     /// Run the loaded vCPU until something needs the core. Traps that are the port's own business (virtual interrupt

@@ -46,6 +46,8 @@ pub struct Local {
     parked: u32,
     /// Work on domains that are ending, in small steps.
     jobs: [Job; MAX_DOMAINS],
+    /// There is some.
+    busy: bool,
     /// When the next step is due, while there is any.
     job_due: Nanos,
     pub(crate) held: Held,
@@ -64,6 +66,7 @@ impl Local {
             fresh: 0,
             parked: 0,
             jobs: [Job::None; MAX_DOMAINS],
+            busy: false,
             job_due: 0,
             held: Held::new(),
         }
@@ -109,13 +112,8 @@ impl<A: Arch> Current<'_, A> {
 
     #[inline(never)]
     fn change_line(&mut self, arch: &A) {
-        // Acquire: what was written before the flag was raised is seen in the level.
-        let raised = self.vcpu.raised.swap(false, Ordering::Acquire);
-        let level = self.info.as_ref().is_some_and(Info::is_pending);
-        let private = &mut *self.private;
-        if level != private.line || raised && level {
-            private.line = level;
-            arch.set_event_line(self.domain.arch(), &mut private.arch, self.vcpu.index(), level);
+        if let Some(level) = line_change(self.vcpu, &mut self.private, self.info.as_ref()) {
+            arch.set_event_line(self.domain.arch(), &mut self.private.arch, self.vcpu.index(), level);
         }
     }
 
@@ -124,6 +122,17 @@ impl<A: Arch> Current<'_, A> {
         self.update_line(arch);
         arch.has_interrupt(self.domain.arch(), &self.private.arch, self.vcpu.index())
     }
+}
+
+/// What the port has to be told of a vCPU's event line; `None` where it knows.
+#[inline(always)]
+pub(crate) fn line_change<A: Arch>(vcpu: &Vcpu<A>, private: &mut Private<A>, info: Option<&Info<'_>>) -> Option<bool> {
+    // Acquire: what was written before the flag was raised is seen in the level.
+    let raised = vcpu.raised.load(Ordering::Relaxed) && vcpu.raised.swap(false, Ordering::Acquire);
+    let level = info.is_some_and(Info::is_pending);
+    let changes = level != private.line || raised && level;
+    private.line = level;
+    changes.then_some(level)
 }
 
 /// A physical CPU, on the stack of its hypervisor loop.
@@ -213,8 +222,12 @@ impl<A: Arch> Hypervisor<A> {
     /// Sets the timer to what comes first.
     fn arm(&self, local: &mut Local) {
         let slice_end = local.queue.slice_end();
-        let first =
-            [local.timers.first(), local.alarms.first(), slice_end, self.job_time(local)].into_iter().flatten().min();
+        let mut first = local.timers.first();
+        for at in [local.alarms.first(), slice_end, self.job_time(local)] {
+            if let Some(at) = at {
+                first = Some(first.map_or(at, |first| first.min(at)));
+            }
+        }
         if local.armed != Some(first) {
             local.armed = Some(first);
             self.arch.set_timer(first);

@@ -184,6 +184,11 @@ impl<A: Arch> Domain<A> {
         self.watchdogs.iter().map(|at| at.load(Ordering::Relaxed)).filter(|at| *at != 0).min()
     }
 
+    /// Its vCPUs are to be stopped or kept from running.
+    pub(crate) fn wants_look(&self) -> bool {
+        self.is_stopping() || self.paused.load(Ordering::Acquire)
+    }
+
     /// It is being stopped or is stopped.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)

@@ -175,18 +175,22 @@ impl Table {
     ///
     /// # Errors
     /// `EINVAL` for a port on which nobody can send.
-    #[inline(always)]
     pub fn target(&self, me: DomainId, port: u32) -> Result<Option<Target>, Errno> {
-        // By reference: this is asked for every event, and an entry is awkward to copy.
-        let entry = self.entries.get(port as usize).filter(|_| port != 0).ok_or(Errno::EINVAL)?;
-        match &entry.channel {
+        let entry = self.entry(port)?;
+        match entry.channel {
             Channel::Interdomain { remote, port, remote_vcpu } => {
-                Ok(Some(Target { domain: *remote, port: *port, vcpu: *remote_vcpu }))
+                Ok(Some(Target { domain: remote, port, vcpu: remote_vcpu }))
             }
             Channel::Ipi => Ok(Some(Target { domain: me, port: port as Port, vcpu: entry.vcpu })),
             Channel::Unbound { .. } => Ok(None),
             Channel::Free | Channel::Virq(_) => Err(Errno::EINVAL),
         }
+    }
+
+    /// The same as [`Table::get`], by reference. Port 0 is there, and free for good.
+    #[inline(always)]
+    pub(crate) fn entry(&self, port: u32) -> Result<&Entry, Errno> {
+        self.entries.get(port as usize).ok_or(Errno::EINVAL)
     }
 
     /// Lets a port notify another of the domain's vCPUs, which exists. Returns the other end, which must be told by

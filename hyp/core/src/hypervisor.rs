@@ -241,6 +241,14 @@ impl<A: Arch> Hypervisor<A> {
         inbox.filter(|inbox| inbox.load(Ordering::Acquire) != 0).map_or(0, |inbox| inbox.swap(0, Ordering::AcqRel))
     }
 
+    /// Takes what is in a CPU's inbox if that is this vCPU alone.
+    #[inline(always)]
+    pub(crate) fn take_only(&self, cpu: CpuId, vcpu: VcpuId) -> bool {
+        let (all, none, order) = (vcpu.bit(), 0, Ordering::AcqRel);
+        let inbox = self.inboxes.get(usize::from(cpu));
+        inbox.is_some_and(|inbox| inbox.compare_exchange(all, none, order, Ordering::Relaxed).is_ok())
+    }
+
     /// Makes every CPU that runs guests look around.
     pub(crate) fn kick_all(&self, but: CpuId) {
         let joined = self.joined.load(Ordering::Acquire);

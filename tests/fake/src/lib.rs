@@ -214,8 +214,11 @@ impl Arch for Fake {
         self.off.store(true, Ordering::Relaxed);
     }
 
-    fn load(&self, _: &FakeDomain, vcpu: &mut FakeVcpu, _: u8) {
+    fn load(&self, domain: &FakeDomain, vcpu: &mut FakeVcpu, index: u8, event: Option<bool>) {
         assert!(!std::mem::replace(&mut vcpu.loaded, true), "loaded twice");
+        if let Some(level) = event {
+            self.set_event_line(domain, vcpu, index, level);
+        }
     }
 
     fn save(&self, _: &FakeDomain, vcpu: &mut FakeVcpu, _: u8) {

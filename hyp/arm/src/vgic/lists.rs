@@ -307,6 +307,19 @@ impl Vgic {
         Shown::In(slot, value)
     }
 
+    /// Nothing but private interrupts without a physical one concerns this vCPU.
+    #[inline(always)]
+    pub fn has_private_only(&self, vcpu: u8) -> bool {
+        let busy = self.spis.iter().fold(0, |busy, bank| busy | bank.latch | bank.line | bank.active | bank.listed);
+        busy == 0 && self.physical(vcpu) == 0
+    }
+
+    /// Private interrupts that have become pending since the last flush.
+    #[inline(always)]
+    pub fn news(&self, vcpu: u8) -> u32 {
+        self.cpu(vcpu).map_or(0, |cpu| cpu.private.latch & cpu.private.enabled)
+    }
+
     /// The list register in which a vCPU has been shown a private interrupt.
     #[inline(always)]
     pub fn slot_of(&self, vcpu: u8, lists: &ListRegisters, intid: u32) -> Option<u8> {

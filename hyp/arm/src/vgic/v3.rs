@@ -136,7 +136,7 @@ fn write_control(vgic: &mut Vgic, _: At, value: u64) -> VcpuMask {
 
 /// `GICR_TYPER`: affinity in bits 63:32, processor number in 23:8, `Last` in 4.
 fn redistributor_type(vgic: &Vgic, at: At) -> u64 {
-    let last = u64::from(at.vcpu + 1 == vgic.vcpus);
+    let last = u64::from(at.vcpu.wrapping_add(1) == vgic.vcpus);
     at.part(u64::from(at.vcpu) << 32 | u64::from(at.vcpu) << 8 | last << 4)
 }
 

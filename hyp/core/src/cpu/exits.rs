@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering;
 
 use super::{Current, Local};
 use crate::arch::{Arch, CpuOnResult, Exit, Onward, Parts, Running, ShutdownReason, VcpuMask};
+use crate::event::two_level::Info;
 use crate::hypercall::{self, Answer, Call};
 use crate::hypervisor::Hypervisor;
 use crate::report::Report;
@@ -42,6 +43,27 @@ impl<A: Arch> Running<A> for Turn<'_, '_, A> {
         }
         current.update_line(&hypervisor.arch);
         // A line that is up may fall at any time; one that is down goes up by `Hypervisor::wake` alone.
+        local.line_moves = current.private.line;
+        Onward::Changed
+    }
+
+    #[inline(always)]
+    fn notify(&mut self, vcpus: VcpuMask) -> Onward {
+        self.hypervisor.notify(self.local, self.current, vcpus);
+        if self.local.resched { Onward::Leave } else { Onward::Same }
+    }
+
+    #[inline(always)]
+    fn kicked(&mut self) -> Onward {
+        let Self { hypervisor, local, current } = self;
+        current.private.counts.count(ExitReason::Interrupt);
+        // Mostly one of its interrupts has become pending, and all there is to do is to show it.
+        if !hypervisor.take_only(local.id(), current.vcpu.id()) || current.domain.wants_look() {
+            local.resched = true;
+            return Onward::Leave;
+        }
+        current.info = Info::of(&hypervisor.arch, current.domain, current.vcpu);
+        current.update_line(&hypervisor.arch);
         local.line_moves = current.private.line;
         Onward::Changed
     }
@@ -148,13 +170,13 @@ impl<A: Arch> Hypervisor<A> {
 
     /// Interrupts became pending for vCPUs of the current one's domain.
     fn notify(&self, local: &mut Local, current: &Current<'_, A>, mask: VcpuMask) {
-        let others = current
-            .domain
-            .vcpu_ids()
-            .zip(0u32..)
-            .filter(|(id, index)| mask.checked_shr(*index).unwrap_or(0) & 1 != 0 && *id != current.vcpu.id());
-        for vcpu in others.filter_map(|(id, _)| self.vcpu(id)) {
-            self.wake(local, vcpu);
+        let mut rest = mask & !(1u32.wrapping_shl(current.vcpu.index().into()));
+        while rest != 0 {
+            let index = rest.trailing_zeros();
+            rest &= rest.wrapping_sub(1);
+            if let Some(vcpu) = current.domain.vcpu(index).and_then(|id| self.vcpu(id)) {
+                self.wake(local, vcpu);
+            }
         }
     }
 

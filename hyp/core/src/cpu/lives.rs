@@ -39,7 +39,7 @@ pub(super) enum Job {
 
 impl<A: Arch> Hypervisor<A> {
     pub(super) fn has_job(&self, local: &Local) -> bool {
-        local.jobs.iter().any(|job| *job != Job::None)
+        local.busy
     }
 
     /// When to look for jobs next; while somebody urgent runs, not at all.
@@ -49,7 +49,8 @@ impl<A: Arch> Hypervisor<A> {
 
     /// Does one step of one job.
     pub(super) fn do_job(&self, local: &mut Local) {
-        let Some(index) = local.jobs.iter().position(|job| *job != Job::None) else { return };
+        let first = || local.jobs.iter().position(|job| *job != Job::None);
+        let Some(index) = local.busy.then(first).flatten() else { return };
         local.job_due = self.arch.now().saturating_add(JOB_PERIOD);
         let id = DomainId::from_index(index);
         let (Some(domain), Some(job)) = (self.domain(id), local.jobs.get(index).copied()) else { return };
@@ -76,6 +77,7 @@ impl<A: Arch> Hypervisor<A> {
         if let Some(slot) = local.jobs.get_mut(index) {
             *slot = next;
         }
+        local.busy = local.jobs.iter().any(|job| *job != Job::None);
     }
 
     /// Forgets what a domain has told us since it started.
@@ -219,6 +221,7 @@ impl<A: Arch> Hypervisor<A> {
         let Some(State::ShuttingDown(reason)) = self.domain_state(local, domain.id()) else { return };
         let Some(todo) = self.change(local, domain, Event::Stopped) else { return };
         let restarts = todo == Todo::Restart;
+        local.busy = true;
         if let Some(job) = local.jobs.get_mut(domain.id().index()) {
             *job = Job::Close(restarts.then_some(reason));
         }

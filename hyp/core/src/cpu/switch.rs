@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{Cpu, Current, Local};
+use super::{Cpu, Current, Local, line_change};
 use crate::arch::Arch;
 use crate::event::two_level::Info;
 use crate::hypervisor::Hypervisor;
@@ -71,16 +71,18 @@ impl<A: Arch> Hypervisor<A> {
 
     /// Takes the current vCPU, if there is one, out of the CPU.
     pub(super) fn put_away(&self, cpu: &mut Cpu<'_, A>, state: RunState) {
-        let Some(mut current) = cpu.current.take() else { return };
+        let Some(current) = &mut cpu.current else { return };
+        let now = self.arch.now();
         let index = current.vcpu.index();
         let private = &mut *current.private;
         self.arch.save(current.domain.arch(), &mut private.arch, index);
-        private.cpu_time = private.cpu_time.saturating_add(self.arch.now().saturating_sub(current.since));
+        private.cpu_time = private.cpu_time.saturating_add(now.saturating_sub(current.since));
         let own = self.arch.timer_deadline(&private.arch);
         let deadline = [own, current.timeout].into_iter().flatten().min();
         cpu.local.timers.set(current.vcpu.id(), deadline);
         current.vcpu.set_state(state);
-        current.vcpu.runstate.stops(&self.arch, current.domain, self.arch.now(), state == RunState::Blocked);
+        current.vcpu.runstate.stops(&self.arch, current.domain, now, state == RunState::Blocked);
+        cpu.current = None;
     }
 
     /// Puts a vCPU into the CPU.
@@ -96,14 +98,15 @@ impl<A: Arch> Hypervisor<A> {
             private.progress = None;
         }
         cpu.local.timers.remove(id);
-        self.arch.load(domain.arch(), &mut private.arch, vcpu.index());
+        let info = Info::of(&self.arch, domain, vcpu);
+        let event = line_change(vcpu, &mut private, info.as_ref());
+        self.arch.load(domain.arch(), &mut private.arch, vcpu.index(), event);
         vcpu.set_state(RunState::Running);
         vcpu.runstate.runs(&self.arch, domain, now);
         self.record(&cpu.local, now, Some(id));
         if !self.first_guest.load(Ordering::Relaxed) && !self.first_guest.swap(true, Ordering::Relaxed) {
             self.arch.report(Report::FirstGuest { ns: self.arch.now() });
         }
-        let info = Info::of(&self.arch, domain, vcpu);
         let current = Current { vcpu, domain, private, info, since: now, blocked: false, leaves: false, timeout: None };
         self.stop_polling(&current);
         cpu.current = Some(current);

@@ -103,7 +103,9 @@ pub fn is_pending(shared: &Page, port: Port) -> bool {
     word(shared, PENDING_WORD, index).is_some_and(|word| word.load(Ordering::Acquire) & bit != 0)
 }
 
-fn is_masked(shared: &Page, port: Port) -> bool {
+/// Is the port masked?
+#[inline(always)]
+pub fn is_masked(shared: &Page, port: Port) -> bool {
     let (index, bit) = bit(port);
     word(shared, MASK_WORD, index).is_some_and(|word| word.load(Ordering::Acquire) & bit != 0)
 }
@@ -119,22 +121,25 @@ pub enum Delivery {
     Raised,
 }
 
-/// Makes a port pending.
+/// Sets a port's pending bit. Returns whether it was clear.
 #[inline(always)]
-pub fn set_pending<'d>(shared: &Page, info: impl FnOnce() -> Option<Info<'d>>, port: Port) -> Delivery {
+pub fn mark(shared: &Page, port: Port) -> bool {
     let (index, bit) = bit(port);
-    if fetch_set(shared, PENDING_WORD.wrapping_add(index), bit) {
-        return Delivery::Merged;
-    }
-    if is_masked(shared, port) { Delivery::Noted } else { raise(info(), index) }
+    !fetch_set(shared, PENDING_WORD.wrapping_add(index), bit)
 }
 
-#[inline(never)]
-fn raise(info: Option<Info<'_>>, index: usize) -> Delivery {
-    match info {
-        Some(info) if !info.select(index) && !info.mark() => Delivery::Raised,
-        _ => Delivery::Noted,
+/// Makes a port pending.
+pub fn set_pending<'d>(shared: &Page, info: impl FnOnce() -> Option<Info<'d>>, port: Port) -> Delivery {
+    if !mark(shared, port) {
+        return Delivery::Merged;
     }
+    if !is_masked(shared, port) && raise(info(), port) { Delivery::Raised } else { Delivery::Noted }
+}
+
+/// Tells the vCPU that a port is pending which is not masked. Returns whether its event interrupt was down.
+#[inline(always)]
+pub fn raise(info: Option<Info<'_>>, port: Port) -> bool {
+    info.is_some_and(|info| !info.select(bit(port).0) && !info.mark())
 }
 
 /// Makes a port not pending, because it is closed.
@@ -150,7 +155,8 @@ pub fn unmask<'d>(shared: &Page, info: impl FnOnce() -> Option<Info<'d>>, port: 
     let (index, bit) = bit(port);
     let was_masked =
         word(shared, MASK_WORD, index).is_some_and(|word| word.fetch_and(!bit, Ordering::AcqRel) & bit != 0);
-    if was_masked && is_pending(shared, port) { raise(info(), index) } else { Delivery::Noted }
+    let raised = was_masked && is_pending(shared, port) && raise(info(), port);
+    if raised { Delivery::Raised } else { Delivery::Noted }
 }
 
 /// Fills the page with zeros, as a starting domain finds it.

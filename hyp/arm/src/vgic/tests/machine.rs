@@ -5,7 +5,7 @@ use super::std::vec;
 use super::std::vec::Vec;
 
 use super::super::v3::{self, Region, SgiRegister};
-use super::super::{ListRegisters, VcpuMask, Vgic, Width, v2};
+use super::super::{ListRegisters, Shown, VcpuMask, Vgic, Width, v2};
 
 /// One virtual CPU interface.
 #[derive(Clone, Debug)]
@@ -225,20 +225,51 @@ impl Machine {
 
     pub(super) fn set_line(&mut self, vcpu: u8, intid: u32, level: bool) -> VcpuMask {
         let mask = self.vgic.set_line(vcpu, intid, level);
-        self.refresh_all(mask);
+        match (intid, level) {
+            (27, true) => self.show_all(mask, intid),
+            (31, false) if mask != 0 && self.version == Version::V3 => self.withdraw(vcpu, intid),
+            _ => self.refresh_all(mask),
+        }
         mask
+    }
+
+    /// Takes a quiet interrupt whose line fell out of the list registers, and nothing else.
+    fn withdraw(&mut self, vcpu: u8, intid: u32) {
+        let interface = &mut self.interfaces[usize::from(vcpu)];
+        if let Some(slot) = self.vgic.slot_of(vcpu, &interface.lists, intid) {
+            interface.registers[usize::from(slot)] &= !PENDING;
+        }
+        if self.maintenance(vcpu) {
+            self.refresh(vcpu);
+        }
     }
 
     pub(super) fn pulse(&mut self, vcpu: u8, intid: u32) -> VcpuMask {
         let mask = self.vgic.pulse(vcpu, intid);
-        self.refresh_all(mask);
+        self.show_all(mask, intid);
         mask
     }
 
     pub(super) fn send_sgi(&mut self, from: u8, register: SgiRegister, value: u64) -> VcpuMask {
         let mask = v3::send_sgi(&mut self.vgic, from, register, value);
-        self.refresh_all(mask);
+        self.show_all(mask, v3::sgi_number(value));
         mask
+    }
+
+    /// Shows a private interrupt to each of these vCPUs, alone where that can be done; a shared one with all others.
+    fn show_all(&mut self, mask: VcpuMask, intid: u32) {
+        for vcpu in (0..self.vgic.vcpus()).filter(|vcpu| mask >> vcpu & 1 != 0) {
+            let Interface { lists, registers, .. } = &mut self.interfaces[usize::from(vcpu)];
+            let shown = match intid {
+                0..32 if self.version == Version::V3 => self.vgic.show(vcpu, lists, intid, |slot| registers[usize::from(slot)]),
+                _ => Shown::NoRoom,
+            };
+            match shown {
+                Shown::There => {}
+                Shown::In(slot, value) => registers[usize::from(slot)] = value,
+                Shown::NoRoom => self.refresh(vcpu),
+            }
+        }
     }
 
     /// A guest's store. Where a GICv3's is emulated, the vCPU's own list registers may stay in the hardware; a GICv2's
