@@ -46,7 +46,11 @@ primary_entry:
     adrp    x1, bss_end
 1:  cmp     x0, x1
     b.hs    2f
-    stp     xzr, xzr, [x0], #16
+    stp     xzr, xzr, [x0]                      // both ends are aligned to 64 bytes
+    stp     xzr, xzr, [x0, #16]
+    stp     xzr, xzr, [x0, #32]
+    stp     xzr, xzr, [x0, #48]
+    add     x0, x0, #64
     b       1b
 2:
     adrp    x20, boot_tables                    // the root; further tables are taken from behind it
