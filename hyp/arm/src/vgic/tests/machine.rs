@@ -261,7 +261,9 @@ impl Machine {
         for vcpu in (0..self.vgic.vcpus()).filter(|vcpu| mask >> vcpu & 1 != 0) {
             let Interface { lists, registers, .. } = &mut self.interfaces[usize::from(vcpu)];
             let shown = match intid {
-                0..32 if self.version == Version::V3 => self.vgic.show(vcpu, lists, intid, |slot| registers[usize::from(slot)]),
+                0..32 if self.version == Version::V3 => {
+                    self.vgic.show(vcpu, lists, intid, |slot| registers[usize::from(slot)])
+                }
                 _ => Shown::NoRoom,
             };
             match shown {
