@@ -76,11 +76,39 @@ pub(crate) struct Machine {
     pub(crate) memory_mib: u64,
     /// Version of the interrupt controller: 2 or 3, which is what guests see too.
     pub(crate) gic: u32,
+    /// Model of the CPUs.
+    pub(crate) cpu: Cpu,
+}
+
+/// Models of CPUs: an old small one, an old large one, a newer large one, and all that the emulator can do.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the emulator's words")]
+pub(crate) enum Cpu {
+    #[serde(rename = "cortex-a53")]
+    CortexA53,
+    #[serde(rename = "cortex-a57")]
+    CortexA57,
+    #[serde(rename = "neoverse-n1")]
+    NeoverseN1,
+    #[serde(rename = "max")]
+    Max,
+}
+
+impl Cpu {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::CortexA53 => "cortex-a53",
+            Self::CortexA57 => "cortex-a57",
+            Self::NeoverseN1 => "neoverse-n1",
+            Self::Max => "max",
+        }
+    }
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { cpus: 1, memory_mib: 1024, gic: 3 }
+        Self { cpus: 1, memory_mib: 1024, gic: 3, cpu: Cpu::CortexA57 }
     }
 }
 

@@ -12,8 +12,8 @@ use crate::scenario::Machine;
 
 /// Reads the machine's tree, from the cache if it is there.
 pub(crate) fn tree(qemu: &Qemu, machine: &Machine, folder: &Path) -> Result<DeviceTree> {
-    let Machine { cpus, memory_mib, gic } = machine;
-    let path = folder.join(format!("base-{}-{cpus}cpu-{memory_mib}m-gic{gic}.dtb", qemu.version));
+    let Machine { cpus, memory_mib, gic, cpu } = machine;
+    let path = folder.join(format!("base-{}-{}-{cpus}cpu-{memory_mib}m-gic{gic}.dtb", qemu.version, cpu.name()));
     if !path.exists() {
         // Two tests may want the same tree at once: write aside, then rename.
         let aside = path.with_extension(format!("{}-{:?}", std::process::id(), std::thread::current().id()));

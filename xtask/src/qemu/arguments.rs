@@ -29,7 +29,7 @@ pub(crate) fn machine(machine: &Machine, dump: Option<&Path>) -> Vec<OsString> {
         board.push(path);
     }
     let mut arguments: Vec<OsString> = vec!["-M".into(), board];
-    arguments.extend(["-cpu", "cortex-a57"].map(OsString::from));
+    arguments.extend(["-cpu", machine.cpu.name()].map(OsString::from));
     arguments.extend([
         "-smp".into(),
         machine.cpus.to_string().into(),
