@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
 pub mod config;
+pub mod decode;
 pub mod psci;
 pub mod stage2;
 pub mod syndrome;
