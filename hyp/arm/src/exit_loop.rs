@@ -96,8 +96,10 @@ impl<R: Running<Arm>> Visit<'_, R> {
             let onward = if others == 0 { Onward::Same } else { self.running.notify(others) };
             return if onward == Onward::Leave { self.leave(Exit::LookAround) } else { self.refresh() };
         }
-        self.turn().system_register(syndrome);
-        GOES_ON
+        match self.turn().system_register(syndrome) {
+            Some(exit) => self.leave(exit),
+            None => self.refresh(),
+        }
     }
 
     #[inline(never)]

@@ -12,6 +12,7 @@ use hyp_log::Shown;
 use spin::Once;
 
 use crate::domain::ArmDomain;
+use crate::ptimer::PHYSICAL_TIMER;
 use crate::vcpu::ArmVcpu;
 use crate::vgic::{ListRegisters, Vgic, v3};
 use crate::vtimer::{self, VIRTUAL_TIMER};
@@ -49,7 +50,9 @@ pub(crate) fn init_cpu() -> Result<(), hyp_dev::gic::GicError> {
     let private = gic.private_interrupts()?;
     private.set_active(!0, false);
     percpu::this().private_interrupts.call_once(|| private);
-    [KICK, *timer, *maintenance, VIRTUAL_TIMER].into_iter().try_for_each(|intid| gic.enable(intid, true))
+    [KICK, *timer, *maintenance, VIRTUAL_TIMER, PHYSICAL_TIMER]
+        .into_iter()
+        .try_for_each(|intid| gic.enable(intid, true))
 }
 
 /// Has the serial port's interrupt taken by this CPU; typed bytes are lost without it, and the log says so.
@@ -108,6 +111,12 @@ fn own(gic: &Gic, interrupt: Acknowledged, clock: &hyp_dev::timer::Clock) -> Int
         KICK => Interrupt::Kick,
         // Of a vCPU that left the CPU in this very moment, which knows that its time has come.
         VIRTUAL_TIMER => Interrupt::Other,
+        PHYSICAL_TIMER => {
+            // Whoever runs looks at its timer now; its line stays up until it does.
+            sysreg::write_cntp_ctl_el0(0);
+            sysreg::isb();
+            Interrupt::Other
+        }
         intid if KEYBOARD.get() == Some(&intid) => {
             keyboard::poll();
             Interrupt::Other
@@ -300,6 +309,8 @@ pub(crate) fn look(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> VcpuMas
 /// The vCPU starts anew: no line is up but those that devices raise again.
 pub(crate) fn reset(domain: &ArmDomain, index: u8) {
     let mut vgic = domain.vgic.lock();
-    let stale = vgic.set_line(index, EVENT_CHANNEL, false) | vgic.set_line(index, VIRTUAL_TIMER, false);
+    let stale = [EVENT_CHANNEL, VIRTUAL_TIMER, PHYSICAL_TIMER]
+        .into_iter()
+        .fold(0, |stale, intid| stale | vgic.set_line(index, intid, false));
     domain.mark_stale(stale);
 }

@@ -10,7 +10,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
 pub mod config;
+pub mod debug_registers;
 pub mod decode;
+pub mod exception;
+pub mod identification;
+pub mod physical_timer;
 pub mod psci;
 pub mod stage2;
 pub mod syndrome;
@@ -24,13 +28,19 @@ mod el2 {
 }
 
 #[cfg(target_arch = "aarch64")]
+mod aborts;
+#[cfg(target_arch = "aarch64")]
 pub mod arch;
 #[cfg(target_arch = "aarch64")]
 mod console;
 #[cfg(target_arch = "aarch64")]
 mod controller;
 #[cfg(target_arch = "aarch64")]
+mod debug;
+#[cfg(target_arch = "aarch64")]
 pub mod domain;
+#[cfg(target_arch = "aarch64")]
+mod emulate;
 #[cfg(target_arch = "aarch64")]
 mod exit_loop;
 #[cfg(target_arch = "aarch64")]
@@ -43,6 +53,8 @@ mod float;
 mod guest_memory;
 #[cfg(target_arch = "aarch64")]
 mod init;
+#[cfg(target_arch = "aarch64")]
+mod inject;
 #[cfg(target_arch = "aarch64")]
 mod interrupts;
 #[cfg(target_arch = "aarch64")]
@@ -58,7 +70,11 @@ mod percpu;
 #[cfg(target_arch = "aarch64")]
 mod physmap;
 #[cfg(target_arch = "aarch64")]
+mod pointer_auth;
+#[cfg(target_arch = "aarch64")]
 mod pool;
+#[cfg(target_arch = "aarch64")]
+mod ptimer;
 #[cfg(target_arch = "aarch64")]
 mod registers;
 #[cfg(target_arch = "aarch64")]

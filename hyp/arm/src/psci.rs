@@ -11,12 +11,19 @@ const NOT_SUPPORTED: u64 = -1i64 as u64;
 const SUCCESS: u64 = 0;
 /// PSCI: a parameter is wrong.
 const INVALID_PARAMETERS: u64 = -2i64 as u64;
+/// PSCI: an entry point is not in memory.
+pub const INVALID_ADDRESS: u64 = -9i64 as u64;
 /// PSCI_VERSION and SMCCC_VERSION: 1.1.
 const VERSION_1_1: u64 = 1 << 16 | 1;
 /// MIGRATE_INFO_TYPE: there is no trusted system to migrate.
 const NOTHING_TO_MIGRATE: u64 = 2;
 const SMCCC_VERSION: u32 = 0x8000_0000;
 const SMCCC_ARCH_FEATURES: u32 = 0x8000_0001;
+/// Invalidates branch predictors (DEN 0028, 7.5).
+const SMCCC_ARCH_WORKAROUND_1: u32 = 0x8000_8000;
+/// power_state of CPU_SUSPEND, original format: the CPU loses its state; bits that must be zero.
+const POWER_DOWN: u64 = 1 << 16;
+const POWER_RESERVED: u64 = 0xfcfe_0000;
 /// Calls with this bit pass 64-bit arguments.
 const CALL_64: u32 = 1 << 30;
 
@@ -42,7 +49,14 @@ pub enum Call {
     /// Stop the calling vCPU.
     CpuOff,
     /// Wait for an interrupt, then answer 0.
-    Suspend,
+    Standby,
+    /// Forget the calling vCPU's state, wait for an interrupt, then start it.
+    PowerDown {
+        /// Entry point, guest-physical.
+        entry: u64,
+        /// For its x0.
+        argument: u64,
+    },
     /// Stop the domain.
     SystemOff,
     /// Start the domain anew.
@@ -84,7 +98,11 @@ pub fn decode(x0: u64, args: [u64; 3]) -> Call {
     let [a, b, c] = if function & CALL_64 != 0 { args } else { args.map(|x| x & 0xffff_ffff) };
     match function {
         psci::PSCI_VERSION | SMCCC_VERSION => Call::Answer(VERSION_1_1),
-        psci::PSCI_CPU_SUSPEND_32 | psci::PSCI_CPU_SUSPEND_64 => Call::Suspend,
+        psci::PSCI_CPU_SUSPEND_32 | psci::PSCI_CPU_SUSPEND_64 => match a & 0xffff_ffff {
+            state if state & POWER_RESERVED != 0 => Call::Answer(INVALID_PARAMETERS),
+            state if state & POWER_DOWN != 0 => Call::PowerDown { entry: b, argument: c },
+            _ => Call::Standby,
+        },
         psci::PSCI_CPU_OFF => Call::CpuOff,
         psci::PSCI_CPU_ON_32 | psci::PSCI_CPU_ON_64 => {
             Call::CpuOn { target: vcpu_index(a).unwrap_or(NO_VCPU), entry: b, argument: c }
@@ -97,9 +115,11 @@ pub fn decode(x0: u64, args: [u64; 3]) -> Call {
         psci::PSCI_SYSTEM_OFF => Call::SystemOff,
         psci::PSCI_SYSTEM_RESET => Call::SystemReset,
         psci::PSCI_FEATURES => Call::Answer(if exists(a as u32) { SUCCESS } else { NOT_SUPPORTED }),
-        SMCCC_ARCH_FEATURES => {
-            Call::Answer(if matches!(a as u32, SMCCC_VERSION | SMCCC_ARCH_FEATURES) { SUCCESS } else { NOT_SUPPORTED })
-        }
+        SMCCC_ARCH_WORKAROUND_1 => Call::Answer(SUCCESS),
+        SMCCC_ARCH_FEATURES => Call::Answer(match a as u32 {
+            SMCCC_VERSION | SMCCC_ARCH_FEATURES | SMCCC_ARCH_WORKAROUND_1 => SUCCESS,
+            _ => NOT_SUPPORTED,
+        }),
         _ => Call::Answer(NOT_SUPPORTED),
     }
 }
@@ -141,8 +161,41 @@ mod tests {
     }
 
     #[test]
+    fn a_suspended_vcpu_keeps_or_loses_its_state() {
+        let suspend = |function, state| decode(function, [state, 0x1_4000_0000, 7]);
+        let lost = |entry| Call::PowerDown { entry, argument: 7 };
+        assert_eq!(suspend(0xc400_0001, 0x0000_0003), Call::Standby);
+        assert_eq!(suspend(0xc400_0001, 0x0201_0000), lost(0x1_4000_0000));
+        assert_eq!(suspend(0x8400_0001, 0x0001_ffff), lost(0x4000_0000));
+        // The state is a word in both conventions; its reserved bits are parameters that nobody knows.
+        assert_eq!(suspend(0xc400_0001, 0xffff_ffff_0000_0000), Call::Standby);
+        for bit in [17, 23, 26, 31] {
+            assert_eq!(suspend(0xc400_0001, 1 << bit), Call::Answer(INVALID_PARAMETERS), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn what_debian_asks_for() {
+        let features = |function| decode(0x8400_000a, [function, 0, 0]);
+        let known = [0x8000_0000, 0xc400_0001, 0x8400_000a];
+        assert!(known.iter().all(|function| features(*function) == Call::Answer(0)));
+        // SYSTEM_SUSPEND and SYSTEM_RESET2, both conventions.
+        for function in [0x8400_000e, 0xc400_000e, 0x8400_0012, 0xc400_0012] {
+            assert_eq!(features(function), Call::Answer(NOT_SUPPORTED), "{function:#x}");
+            assert_eq!(decode(function, [0; 3]), Call::Answer(NOT_SUPPORTED), "{function:#x}");
+        }
+        let arch = |function| decode(0x8000_0001, [function, 0, 0]);
+        assert!([0x8000_0000, 0x8000_0001, 0x8000_8000].iter().all(|call| arch(*call) == Call::Answer(0)));
+        // Workarounds 2 and 3, stolen time.
+        for function in [0x8000_7fff, 0x8000_3fff, 0xc500_0020] {
+            assert_eq!(arch(function), Call::Answer(NOT_SUPPORTED), "{function:#x}");
+        }
+    }
+
+    #[test]
     fn unknown_calls_are_not_supported() {
-        for function in [0x8400_0050u64, 0x8600_ff01, 0x8000_8000, 0, u64::MAX] {
+        // Random numbers, the vendor's identification, trusted services, and what is none.
+        for function in [0x8400_0050u64, 0x8600_ff01, 0x8000_7fff, 0xb200_0000, 0, u64::MAX] {
             assert_eq!(decode(function, [0; 3]), Call::Answer(NOT_SUPPORTED));
         }
     }

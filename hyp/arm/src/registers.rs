@@ -25,7 +25,7 @@ pub struct Registers {
 const _: () = assert!(offset_of!(Registers, x) == 0 && offset_of!(Registers, host_stack) == 264);
 
 /// EL1 with SP_EL1, all interrupts masked: what a processor starts in.
-const PSTATE_EL1H_MASKED: u64 = 0x3c5;
+pub(crate) const PSTATE_EL1H_MASKED: u64 = 0x3c5;
 
 impl Registers {
     /// The state in which PSCI starts a CPU: at `entry` with `argument` in x0, the rest zero.
@@ -77,6 +77,13 @@ impl Registers {
     /// Changes the processor state of the loaded guest.
     pub fn set_pstate(&mut self, pstate: u64) {
         SPSR_EL2.set(pstate);
+    }
+
+    /// The instruction of a single step has been executed: the step's exception is due (Arm ARM D2.12).
+    #[cold]
+    pub(crate) fn end_step(&mut self) {
+        const STEP: u64 = 1 << 21;
+        self.set_pstate(self.pstate() & !STEP);
     }
 
     /// Goes on behind the instruction that trapped.

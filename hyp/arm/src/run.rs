@@ -1,25 +1,20 @@
 //! What an exit means: most are dealt with here, the others the core hears of.
 
 use hyp_boot::guest_tree::GUEST_UART;
-use hyp_core::arch::{Exit, GuestFault, ShutdownReason, VcpuMask};
+use hyp_core::arch::{Exit, ShutdownReason, VcpuMask};
 use hyp_core::stats::{ExitCounts, ExitReason};
 use hyp_dev::timer::Clock;
 
-use aarch64_cpu::registers::{ELR_EL1, ESR_EL1, ESR_EL2, FAR_EL2, HPFAR_EL2, Readable, VBAR_EL1};
+use aarch64_cpu::registers::{ESR_EL2, FAR_EL2, HPFAR_EL2, Readable};
 
 use crate::domain::ArmDomain;
-use crate::interrupts;
 use crate::psci::{self, Call};
 use crate::syndrome::{self, Abort, RegisterAccess, class};
-use crate::system_register::{self, Effect};
 use crate::uart;
 use crate::vcpu::ArmVcpu;
 use crate::vgic::Width;
 use crate::vgic::v3::SgiRegister;
-use crate::virtual_interface;
-
-/// Bytes of vectors behind VBAR_EL1.
-const VECTORS: u64 = 0x800;
+use crate::{inject, interrupts, virtual_interface};
 
 /// A loaded vCPU, its domain, and where its exits are counted.
 pub(crate) struct Turn<'t> {
@@ -40,7 +35,7 @@ impl Turn<'_> {
     #[inline(always)]
     pub(crate) fn wait_for(&mut self, esr: u64) -> Exit {
         self.skip(esr);
-        if syndrome::is_wait_for_event(esr) { Exit::Yield } else { self.idle() }
+        if syndrome::is_brief_wait(esr) { Exit::Yield } else { self.idle() }
     }
 
     /// A synchronous exception that seldom comes.
@@ -51,7 +46,11 @@ impl Turn<'_> {
                 self.vcpu.float.acquire();
                 None
             }
-            class::SMC => {
+            class::POINTER_AUTHENTICATION => {
+                self.vcpu.keys.acquire();
+                None
+            }
+            class::SMC if syndrome::immediate(esr) == 0 => {
                 self.skip(esr);
                 self.firmware()
             }
@@ -67,7 +66,11 @@ impl Turn<'_> {
     }
 
     /// Goes on behind the instruction that trapped; 32-bit code has instructions of two bytes.
-    fn skip(&mut self, esr: u64) {
+    #[inline(always)]
+    pub(crate) fn skip(&mut self, esr: u64) {
+        if self.vcpu.debug.is_live() {
+            self.vcpu.registers.end_step();
+        }
         self.vcpu.registers.skip_instruction(syndrome::instruction_bytes(esr));
     }
 
@@ -76,6 +79,7 @@ impl Turn<'_> {
         let exit = interrupts::take(self.domain, self.vcpu, self.index, self.clock);
         if exit.is_none() {
             self.counts.count(ExitReason::Interrupt);
+            self.look_at_physical_timer();
         }
         exit
     }
@@ -85,12 +89,20 @@ impl Turn<'_> {
         if self.vcpu.timer.is_asserted() {
             interrupts::take_timer(self.domain, self.index);
         }
+        self.look_at_physical_timer();
         Exit::Idle
+    }
+
+    #[inline(always)]
+    fn look_at_physical_timer(&mut self) {
+        if self.vcpu.physical_timer.is_on() {
+            self.vcpu.physical_timer.update(self.domain, self.index);
+        }
     }
 
     fn undefined(&mut self) -> Option<Exit> {
         self.counts.count(ExitReason::Register);
-        system_register::inject_undefined(&mut self.vcpu.registers);
+        inject::undefined(&mut self.vcpu.registers);
         None
     }
 
@@ -104,8 +116,16 @@ impl Turn<'_> {
                 self.vcpu.registers.set(0, value);
                 return None;
             }
-            Call::Suspend => {
+            Call::PowerDown { entry, .. } | Call::CpuOn { entry, .. } if !self.is_entry(entry) => {
+                self.vcpu.registers.set(0, psci::INVALID_ADDRESS);
+                return None;
+            }
+            Call::Standby => {
                 self.vcpu.registers.set(0, 0);
+                self.idle()
+            }
+            Call::PowerDown { entry, argument } => {
+                self.vcpu.power_down(entry, argument);
                 self.idle()
             }
             Call::CpuOn { target, entry, argument } => Exit::CpuOn { target, entry, argument },
@@ -125,19 +145,17 @@ impl Turn<'_> {
         interrupts::send_sgi(self.domain, &mut self.vcpu.lists, self.index, register, value)
     }
 
+    /// A vCPU can start there.
+    fn is_entry(&self, address: u64) -> bool {
+        address.is_multiple_of(4) && self.domain.memory.host(address).is_some()
+    }
+
     /// A trapped access to a system register.
     #[inline(always)]
-    pub(crate) fn system_register(&mut self, esr: u64) {
+    pub(crate) fn system_register(&mut self, esr: u64) -> Option<Exit> {
         self.counts.count(ExitReason::Register);
         let access = RegisterAccess::decode(esr);
-        match system_register::effect(access.register, access.read) {
-            Effect::Value(value) => {
-                self.vcpu.registers.set(access.transfer, value);
-                self.skip(esr);
-            }
-            Effect::Ignored => self.skip(esr),
-            Effect::Undefined => system_register::inject_undefined(&mut self.vcpu.registers),
-        }
+        self.trapped_register(access)
     }
 
     /// Interrupts became pending for some vCPUs. The core need not hear of it if the caller is the only one.
@@ -170,21 +188,23 @@ impl Turn<'_> {
     /// A load or store that the second stage refused: a device, or nothing that the guest has.
     #[inline(always)]
     pub(crate) fn data_abort(&mut self, esr: u64) -> Option<Exit> {
-        let abort = Abort::of_data(esr);
         let ipa = (HPFAR_EL2.get() & !0xf) << 8 | FAR_EL2.get() & 0xfff;
+        self.device(esr, &Abort::of_data(esr), ipa)
+    }
+
+    /// An access to a device at a guest-physical address, if there is one.
+    #[inline]
+    pub(crate) fn device(&mut self, esr: u64, abort: &Abort, ipa: u64) -> Option<Exit> {
         if self.domain.vpl011.is_some()
             && abort.is_translation()
             && ipa.wrapping_sub(GUEST_UART.start) < GUEST_UART.size
         {
-            return self.uart(&abort, ipa);
+            return self.uart(abort, ipa);
         }
         let Some((region, offset)) = abort.is_translation().then(|| virtual_interface::register(ipa)).flatten() else {
-            let again = abort.is_translation() && self.domain.stage2.lock().is_mapped(ipa);
-            return (!again).then(|| self.data_fault(&abort, ipa));
+            return self.bad_access(abort, ipa);
         };
-        let Some(access) = abort.access else {
-            return Some(self.fault_at("device-access-by-an-instruction-without-syndrome", FAR_EL2.get(), ipa));
-        };
+        let Some(access) = abort.access else { return self.undescribed(abort, ipa) };
         self.counts.count(ExitReason::Mmio);
         self.skip(esr);
         let width = Width::from_sas(access.size.trailing_zeros() as u8);
@@ -208,9 +228,7 @@ impl Turn<'_> {
     /// An access to the emulated serial port.
     #[inline(never)]
     fn uart(&mut self, abort: &Abort, ipa: u64) -> Option<Exit> {
-        let Some(access) = abort.access else {
-            return Some(self.fault_at("device-access-by-an-instruction-without-syndrome", FAR_EL2.get(), ipa));
-        };
+        let Some(access) = abort.access else { return self.undescribed(abort, ipa) };
         self.counts.count(ExitReason::Mmio);
         let offset = (ipa - GUEST_UART.start) as u32;
         let value = abort.write.then(|| self.vcpu.registers.get(access.transfer) as u32);
@@ -225,47 +243,8 @@ impl Turn<'_> {
         self.notify(answer.stale)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn data_fault(&self, abort: &Abort, ipa: u64) -> Exit {
-        let what = match (abort.walk, abort.is_translation(), abort.write) {
-            (true, ..) => "translation-tables-in-unmapped-memory",
-            (_, true, false) => "read-of-unmapped-memory",
-            (_, true, true) => "write-to-unmapped-memory",
-            (_, false, _) => "access-to-protected-memory",
-        };
-        self.fault_at(what, if abort.no_address { 0 } else { FAR_EL2.get() }, ipa)
-    }
-
-    /// The guest jumped out of its memory. When it jumped to its own vectors, an exception before it is the true cause.
-    fn bad_fetch(&self, abort: &Abort) -> Option<Exit> {
-        let pc = self.vcpu.registers.pc();
-        let ipa = (HPFAR_EL2.get() & !0xf) << 8 | pc & 0xfff;
-        let again = abort.is_translation() && self.domain.stage2.lock().is_mapped(ipa);
-        (!again).then(|| self.fetch_fault(pc, ipa))
-    }
-
-    fn fetch_fault(&self, pc: u64, ipa: u64) -> Exit {
-        if pc.wrapping_sub(VBAR_EL1.get()) >= VECTORS {
-            return self.fault_at("jump-to-unmapped-memory", pc, ipa);
-        }
-        let what = match ESR_EL1.get() >> 26 & 0x3f {
-            0x00 => "undefined-instruction",
-            0x20 | 0x21 => "fetch-abort-without-a-handler",
-            0x24 | 0x25 => "data-abort-without-a-handler",
-            _ => "exception-without-a-handler",
-        };
-        let (guilty, cause) = (ELR_EL1.get(), ESR_EL1.get());
-        Exit::Fault(GuestFault { what, pc: guilty, address: pc, guest_physical: ipa, syndrome: cause })
-    }
-
     /// The guest cannot go on.
     pub(crate) fn fault(&self, what: &'static str) -> Exit {
-        self.fault_at(what, 0, 0)
-    }
-
-    fn fault_at(&self, what: &'static str, address: u64, guest_physical: u64) -> Exit {
-        let (pc, syndrome) = (self.vcpu.registers.pc(), ESR_EL2.get());
-        Exit::Fault(GuestFault { what, pc, address, guest_physical, syndrome })
+        Exit::Fault(self.fault_of(what, 0, 0))
     }
 }

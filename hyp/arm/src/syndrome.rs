@@ -8,6 +8,8 @@ pub mod class {
     pub const WAIT: u8 = 0x01;
     /// Float or vector instruction while EL2 holds the registers.
     pub const FLOAT: u8 = 0x07;
+    /// An instruction that uses a key of pointer authentication.
+    pub const POINTER_AUTHENTICATION: u8 = 0x09;
     /// HVC.
     pub const HVC: u8 = 0x16;
     /// SMC.
@@ -45,9 +47,10 @@ pub const fn immediate(esr: u64) -> u16 {
     field(esr, 0, 16)
 }
 
-/// WFE, not WFI: the guest spins.
-pub const fn is_wait_for_event(esr: u64) -> bool {
-    bit(esr, 0)
+/// No plain WFI: WFE, by which a guest spins, or one of the two with a time-out. WFIT may end at any time, and it is not
+/// shown to guests: no need to watch the clock for it.
+pub const fn is_brief_wait(esr: u64) -> bool {
+    field(esr, 0, 2) != 0
 }
 
 /// Whether the exception is HVC with this immediate.
@@ -80,6 +83,8 @@ pub struct Abort {
     pub walk: bool,
     /// A write.
     pub write: bool,
+    /// Cache maintenance.
+    pub maintenance: bool,
     /// Kind and level: translation, access flag, permission.
     pub status: u8,
     /// FAR_EL2 does not hold the address.
@@ -109,7 +114,8 @@ impl Abort {
             wide: bit(esr, 15),
         });
         let status = field(esr, 0, 6) as u8;
-        Self { walk: bit(esr, 7), write: bit(esr, 6), status, no_address: bit(esr, 10), access }
+        let (walk, write, maintenance, no_address) = (bit(esr, 7), bit(esr, 6), bit(esr, 8), bit(esr, 10));
+        Self { walk, write, maintenance, status, no_address, access }
     }
 
     /// Decodes the syndrome of a fetch.
@@ -223,6 +229,16 @@ mod tests {
         let esr = 0x16 << 26 | 1 << 25 | 0xea1;
         assert_eq!((class(esr), immediate(esr)), (class::HVC, 0xea1));
         assert!(is_hypercall(esr, 0xea1) && !is_hypercall(esr, 0xea2) && !is_hypercall(esr | 1 << 26, 0xea1));
-        assert!(is_wait_for_event(1) && !is_wait_for_event(0));
+    }
+
+    #[test]
+    fn only_a_plain_wfi_sleeps() {
+        assert_eq!([0, 1, 2, 3].map(is_brief_wait), [false, true, true, true]);
+    }
+
+    #[test]
+    fn maintenance_of_memory_that_is_not_there_is_told_apart() {
+        let abort = Abort::of_data(0x24 << 26 | 1 << 25 | 1 << 8 | 1 << 6 | 7);
+        assert!(abort.maintenance && abort.write && abort.access.is_none() && !abort.walk);
     }
 }

@@ -1,15 +1,18 @@
 //! What a vCPU is on this port, and its turn on a processor: in, out, and the state it starts in.
 
 use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{HCR_EL2, MDCR_EL2, MDSCR_EL1, Readable, VTCR_EL2, Writeable};
+use aarch64_cpu::registers::{HCR_EL2, MDCR_EL2, Readable, VTCR_EL2, Writeable};
 use core::sync::atomic::Ordering;
 use hyp_boot::guest_tree;
 use hyp_dev::sysreg;
 use hyp_dev::timer::Clock;
 
+use crate::debug::{self, DebugUnit};
 use crate::domain::ArmDomain;
 use crate::float::{self, FloatUnit};
-use crate::registers::{Registers, SystemRegisters};
+use crate::pointer_auth::Keys;
+use crate::ptimer::TimerUnit;
+use crate::registers::{PSTATE_EL1H_MASKED, Registers, SystemRegisters};
 use crate::vgic::ListRegisters;
 use crate::virtual_interface::InterfaceState;
 use crate::vtimer::VirtualTimer;
@@ -17,7 +20,7 @@ use crate::{interrupts, virtual_interface};
 
 /// HCR_EL2 for every guest (Arm ARM D19.2.48): VM, SWIO, interrupts and aborts to EL2 and virtual ones to the guest,
 /// broadcast of its maintenance, traps of WFI, WFE, SMC, identification, implementation-defined and error-record
-/// registers, cache maintenance by set and way, and limited-order regions; AArch64.
+/// registers, and limited-order regions; AArch64. Cache maintenance by set and way does not trap: ADR 0010.
 const HCR: u64 = 1 << 0
     | 1 << 1
     | 1 << 3
@@ -31,7 +34,6 @@ const HCR: u64 = 1 << 0
     | 1 << 19
     | 1 << 20
     | 1 << 21
-    | 1 << 22
     | 1 << 31
     | 1 << 35
     | 1 << 36;
@@ -47,6 +49,12 @@ pub struct ArmVcpu {
     pub float: FloatUnit,
     /// Its virtual timer.
     pub timer: VirtualTimer,
+    /// Its physical timer.
+    pub(crate) physical_timer: TimerUnit,
+    /// Its breakpoints, watchpoints and single step.
+    pub(crate) debug: DebugUnit,
+    /// Its keys of pointer authentication.
+    pub(crate) keys: Keys,
     /// What the interrupt controller has put into list registers.
     pub lists: ListRegisters,
     /// The rest of its virtual CPU interface.
@@ -67,6 +75,9 @@ impl ArmVcpu {
             system: SystemRegisters::reset(),
             float: FloatUnit::new(number),
             timer: VirtualTimer::reset(),
+            physical_timer: TimerUnit::reset(),
+            debug: DebugUnit::reset(),
+            keys: Keys::reset(),
             lists: ListRegisters::new(virtual_interface::list_registers() as u8),
             interface: InterfaceState::reset(),
             affinity: guest_tree::affinity(u32::from(index)) | MPIDR_RES1,
@@ -81,20 +92,41 @@ impl ArmVcpu {
         self.system = SystemRegisters::reset();
         self.float.reset();
         self.timer = VirtualTimer::reset();
+        self.physical_timer = TimerUnit::reset();
+        self.debug = DebugUnit::reset();
+        self.keys = Keys::reset();
         self.lists.clear();
         self.interface = InterfaceState::reset();
         self.timer_missed = false;
     }
 
+    /// The loaded vCPU loses its state and starts at `entry` when it goes on. What waits for it stays: its timers and
+    /// its interrupts, one of which is to wake it.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn power_down(&mut self, entry: u64, argument: u64) {
+        self.registers.x = Registers::reset(entry, argument).x;
+        self.registers.set_pc(entry);
+        self.registers.set_pstate(PSTATE_EL1H_MASKED);
+        self.system = SystemRegisters::reset();
+        self.system.load();
+        self.debug.save();
+        self.debug = DebugUnit::reset();
+    }
+
     /// When its timer wants the vCPU to run; 0 where that time has come. Valid while it is not loaded.
     pub fn timer_deadline(&self, clock: &Clock) -> Option<u64> {
-        if self.timer_missed { Some(0) } else { self.timer.deadline(self.clock_offset, clock) }
+        let own = if self.timer_missed { Some(0) } else { self.timer.deadline(self.clock_offset, clock) };
+        match self.physical_timer.deadline(clock) {
+            None => own,
+            Some(at) => Some(own.map_or(at, |own| own.min(at))),
+        }
     }
 
     /// Puts it into the processor.
     pub fn load(&mut self, domain: &ArmDomain, index: u8, event: Option<bool>) {
         domain.load_translations(index);
-        HCR_EL2.set(HCR);
+        HCR_EL2.set(HCR | self.keys.control());
         sysreg::write_vmpidr_el2(self.affinity);
         self.registers.load();
         self.system.load();
@@ -103,14 +135,22 @@ impl ArmVcpu {
         self.timer_missed = false;
         // The physical interrupt must be active before the line goes up, or it comes a second time.
         let timer_is_up = self.timer.is_due(self.clock_offset);
+        if self.physical_timer.is_on() {
+            self.physical_timer.update(domain, index);
+        }
         interrupts::load(domain, self, index, timer_is_up, event);
         self.timer.load(self.clock_offset);
+        self.keys.load();
+        self.debug.load();
         barrier::isb(barrier::SY);
     }
 
     /// Takes it out.
     pub fn save(&mut self, domain: &ArmDomain, index: u8) {
         self.float.release();
+        self.debug.save();
+        self.keys.save();
+        self.physical_timer.save();
         self.timer.save();
         let timer_was_taken = interrupts::save(domain, self, index);
         self.timer_missed = self.timer.is_asserted() && !timer_was_taken;
@@ -131,8 +171,8 @@ pub fn init_cpu() {
     const COUNTER_ACCESS: u64 = 1;
     HCR_EL2.set(HCR);
     MDCR_EL2.set(MDCR_EL2.get() & COUNTERS | DEBUG_TRAPS);
-    // Guests cannot write it, so that what a loader left would act on all of them.
-    MDSCR_EL1.set(0);
+    debug::unlock();
+    debug::init_cpu();
     sysreg::write_cnthctl_el2(COUNTER_ACCESS);
     sysreg::write_vpidr_el2(sysreg::read_midr_el1());
     sysreg::write_hstr_el2(0);

@@ -152,6 +152,8 @@ pub enum Exit {
     },
     /// The whole domain ends.
     Shutdown(ShutdownReason),
+    /// The vCPU did that, and the port gave it the exception that bare hardware raises.
+    Aborted(GuestFault),
     /// The vCPU cannot go on, and its domain with it.
     Fault(GuestFault),
 }

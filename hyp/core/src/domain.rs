@@ -112,6 +112,8 @@ pub struct Domain<A: Arch> {
     pub(crate) marks_runstate: Marks,
     /// An unknown hypercall of its was reported already.
     pub(crate) unknown_reported: AtomicBool,
+    /// An access of its to memory that it does not have was reported already, in this life.
+    pub(crate) abort_reported: AtomicBool,
     arch: A::Domain,
 }
 
@@ -143,6 +145,7 @@ impl<A: Arch> Domain<A> {
             params: [const { AtomicU64::new(0) }; HVM_NR_PARAMS as usize],
             marks_runstate: Marks::new(false),
             unknown_reported: AtomicBool::new(false),
+            abort_reported: AtomicBool::new(false),
             arch,
         }
     }

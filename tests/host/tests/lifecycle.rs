@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use fake::{Act, Machine, program};
 use host_tests::{MS, power_off, shutdown, sleep_until};
-use hyp_core::arch::{Arch, CpuOnResult, Exit, GuestFault};
+use hyp_core::arch::{Arch, CpuOnResult, Exit, GuestFault, ShutdownReason};
 use hyp_core::domain::{DomainConfig, EndAction};
 use hyp_core::policy::Rights;
 use xen_abi::errno::Errno;
@@ -42,6 +42,29 @@ fn one_guest_runs_and_switches_the_machine_off() {
     assert_eq!(reports[6], "@vcpu id=0 domain=one vcpu=0");
     assert!(reports[7].starts_with("@trace cpu=0 first=0 0000000000000000"), "{reports:#?}");
     assert_eq!(reports[8], "@end");
+}
+
+#[test]
+fn a_guest_that_gets_an_abort_goes_on_and_is_reported_once_a_life() {
+    let machine = Machine::new(1);
+    machine.add(
+        &DomainConfig::new("one"),
+        &program(0, |step, _| {
+            *step += 1;
+            match *step {
+                // Twice in the first life, once in the second: the step counts on.
+                1 | 3 | 5 => Act::Exit(Exit::Aborted(FAULT)),
+                4 => Act::Exit(Exit::Shutdown(ShutdownReason::Reboot)),
+                6 => power_off(),
+                _ => Act::Compute(MS),
+            }
+        }),
+    );
+    assert!(machine.run(1000 * MS));
+    let reports = machine.reports();
+    let faults: Vec<_> = reports.iter().filter(|line| line.starts_with("@fault")).collect();
+    assert_eq!(faults.len(), 2, "{reports:#?}");
+    assert!(reports.iter().any(|line| line.ends_with("state=shutdown reason=poweroff")), "{reports:#?}");
 }
 
 #[test]

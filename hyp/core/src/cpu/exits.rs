@@ -145,6 +145,13 @@ impl<A: Arch> Hypervisor<A> {
                 counts.count(ExitReason::Firmware);
                 self.end_domain(local, current.domain, reason);
             }
+            Exit::Aborted(fault) => {
+                // Once in a life: a guest that does it again and again is heard by itself, not by the log.
+                if !current.domain.abort_reported.swap(true, Ordering::Relaxed) {
+                    let (domain, vcpu) = (current.domain.name(), current.vcpu.index());
+                    self.arch.report(Report::Fault { domain, vcpu, fault });
+                }
+            }
             Exit::Fault(fault) => {
                 self.arch.report(Report::Fault { domain: current.domain.name(), vcpu: current.vcpu.index(), fault });
                 self.end_domain(local, current.domain, ShutdownReason::Crash);

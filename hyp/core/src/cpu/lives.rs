@@ -91,6 +91,7 @@ impl<A: Arch> Hypervisor<A> {
         domain.watchdogs.iter().for_each(|at| at.store(0, Ordering::Relaxed));
         domain.end_code.store(0, Ordering::Relaxed);
         domain.marks_runstate.store(false, Ordering::Relaxed);
+        domain.abort_reported.store(false, Ordering::Relaxed);
         domain.pollers.store(0, Ordering::SeqCst);
         domain.params.iter().for_each(|param| param.store(0, Ordering::Relaxed));
         self.leave_queues(held, domain);
