@@ -15,6 +15,7 @@ mod interrupts;
 mod processor;
 mod queues;
 mod sharing;
+mod traps;
 
 use core::sync::atomic::Ordering::SeqCst;
 
@@ -32,6 +33,7 @@ fn main(machine: &'static Machine) {
     println!("probe: mode {mode}, {} vCPU(s), {}", machine.cpus().len(), platform(machine));
     match mode {
         "checks" => checks(machine),
+        "traps" => trap_checks(machine),
         // The guest's own vectors would take this one; without them it is the hypervisor's.
         "undefined" => {
             misbehave::forget_vectors();
@@ -53,7 +55,7 @@ fn main(machine: &'static Machine) {
         }
         _ => {
             println!(
-                "probe: unknown mode; known: checks, undefined, undefined-caught, unmapped, nowhere, crash, panic,"
+                "probe: unknown mode; known: checks, traps, undefined, undefined-caught, unmapped, nowhere, crash, panic,"
             );
             println!("probe: reboot, lend, borrow, sleep, spin, vgic-random");
             power::crash();
@@ -86,6 +88,12 @@ fn share(machine: &Machine, mode: &str) {
         "lend" => sharing::lend(&mut checks, machine),
         _ => sharing::borrow(&mut checks, machine),
     }
+    checks.print_sum();
+}
+
+fn trap_checks(machine: &'static Machine) {
+    let mut checks = check::Checks::default();
+    traps::run(&mut checks, machine);
     checks.print_sum();
 }
 

@@ -56,6 +56,44 @@ pub fn relax() {
     unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
 }
 
+/// Clean and invalidate the first two levels of the data cache, line by line by set and way, as old boot loaders do.
+/// Returns how many lines.
+pub fn clean_by_set_and_way() -> u64 {
+    let mut lines = 0;
+    for level in 0..2 {
+        if read_register!("clidr_el1") >> (3 * level) & 7 < 2 {
+            break;
+        }
+        write_register!("csselr_el1", level << 1);
+        synchronize();
+        let size = read_register!("ccsidr_el1");
+        let (line, ways, sets) = ((size & 7) + 4, (size >> 3 & 0x3ff) + 1, (size >> 13 & 0x7fff) + 1);
+        let way_shift = (ways as u32 - 1).leading_zeros() % 32;
+        for way in 0..ways {
+            for set in 0..sets {
+                let operand = way << way_shift | set << line | level << 1;
+                // SAFETY: cleaning and invalidating a line changes no contents of memory.
+                unsafe { asm!("dc cisw, {}", in(reg) operand, options(nostack)) };
+                lines += 1;
+            }
+        }
+    }
+    synchronize();
+    lines
+}
+
+/// Write a key of pointer authentication; the processor must have them.
+pub fn set_key(value: u64) {
+    write_register!("s3_0_c2_c1_0", value);
+    write_register!("s3_0_c2_c3_1", !value);
+    synchronize();
+}
+
+/// The key that [`set_key`] wrote.
+pub fn key() -> [u64; 2] {
+    [read_register!("s3_0_c2_c1_0"), read_register!("s3_0_c2_c3_1")]
+}
+
 /// Let interrupts in.
 pub fn unmask_interrupts() {
     // SAFETY: the handler of entry.s keeps every register, and what it touches is atomic.

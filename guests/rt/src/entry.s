@@ -240,3 +240,80 @@ rt_float_check:
     ldp     d14, d15, [sp, #48]
     add     sp, sp, #64
     ret
+
+// For rt::hardware_debug: an instruction to break at.
+.section .text.debug, "ax"
+.global rt_breakpoint_here
+rt_breakpoint_here:
+    nop
+    ret
+
+// Single step: an exception return with SPSR_EL1.SS set executes one instruction, here one that hypervisors emulate,
+// before the step's exception. Its handler switches stepping off. Returns the address behind the instruction.
+.global rt_step_once
+rt_step_once:
+    mrs     x1, daif
+    msr     daifset, #2             // an interrupt would be stepped instead
+    mov     x2, #0xc5               // EL1h, debug exceptions not masked, interrupts masked
+    orr     x2, x2, #(1 << 21)
+    msr     spsr_el1, x2
+    adr     x3, 1f
+    msr     elr_el1, x3
+    adr     x0, 2f
+    isb
+    eret
+1:  mrs     x4, actlr_el1
+2:  nop
+    msr     daif, x1
+    ret
+
+// For rt::trap: run code at EL0 until its exception; the handler comes back to x30 at EL1.
+.global rt_at_el0
+rt_at_el0:
+    stp     x29, x30, [sp, #-16]!
+    mrs     x2, daif
+    str     x2, [sp, #-16]!
+    mov     x3, #0x3c0              // EL0, all masked: interrupts there are nothing that the vectors know
+    msr     spsr_el1, x3
+    msr     elr_el1, x0
+    adr     x30, 1f
+    isb
+    eret
+1:  ldr     x2, [sp], #16
+    msr     daif, x2
+    ldp     x29, x30, [sp], #16
+    ret
+
+// For rt::psci: CPU_SUSPEND. x0 is power_state; the result is what the call returned, or -1000 when the vCPU came back
+// through the entry point.
+.global rt_suspend
+rt_suspend:
+    stp     x29, x30, [sp, #-112]!
+    stp     x19, x20, [sp, #16]
+    stp     x21, x22, [sp, #32]
+    stp     x23, x24, [sp, #48]
+    stp     x25, x26, [sp, #64]
+    stp     x27, x28, [sp, #80]
+    mrs     x2, tpidr_el1
+    str     x2, [sp, #96]
+    mov     x1, x0
+    movz    x0, #0x0001
+    movk    x0, #0xc400, lsl #16
+    adr     x2, suspended_entry
+    mov     x3, sp
+    hvc     #0
+    b       1f
+suspended_entry:
+    mov     x19, x0                 // the context: our stack
+    bl      processor_setup
+    mov     sp, x19
+    mov     x0, #-1000
+    ldr     x2, [sp, #96]
+    msr     tpidr_el1, x2
+1:  ldp     x19, x20, [sp, #16]
+    ldp     x21, x22, [sp, #32]
+    ldp     x23, x24, [sp, #48]
+    ldp     x25, x26, [sp, #64]
+    ldp     x27, x28, [sp, #80]
+    ldp     x29, x30, [sp], #112
+    ret

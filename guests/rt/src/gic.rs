@@ -288,6 +288,8 @@ extern "C" fn rt_interrupt(counter: u64) {
         }
         if intid == timer::intid() {
             timer::quiet();
+        } else if intid == timer::PHYSICAL {
+            timer::quiet_physical();
         } else if intid == events::intid() {
             events::upcall(counter);
         }

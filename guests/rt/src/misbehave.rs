@@ -56,6 +56,33 @@ pub fn touch_device(address: usize, bytes: u32, value: Option<u64>) -> u64 {
     register
 }
 
+/// Store 32 bits to any address.
+pub fn write(address: u64) {
+    // SAFETY: for addresses where nothing is, or the hypervisor's emulation; it may fault, by intent.
+    unsafe { asm!("str wzr, [{}]", in(reg) address, options(nostack)) };
+}
+
+/// The same with SP_EL0 as the stack, so that the exception takes another vector; interrupts masked meanwhile.
+pub fn write_on_other_stack(address: u64) {
+    // SAFETY: as for `write`; the stack pointer is selected back, and no Rust code runs on the other one.
+    unsafe {
+        asm!("mrs {d}, daif", "msr daifset, #15", "msr spsel, #0", "str wzr, [{a}]", "msr spsel, #1", "msr daif, {d}",
+            a = in(reg) address, d = out(reg) _, options(nostack))
+    };
+}
+
+/// Call an address where nothing is; comes back only where a handler returns to the caller.
+pub fn call(address: u64) {
+    // SAFETY: nothing is executed there; whoever catches the exception returns to the instruction behind.
+    unsafe { asm!("blr {}", in(reg) address, clobber_abi("C"), options(nostack)) };
+}
+
+/// SMC with a number that the convention leaves to nobody.
+pub fn strange_secure_call() {
+    // SAFETY: undefined; where a handler skips it, nothing has changed.
+    unsafe { asm!("smc #77", clobber_abi("C"), options(nostack)) };
+}
+
 /// Jump to an address and do not come back.
 pub fn jump(address: u64) -> ! {
     // SAFETY: only for addresses where nothing is: the guest ends there, and no Rust code runs after this.

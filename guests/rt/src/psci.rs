@@ -59,6 +59,19 @@ fn narrow(function: u32, result: i64) -> i64 {
     if function & (1 << 30) == 0 { i64::from(result as i32) } else { result }
 }
 
+unsafe extern "C" {
+    /// In `entry.s`: keeps what a function has to keep, and sets the vCPU up again where its state was lost.
+    safe fn rt_suspend(power_state: u64) -> i64;
+}
+
+/// What [`suspend`] returns when the vCPU lost its state and came back through the entry point.
+pub const RESUMED: i64 = -1000;
+
+/// CPU_SUSPEND until an interrupt; `power_state` in its original format. With interrupts masked, as it must be called.
+pub fn suspend(power_state: u64) -> i64 {
+    rt_suspend(power_state)
+}
+
 /// Switch the machine off; returns only where firmware refuses.
 pub fn system_off() {
     call(function::SYSTEM_OFF, 0, 0, 0);

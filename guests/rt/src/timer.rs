@@ -100,6 +100,45 @@ pub fn cancel() {
     cpu_isb();
 }
 
+/// INTID of the physical timer: 30 on every machine with the usual tree.
+pub const PHYSICAL: u32 = 30;
+
+/// The physical counter, isolated from what comes before.
+pub fn physical_counter() -> u64 {
+    cpu_isb();
+    read_register!("cntpct_el0")
+}
+
+/// Arm the physical timer of this vCPU for a value of the physical counter.
+pub fn set_physical(at: u64) {
+    write_register!("cntp_cval_el0", at);
+    write_register!("cntp_ctl_el0", ENABLE);
+    cpu_isb();
+}
+
+/// Arm it for so many ticks from now.
+pub fn set_physical_in(ticks: u64) {
+    write_register!("cntp_tval_el0", ticks);
+    write_register!("cntp_ctl_el0", ENABLE);
+    cpu_isb();
+}
+
+/// Set its control register.
+pub fn control_physical(value: u64) {
+    write_register!("cntp_ctl_el0", value);
+    cpu_isb();
+}
+
+/// Its control register, compare value and ticks left.
+pub fn physical_registers() -> [u64; 3] {
+    [read_register!("cntp_ctl_el0"), read_register!("cntp_cval_el0"), read_register!("cntp_tval_el0")]
+}
+
+/// The handler's part for the physical timer.
+pub(crate) fn quiet_physical() {
+    control_physical(ENABLE | MASKED);
+}
+
 /// The handler's part: keep the timer from firing again. Level-triggered, so before the end of interrupt.
 pub(crate) fn quiet() {
     write_register!("cntv_ctl_el0", ENABLE | MASKED);
