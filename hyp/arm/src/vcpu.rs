@@ -1,7 +1,8 @@
 //! What a vCPU is on this port, and its turn on a processor: in, out, and the state it starts in.
 
 use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{HCR_EL2, MDCR_EL2, Readable, VTCR_EL2, Writeable};
+use aarch64_cpu::registers::{HCR_EL2, ID_AA64MMFR0_EL1, ID_AA64MMFR1_EL1, MDCR_EL2, Readable, VTCR_EL2, Writeable};
+use core::arch::asm;
 use core::sync::atomic::Ordering;
 use hyp_boot::guest_tree;
 use hyp_dev::sysreg;
@@ -170,6 +171,7 @@ pub fn init_cpu() {
     /// EL1PCTEN of CNTHCTL_EL2: guests may read the physical counter; its timer traps.
     const COUNTER_ACCESS: u64 = 1;
     HCR_EL2.set(HCR);
+    clear_newer_controls();
     MDCR_EL2.set(MDCR_EL2.get() & COUNTERS | DEBUG_TRAPS);
     debug::unlock();
     debug::init_cpu();
@@ -180,4 +182,25 @@ pub fn init_cpu() {
     virtual_interface::off();
     float::trap();
     crate::tlb::invalidate_all_guests();
+}
+
+/// Controls of later architectures, which are unknown after a reset: no fine-grained traps, no extensions.
+fn clear_newer_controls() {
+    /// A field of an identification register says that there is something.
+    const fn has(value: u64, low: u32) -> bool {
+        value >> low & 0xf != 0
+    }
+    if has(ID_AA64MMFR0_EL1.get(), 56) {
+        // SAFETY: HFGRTR, HFGWTR, HFGITR, HDFGRTR and HDFGWTR exist; they decide what of a guest traps, no more.
+        unsafe {
+            asm!(
+                "msr S3_4_C1_C1_4, xzr", "msr S3_4_C1_C1_5, xzr", "msr S3_4_C1_C1_6, xzr", "msr S3_4_C3_C1_4, xzr",
+                "msr S3_4_C3_C1_5, xzr", options(nomem, nostack, preserves_flags)
+            )
+        };
+    }
+    if has(ID_AA64MMFR1_EL1.get(), 40) {
+        // SAFETY: HCRX_EL2 exists; it decides what guests may do, no more.
+        unsafe { asm!("msr S3_4_C1_C2_2, xzr", options(nomem, nostack, preserves_flags)) };
+    }
 }
