@@ -194,8 +194,12 @@ fn clear_newer_controls() {
         // SAFETY: HFGRTR, HFGWTR, HFGITR, HDFGRTR and HDFGWTR exist; they decide what of a guest traps, no more.
         unsafe {
             asm!(
-                "msr S3_4_C1_C1_4, xzr", "msr S3_4_C1_C1_5, xzr", "msr S3_4_C1_C1_6, xzr", "msr S3_4_C3_C1_4, xzr",
-                "msr S3_4_C3_C1_5, xzr", options(nomem, nostack, preserves_flags)
+                "msr S3_4_C1_C1_4, xzr",
+                "msr S3_4_C1_C1_5, xzr",
+                "msr S3_4_C1_C1_6, xzr",
+                "msr S3_4_C3_C1_4, xzr",
+                "msr S3_4_C3_C1_5, xzr",
+                options(nomem, nostack, preserves_flags)
             )
         };
     }

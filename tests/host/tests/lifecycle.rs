@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use fake::{Act, Machine, program};
 use host_tests::{MS, power_off, shutdown, sleep_until};
-use hyp_core::arch::{Arch, CpuOnResult, Exit, GuestFault, ShutdownReason};
+use hyp_core::arch::{Arch, CpuOnResult, Exit, GuestFault};
 use hyp_core::domain::{DomainConfig, EndAction};
 use hyp_core::policy::Rights;
 use xen_abi::errno::Errno;
@@ -49,14 +49,13 @@ fn a_guest_that_gets_an_abort_goes_on_and_is_reported_once_a_life() {
     let machine = Machine::new(1);
     machine.add(
         &DomainConfig::new("one"),
-        &program(0, |step, _| {
+        &program(0, |step, guest| {
             *step += 1;
-            match *step {
-                // Twice in the first life, once in the second: the step counts on.
-                1 | 3 | 5 => Act::Exit(Exit::Aborted(FAULT)),
-                4 => Act::Exit(Exit::Shutdown(ShutdownReason::Reboot)),
-                6 => power_off(),
-                _ => Act::Compute(MS),
+            match (*step, guest.domain.resets.load(Ordering::Relaxed)) {
+                (1 | 2, _) => Act::Exit(Exit::Aborted(FAULT)),
+                (3, _) => Act::Compute(MS),
+                (_, 0) => shutdown(guest, SHUTDOWN_REBOOT),
+                _ => power_off(),
             }
         }),
     );
