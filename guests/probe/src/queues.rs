@@ -51,7 +51,11 @@ fn queues_twice() -> Result<u8, Errno> {
 
 /// Events that come together are seen by priority, and in the order of their sending where that is the same.
 fn priorities() -> Result<(), [u32; 4]> {
-    let open = || bind_ipi(0).inspect(|port| drop(unmask(*port))).unwrap_or_default();
+    let open = || {
+        let port = bind_ipi(0).unwrap_or_default();
+        let _ = unmask(port);
+        port
+    };
     let [low, first, second, high] = [open(), open(), open(), open()];
     let mut fine = set_priority(low, 15).is_ok() && set_priority(high, 0).is_ok();
     let sent = [low, first, second, high];
