@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use aarch64_cpu::registers::{Readable, VTTBR_EL2, Writeable};
+use aarch64_cpu::registers::{VTTBR_EL2, Writeable};
 use heapless::Vec;
 use hyp_boot::plan::GuestMemory;
 use hyp_core::arch::{BadAddress, Page, VcpuMask};

@@ -4,8 +4,6 @@
 //! on the VMID in VTTBR_EL2. Mostly that is the caller's own domain; when a domain ends, it may be any, and finds its own
 //! again afterwards.
 
-use core::sync::atomic::Ordering;
-
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{Readable, VTTBR_EL2, Writeable};
 use hyp_core::arch::{BadAddress, MapError, RamSize};

@@ -178,13 +178,11 @@ unsafe extern "C" {
 }
 
 /// Deals with an exit while the guest's x19 to x29 are still in the processor. It gets what [`enter`] was given and a
-/// syndrome, [`INTERRUPT`] or [`SYSTEM_ERROR`], and returns 0 for a guest that goes on.
+/// syndrome, [`INTERRUPT`], or something else of class [`crate::syndrome::class::NONE`] for an asynchronous abort, and returns 0 for a guest that goes on.
 pub(crate) type Visitor = extern "C" fn(*mut (), u64) -> u64;
 
 /// In the place of a syndrome: an interrupt of the hypervisor's.
 pub(crate) const INTERRUPT: u64 = -1i64 as u64;
-/// In the place of a syndrome: an asynchronous abort.
-pub(crate) const SYSTEM_ERROR: u64 = -2i64 as u64;
 
 /// Runs the loaded guest until `visitor`, called with `visit` at each exit, returns other than 0; what it returned.
 ///
