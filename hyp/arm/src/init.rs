@@ -5,13 +5,15 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use aarch64_cpu::registers::{MPIDR_EL1, Readable};
 use heapless::Vec;
 use hyp_boot::guest_tree::GuestTree;
-use hyp_boot::image::{HEADER_BYTES, Layout};
+use hyp_boot::image::Layout;
 use hyp_boot::machine::Machine;
 use hyp_boot::manifest::{DomainSpec, EndAction, LogFormat, Manifest};
-use hyp_boot::plan::{GuestMemory, Plan};
-use hyp_boot::{Region, blob_size};
+use hyp_boot::partial::Partial;
+use hyp_boot::plan::{Extent, GuestMemory, Plan};
+use hyp_boot::{BootError, Region, blob_size};
 use hyp_core::arch::{CpuId, Page};
 use hyp_core::domain::{self, DomainConfig, EndActions};
+use hyp_core::event::fixed::FixedChannel;
 use hyp_core::hypervisor::Hypervisor;
 use hyp_core::limits::MAX_CPUS;
 use hyp_core::policy::Rights;
@@ -28,7 +30,7 @@ use crate::stage2::{Stage2, tables_for};
 use crate::vcpu::{self, ArmVcpu};
 use crate::vpl011::Vpl011;
 use crate::vtimer::VIRTUAL_TIMER;
-use crate::{config, console, controller, firmware, interrupts, mmu, percpu, pool};
+use crate::{config, console, controller, firmware, interrupts, kernel, mmu, percpu, pool};
 
 /// Bits of MPIDR_EL1 that are no affinity.
 const MPIDR_AFFINITY: u64 = 0xff_00ff_ffff;
@@ -89,7 +91,8 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
     console::init(uart.as_ref(), now_ns);
     let machine = machine.or_give_up();
     let tree = Region { start: tree, size: blob.len() as u64 };
-    let manifest = Manifest::parse(&machine, layout::image_block(), tree).or_give_up();
+    let mut manifest = Manifest::new();
+    manifest.read(&machine, layout::image_block(), tree).or_give_up();
     if manifest.options.log != Some(LogFormat::Plain) {
         hyp_log::set_format(hyp_log::Format::Defmt);
     }
@@ -106,10 +109,17 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
     HYPERVISOR.set_cpus(cpus);
     hyp_log::info!("Makuhari {} on {}, {} CPU(s)", env!("CARGO_PKG_VERSION"), config::board().name, cpus);
     let mut starts: Vec<(domain::DomainId, u64, u64), { hyp_core::limits::MAX_DOMAINS }> = Vec::new();
-    for (spec, memory) in manifest.domains.iter().zip(&plan.guests) {
+    for (index, memory) in plan.guests.iter().enumerate() {
         // Cannot fail: as many as the manifest has room for.
-        let _ = starts.push(add_domain(spec, memory));
+        let _ = starts.push(add_domain(&manifest, index, memory, &plan.views(&manifest, index)));
     }
+    let ends = manifest.fixed.links.iter().map(|link| FixedChannel {
+        domain: domain::DomainId::from_index(link.domain.into()),
+        port: link.port,
+        remote: domain::DomainId::from_index(link.remote.into()),
+        remote_port: link.remote_port,
+    });
+    HYPERVISOR.fix_channels(ends.collect());
     hyp_log::event!(
         "@boot cpus={} image_bytes={} ram_bytes={} entered_ns={}",
         cpus,
@@ -208,9 +218,16 @@ fn start_cpus(machine: &Machine<'_>) -> u8 {
     up
 }
 
-/// Builds one domain; returns what to start it with.
-fn add_domain(spec: &DomainSpec<'_>, memory: &GuestMemory) -> (domain::DomainId, u64, u64) {
-    let arm = build(spec, memory);
+/// Builds one domain; returns what to start it with. `views` is the memory that it shares.
+fn add_domain(
+    manifest: &Manifest<'static>,
+    index: usize,
+    memory: &GuestMemory,
+    views: &[Extent],
+) -> (domain::DomainId, u64, u64) {
+    let spec = manifest.domains.get(index).unwrap_or_else(|| give_up(&"the plan has more guests than the manifest"));
+    let tree = guest_tree(manifest, spec, index, memory);
+    let arm = build(spec, memory, views, tree).or_give_up();
     let mut step = 0;
     let (entry, argument) = loop {
         match arm.reset(step) {
@@ -248,16 +265,22 @@ fn action(action: EndAction) -> domain::EndAction {
 }
 
 /// Gives a domain its memory, its tables and the images it starts from.
-fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
+fn build(
+    spec: &DomainSpec<'static>,
+    memory: &GuestMemory,
+    views: &[Extent],
+    tree: impl FnOnce(Option<Region>) -> Result<Region, BootError<'static>>,
+) -> Result<ArmDomain, BootError<'static>> {
     static DOMAINS: AtomicU64 = AtomicU64::new(0);
-    let tables = pool::take_as_is(tables_for(&memory.extents)).or_give_up();
+    let extents = || memory.extents.iter().chain(views);
+    let tables = pool::take_as_is(tables_for(extents())).or_give_up();
     let mut stage2 = Stage2::new(tables);
-    memory.extents.iter().try_for_each(|extent| stage2.map_ram(extent)).or_give_up();
+    extents().try_for_each(|extent| stage2.map_ram(extent)).or_give_up();
     controller::map_for_guest(&mut stage2).or_give_up();
     let banks = memory.banks();
     let first = banks.first().copied().unwrap_or_default();
-    let layout = Layout::make(spec, module_head(spec.kernel.place), first).or_give_up();
-    let tree = guest_tree(spec, &banks, layout.ramdisk).or_give_up();
+    let layout = Layout::make(spec, kernel::module(spec.kernel.place), spec.kernel.place.size, first)?;
+    let tree = tree(layout.ramdisk)?;
     let mut images = Vec::new();
     // Cannot fail: there is room for all three.
     let mut add = |from: u64, to: u64, size: u64| {
@@ -275,7 +298,7 @@ fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
         page.or_give_up().first().map_or_else(|| give_up(&PoolEmpty), Lent::new)
     };
     let number = DOMAINS.fetch_add(1, Ordering::Relaxed);
-    ArmDomain {
+    Ok(ArmDomain {
         vcpus: spec.cpus,
         vttbr: stage2.root() | (number + 1) << 48,
         stage2: Lock::new(stage2),
@@ -292,33 +315,41 @@ fn build(spec: &DomainSpec<'_>, memory: &GuestMemory) -> ArmDomain {
         last_ran: [const { AtomicU8::new(0) }; MAX_CPUS],
         images,
         start: (layout.entry, layout.tree.start),
-    }
-}
-
-/// The first bytes of a kernel.
-fn module_head(place: Region) -> &'static [u8] {
-    let size = place.size.min(HEADER_BYTES as u64) as usize;
-    // SAFETY: the manifest has checked that the module lies in RAM, which is mapped, and in nobody else's range.
-    unsafe { core::slice::from_raw_parts(layout::va(place.start) as *const u8, size) }
+    })
 }
 
 /// Writes the guest's device tree into pages of the pool, where it stays for restarts; returns where, physical.
-fn guest_tree(spec: &DomainSpec<'_>, banks: &[Region], ramdisk: Option<Region>) -> Result<Region, PoolEmpty> {
-    const PAGES: u64 = 1;
-    let words = pool::take_words(PAGES)?;
-    let start = layout::image_pa(words.as_ptr() as u64);
-    // SAFETY: the words are this function's alone and any byte is a valid byte.
-    let bytes =
-        unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), (PAGES * PAGE_SIZE) as usize) };
-    let tree = GuestTree {
-        banks,
-        cpus: spec.cpus,
-        gic: controller::guest_version(),
-        bootargs: spec.bootargs,
-        ramdisk,
-        vpl011: spec.vpl011,
-        enhanced: spec.enhanced,
-    };
-    let size = tree.write(bytes).map_err(|_| PoolEmpty)?;
-    Ok(Region { start, size: size as u64 })
+fn guest_tree(
+    manifest: &Manifest<'static>,
+    spec: &DomainSpec<'static>,
+    index: usize,
+    memory: &GuestMemory,
+) -> impl FnOnce(Option<Region>) -> Result<Region, BootError<'static>> {
+    move |ramdisk| {
+        let partial =
+            spec.tree.as_ref().map(|tree| Partial::parse(tree.path, kernel::module(tree.place))).transpose()?;
+        if let Some(warning) = partial.as_ref().and_then(Partial::warning) {
+            hyp_log::warn!("{}", Shown(&warning));
+        }
+        let tree = GuestTree {
+            banks: &memory.banks(),
+            cpus: spec.cpus,
+            gic: controller::guest_version(),
+            bootargs: spec.bootargs,
+            ramdisk,
+            vpl011: spec.vpl011,
+            enhanced: spec.enhanced,
+            extended: &memory.extended(&manifest.fixed, index),
+            shared: (&manifest.fixed, index),
+            partial: partial.as_ref(),
+        };
+        let words = pool::take_words((tree.room() as u64).div_ceil(PAGE_SIZE)).or_give_up();
+        let start = layout::image_pa(words.as_ptr() as u64);
+        // SAFETY: the words are this function's alone and any byte is a valid byte.
+        let bytes = unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), words.len() * 8) };
+        let what =
+            ": its device tree has more names of properties than there is room for: make the partial tree smaller";
+        let size = tree.write(bytes).map_err(|_| BootError::BadNode { path: spec.path, what })?;
+        Ok(Region { start, size: size as u64 })
+    }
 }

@@ -58,6 +58,8 @@ mod inject;
 #[cfg(target_arch = "aarch64")]
 mod interrupts;
 #[cfg(target_arch = "aarch64")]
+mod kernel;
+#[cfg(target_arch = "aarch64")]
 mod keyboard;
 #[cfg(target_arch = "aarch64")]
 mod layout;

@@ -113,6 +113,20 @@ pub enum BootError<'a> {
         /// What is wrong and what to do.
         what: &'static str,
     },
+    /// A module that is a device tree is damaged.
+    DamagedModule {
+        /// The module.
+        path: Path<'a>,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A partial device tree gives a device to a guest.
+    Device {
+        /// The module.
+        path: Path<'a>,
+        /// The device's node in it.
+        node: Path<'a>,
+    },
     /// A module shares memory with something else.
     Overlap {
         /// The module.
@@ -193,6 +207,10 @@ impl fmt::Display for BootError<'_> {
             Self::DuplicateName { path, name } => write!(f, "{path}: another guest is called {name} already: rename one"),
             Self::UnknownPeer { path, name } => write!(f, "{path}: makuhari,peers names {name}, and no other guest is called so"),
             Self::BadNode { path, what } => write!(f, "{path}{what}"),
+            Self::DamagedModule { path, why } => {
+                write!(f, "{path} is a damaged device tree ({why}): make it again with dtc and load all of it")
+            }
+            Self::Device { path, node } => write!(f, "{path}: its node {node} gives a device to the guest (xen,path, xen,reg), which this version cannot: remove it"),
             Self::Overlap { path, place, owner, other } => {
                 write!(f, "{path} at {place} overlaps ")?;
                 match owner {

@@ -4,6 +4,8 @@
 //! expectations made for Xen's guests hold here.
 
 use crate::Region;
+use crate::manifest::{Fixed, SharedMemory};
+use crate::partial::Partial;
 use crate::writer::Writer;
 
 /// The virtual distributor, 64 KiB.
@@ -18,6 +20,9 @@ pub const GUEST_GICC: Region = Region::new(0x0300_2000, 0x2000);
 pub const GUEST_UART: Region = Region::new(0x2200_0000, 0x1000);
 /// Where a guest may map grant tables and other pages of the hypervisor.
 pub const GUEST_GRANTS: Region = Region::new(0x3800_0000, 0x100_0000);
+/// What the guest-physical addresses below RAM are used for: nothing else may be put there.
+pub(crate) const DEVICES: [Region; 3] =
+    [Region::new(GUEST_GICD.start, 0x101_f000), GUEST_UART, Region::new(GUEST_GRANTS.start, 0x200_0000)];
 /// PPI of the event channels; its INTID is 31.
 pub const EVENT_PPI: u32 = 15;
 /// PPIs of the timers: secure and non-secure physical, virtual.
@@ -31,8 +36,9 @@ const PPI: u32 = 1;
 /// Flags of a level interrupt, low and high; the upper byte names the CPUs of a PPI.
 const LEVEL_LOW: u32 = 0xf08;
 const LEVEL_HIGH: u32 = 0xf04;
-/// The interrupt controller's handle.
-const GIC_HANDLE: u32 = 1;
+/// The interrupt controller's handle, where no partial tree has another (`GUEST_PHANDLE_GIC` of
+/// `public/device_tree_defs.h`).
+const GIC_HANDLE: u32 = 65_000;
 
 /// Which interrupt controller the guest sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +75,12 @@ pub struct GuestTree<'t> {
     pub vpl011: bool,
     /// Has it a hypervisor node?
     pub enhanced: bool,
+    /// Guest-physical addresses that nothing uses, at most 2 ranges: there a guest may map other guests' pages.
+    pub extended: &'t [Region],
+    /// Memory that it shares with other guests, and which guest it is.
+    pub shared: (&'t Fixed<'t>, usize),
+    /// What a tree of its own adds.
+    pub partial: Option<&'t Partial<'t>>,
 }
 
 impl GuestTree<'_> {
@@ -76,7 +88,8 @@ impl GuestTree<'_> {
     ///
     /// # Errors
     ///
-    /// [`TreeFull`] when the buffer is too small; 4 KiB are enough for 8 vCPUs and a command line of 2,000 bytes.
+    /// [`TreeFull`] when the buffer is too small (see [`GuestTree::room`]), or a partial tree has too many names.
+    #[inline(never)]
     pub fn write(&self, buffer: &mut [u8]) -> Result<usize, TreeFull> {
         let mut tree = Writer::new(buffer);
         tree.begin("");
@@ -84,7 +97,7 @@ impl GuestTree<'_> {
         tree.text("compatible", "xen,xenvm-4.17\0xen,xenvm");
         tree.cells("#address-cells", &[2]);
         tree.cells("#size-cells", &[2]);
-        tree.cells("interrupt-parent", &[GIC_HANDLE]);
+        tree.cells("interrupt-parent", &[self.gic_handle()]);
         self.chosen(&mut tree);
         self.cpus(&mut tree);
         for bank in self.banks {
@@ -93,6 +106,7 @@ impl GuestTree<'_> {
             registers(&mut tree, &[*bank]);
             tree.end();
         }
+        self.reserved_memory(&mut tree);
         psci(&mut tree);
         self.interrupt_controller(&mut tree);
         timer(&mut tree);
@@ -100,10 +114,30 @@ impl GuestTree<'_> {
             uart(&mut tree);
         }
         if self.enhanced {
-            hypervisor(&mut tree);
+            self.hypervisor(&mut tree);
+        }
+        if let Some(partial) = self.partial {
+            partial.write(&mut tree);
         }
         tree.end();
         tree.finish().ok_or(TreeFull)
+    }
+
+    /// Bytes that are enough for it.
+    pub fn room(&self) -> usize {
+        let own =
+            2048usize.saturating_add(self.bootargs.len()).saturating_add(usize::from(self.cpus).saturating_mul(128));
+        let shared = self.shared().count().saturating_mul(192);
+        own.saturating_add(shared).saturating_add(self.partial.map_or(0, |partial| partial.size))
+    }
+
+    fn shared(&self) -> impl Iterator<Item = &SharedMemory<'_>> {
+        let (fixed, domain) = self.shared;
+        fixed.shared_of(domain)
+    }
+
+    fn gic_handle(&self) -> u32 {
+        self.partial.and_then(|partial| partial.gic).unwrap_or(GIC_HANDLE)
     }
 
     fn chosen(&self, tree: &mut Writer<'_>) {
@@ -134,6 +168,38 @@ impl GuestTree<'_> {
         tree.end();
     }
 
+    /// Shared memory, as Linux's binding `xen,shared-memory-v1` has it.
+    fn reserved_memory(&self, tree: &mut Writer<'_>) {
+        if self.shared().next().is_none() {
+            return;
+        }
+        tree.begin("reserved-memory");
+        tree.cells("#address-cells", &[2]);
+        tree.cells("#size-cells", &[2]);
+        tree.property("ranges", &[]);
+        for view in self.shared() {
+            tree.begin_at("xen-shmem", view.guest.start);
+            tree.text("compatible", "xen,shared-memory-v1");
+            registers(tree, &[view.guest]);
+            tree.text("xen,id", view.id);
+            tree.end();
+        }
+        tree.end();
+    }
+
+    fn hypervisor(&self, tree: &mut Writer<'_>) {
+        // Without an address in its name, as Linux looks for it.
+        tree.begin("hypervisor");
+        tree.text("compatible", "xen,xen-4.17\0xen,xen");
+        let mut regions: heapless::Vec<Region, 3> = heapless::Vec::new();
+        // Cannot fail: there are no more than two of the others.
+        let _ = regions.push(GUEST_GRANTS);
+        let _ = regions.extend_from_slice(self.extended);
+        registers(tree, &regions);
+        tree.cells("interrupts", &[PPI, EVENT_PPI, LEVEL_LOW]);
+        tree.end();
+    }
+
     fn interrupt_controller(&self, tree: &mut Writer<'_>) {
         tree.begin_at("interrupt-controller", GUEST_GICD.start);
         match self.gic {
@@ -149,7 +215,7 @@ impl GuestTree<'_> {
         tree.property("interrupt-controller", &[]);
         tree.cells("#interrupt-cells", &[3]);
         tree.cells("#address-cells", &[0]);
-        tree.cells("phandle", &[GIC_HANDLE]);
+        tree.cells("phandle", &[self.gic_handle()]);
         tree.end();
     }
 }
@@ -179,20 +245,11 @@ fn uart(tree: &mut Writer<'_>) {
     tree.end();
 }
 
-fn hypervisor(tree: &mut Writer<'_>) {
-    // Without an address in its name, as Linux looks for it.
-    tree.begin("hypervisor");
-    tree.text("compatible", "xen,xen-4.17\0xen,xen");
-    registers(tree, &[GUEST_GRANTS]);
-    tree.cells("interrupts", &[PPI, EVENT_PPI, LEVEL_LOW]);
-    tree.end();
-}
-
 /// A `reg` of addresses and sizes of two cells each.
 fn registers(tree: &mut Writer<'_>, regions: &[Region]) {
-    let mut value: heapless::Vec<u8, 32> = heapless::Vec::new();
+    let mut value: heapless::Vec<u8, 48> = heapless::Vec::new();
     for number in regions.iter().flat_map(|region| [region.start, region.size]) {
-        // No node has more than two ranges, which is 32 bytes.
+        // No node has more than three ranges, which is 48 bytes.
         let _ = value.extend_from_slice(&number.to_be_bytes());
     }
     tree.property("reg", &value);

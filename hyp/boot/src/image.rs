@@ -84,14 +84,14 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Places a guest's files. `head` is the start of the kernel module, [`HEADER_BYTES`] or more (the whole module when
-    /// it is shorter); `bank` is the guest's first bank of memory.
+    /// Places a guest's files. `head` is the start of the kernel, unpacked, [`HEADER_BYTES`] or more (all of it when it is
+    /// shorter); `file` is how many bytes the kernel has, unpacked; `bank` is the guest's first bank of memory.
     ///
     /// # Errors
     ///
     /// [`BootError::NotAnImage`] or [`BootError::TooLarge`].
-    pub fn make<'a>(domain: &DomainSpec<'a>, head: &[u8], bank: Region) -> Result<Self, BootError<'a>> {
-        let file = domain.kernel.place.size;
+    #[inline(never)]
+    pub fn make<'a>(domain: &DomainSpec<'a>, head: &[u8], file: u64, bank: Region) -> Result<Self, BootError<'a>> {
         let head = head.get(..usize::try_from(file).unwrap_or(usize::MAX)).unwrap_or(head);
         let not_an_image = |what| BootError::NotAnImage { path: domain.kernel.path, what };
         let header = Header::parse(head).map_err(not_an_image)?;

@@ -8,7 +8,7 @@
 //! 2. [`manifest`] reads the guests and refuses what cannot work, naming the node and the fix;
 //! 3. [`plan`] gives every guest its memory;
 //! 4. [`image`] says where kernel, device tree and ramdisk go in it;
-//! 5. [`guest_tree`] writes the tree that the guest reads.
+//! 5. [`guest_tree`] writes the tree that the guest reads, with what a [`partial`] tree adds.
 //!
 //! The tree comes from outside. Nothing in this crate panics on a damaged one, and nothing allocates: what is returned
 //! borrows its strings from the blob.
@@ -22,6 +22,7 @@ pub mod image;
 mod limits;
 pub mod machine;
 pub mod manifest;
+pub mod partial;
 pub mod plan;
 mod region;
 mod tree;

@@ -1,8 +1,13 @@
 //! Capacities of this crate's tables: the core's, and those that only reading a tree needs.
 
-pub(crate) use hyp_core::limits::{MAX_CPUS, MAX_DOMAINS, MAX_VCPUS, MAX_VCPUS_PER_DOMAIN};
+pub(crate) use hyp_core::limits::MAX_FIXED_CHANNELS as MAX_LINKS;
+pub(crate) use hyp_core::limits::{MAX_CPUS, MAX_DOMAINS, MAX_PORTS, MAX_VCPUS, MAX_VCPUS_PER_DOMAIN};
 
 /// Separate ranges of RAM in the machine's tree.
 pub(crate) const MAX_RAM: usize = 16;
 /// Reserved ranges in the machine's tree.
 pub(crate) const MAX_RESERVED: usize = 32;
+/// Pieces of memory at given places, of all guests together.
+pub(crate) const MAX_STATIC: usize = 16;
+/// Views of shared memory, of all guests together.
+pub(crate) const MAX_SHARED: usize = 8;

@@ -8,7 +8,7 @@ use dtoolkit::Node;
 use heapless::Vec;
 
 use crate::limits::{MAX_CPUS, MAX_RAM, MAX_RESERVED};
-use crate::tree::{self, Device, Spot, StringList, each_device, number};
+use crate::tree::{self, Buses, Device, Spot, StringList, device_and_below, each_device, number};
 use crate::{BootError, Region};
 
 /// How to call the firmware.
@@ -102,10 +102,10 @@ pub struct Machine<'a> {
     pub timer: Timer,
     /// The console, where the tree names one.
     pub uart: Option<Uart<'a>>,
-    /// `/chosen/xen,xen-bootargs`.
+    /// The hypervisor's command line.
     pub options: &'a str,
-    /// The tree's root: checking a tree's structure is most of the work of reading it, and is done once.
-    pub(crate) root: Spot<'a>,
+    /// `/chosen`: going through a tree is most of the work of reading it, so that it is looked for once.
+    pub(crate) chosen: Option<Spot<'a>>,
 }
 
 impl<'a> Machine<'a> {
@@ -114,6 +114,7 @@ impl<'a> Machine<'a> {
     /// # Errors
     ///
     /// The first thing found without which the hypervisor cannot run.
+    #[inline(never)]
     pub fn parse(blob: &'a [u8]) -> Result<Self, BootError<'a>> {
         let (root, reservations) = tree::open(blob)?;
         let (mut ram, mut reserved) = (Vec::new(), Vec::new());
@@ -122,13 +123,15 @@ impl<'a> Machine<'a> {
         }
         let (mut cpus, mut cpus_left_out) = (Vec::new(), 0);
         let (mut options, mut chosen) = ("", None);
+        let (mut found, mut buses) = (Found::default(), Vec::new());
         for node in root.children()? {
+            device_and_below(node, &mut buses, &mut |spot, compatible, buses| found.look(spot, compatible, buses))?;
             match node.stem() {
                 "memory" => read_memory(&node, &mut ram)?,
                 "reserved-memory" => read_reserved(&node, &mut reserved)?,
                 "cpus" => cpus_left_out = read_cpus(&node, &mut cpus)?,
                 "chosen" => {
-                    options = node.text("xen,xen-bootargs")?.unwrap_or_default();
+                    options = read_options(&node)?;
                     chosen = Some(node);
                 }
                 _ => {}
@@ -141,7 +144,6 @@ impl<'a> Machine<'a> {
         if cpus.is_empty() {
             return Err(BootError::NoCpu);
         }
-        let found = Found::search(root)?;
         Ok(Self {
             ram,
             reserved,
@@ -150,19 +152,20 @@ impl<'a> Machine<'a> {
             psci: found.psci()?,
             gic: found.gic()?,
             timer: found.timer()?,
-            uart: read_uart(root, chosen)?,
+            uart: read_uart(root, chosen, options)?,
             options,
-            root,
+            chosen,
         })
     }
 
     /// Finds the console and the way to call firmware in a tree that may lack everything else, so that what is wrong with
     /// it can be said and the machine switched off.
+    #[inline(never)]
     pub fn last_words(blob: &'a [u8]) -> (Option<Uart<'a>>, Option<Conduit>) {
         let Ok((root, _)) = tree::open(blob) else { return (None, None) };
         let chosen = root.child("chosen").ok().flatten();
         let conduit = Found::search(root).and_then(|found| found.psci());
-        (read_uart(root, chosen).ok().flatten(), conduit.ok().flatten())
+        (read_uart(root, chosen, "").ok().flatten(), conduit.ok().flatten())
     }
 }
 
@@ -240,6 +243,7 @@ fn read_cpus<'a>(node: &Spot<'a>, cpus: &mut Vec<u64, MAX_CPUS>) -> Result<u32, 
 }
 
 /// The devices that one pass over the tree found.
+#[derive(Default)]
 struct Found<'a> {
     gic: Option<Device<'a>>,
     timer: Option<Device<'a>>,
@@ -248,20 +252,23 @@ struct Found<'a> {
 
 impl<'a> Found<'a> {
     fn search(root: Spot<'a>) -> Result<Self, BootError<'a>> {
-        let mut found = Self { gic: None, timer: None, psci: None };
-        each_device(root, &mut Vec::new(), &mut |spot, compatible, buses| {
-            let slot = if ["arm,gic-v3", "arm,gic-400", "arm,cortex-a15-gic"].iter().any(|gic| compatible.has(gic)) {
-                &mut found.gic
-            } else if compatible.has("arm,armv8-timer") {
-                &mut found.timer
-            } else if ["arm,psci-1.0", "arm,psci-0.2"].iter().any(|psci| compatible.has(psci)) {
-                &mut found.psci
-            } else {
-                return;
+        let mut found = Self::default();
+        each_device(root, &mut Vec::new(), &mut |spot, compatible, buses| found.look(spot, compatible, buses))?;
+        Ok(found)
+    }
+
+    /// Notes a device if it is one of those, and the first.
+    fn look(&mut self, spot: Spot<'a>, compatible: StringList<'a>, buses: &Buses<'a>) {
+        for name in compatible.each() {
+            let slot = match name {
+                b"arm,gic-v3" | b"arm,gic-400" | b"arm,cortex-a15-gic" => &mut self.gic,
+                b"arm,armv8-timer" => &mut self.timer,
+                b"arm,psci-1.0" | b"arm,psci-0.2" => &mut self.psci,
+                _ => continue,
             };
             slot.get_or_insert_with(|| Device { spot, buses: buses.clone() });
-        })?;
-        Ok(found)
+            return;
+        }
     }
 
     fn psci(&self) -> Result<Option<Conduit>, BootError<'a>> {
@@ -312,28 +319,46 @@ fn gic_v2<'a>(device: &Device<'a>, maintenance: u32) -> Result<Gic, BootError<'a
     Ok(Gic::V2(GicV2 { distributor, cpu, hypervisor, virtual_cpu, maintenance }))
 }
 
-/// Finds the console: a path or an alias, with options behind a colon.
-fn read_uart<'a>(root: Spot<'a>, chosen: Option<Spot<'a>>) -> Result<Option<Uart<'a>>, BootError<'a>> {
+/// The hypervisor's command line, where Xen finds it: `bootargs` are for it when there are others for a control domain.
+fn read_options<'a>(chosen: &Spot<'a>) -> Result<&'a str, BootError<'a>> {
+    if let Some(options) = chosen.text("xen,xen-bootargs")? {
+        return Ok(options);
+    }
+    let kernel = |node: &Spot<'_>| node.is("multiboot,kernel") || node.is("xen,linux-zimage");
+    let others = chosen.value("xen,dom0-bootargs").is_some()
+        || chosen.heirs()?.any(|node| kernel(&node) && node.value("bootargs").is_some());
+    Ok(if others { chosen.text("bootargs")?.unwrap_or_default() } else { "" })
+}
+
+/// Finds the console: a path or an alias, with options behind a colon. The command line's `dtuart` comes first.
+fn read_uart<'a>(
+    root: Spot<'a>,
+    chosen: Option<Spot<'a>>,
+    options: &'a str,
+) -> Result<Option<Uart<'a>>, BootError<'a>> {
     let Some(chosen) = chosen else { return Ok(None) };
-    let Some(stdout) = chosen.text("stdout-path")? else { return Ok(None) };
+    let named = options.split_ascii_whitespace().find_map(|word| word.strip_prefix("dtuart="));
+    let (property, stdout) = match (named, chosen.text("stdout-path")?) {
+        (Some(named), _) => ("dtuart of the hypervisor's options", named),
+        (None, Some(stdout)) => ("stdout-path", stdout),
+        (None, None) => return Ok(None),
+    };
     let name = stdout.split_once(':').map_or(stdout, |(name, _)| name);
     let path = if name.starts_with('/') {
         Some(name)
     } else {
         root.child("aliases")?.and_then(|aliases| aliases.value(name)).and_then(tree::text)
     };
-    let missing = BootError::BadWord {
-        path: chosen.path,
-        property: "stdout-path",
-        word: stdout,
-        want: "the path or the alias of a serial port in this tree",
+    let device = path.map(|path| Device::at_path(root, path)).transpose()?.flatten();
+    let registers: Vec<Region, 1> = device.as_ref().map(Device::registers).transpose()?.unwrap_or_default();
+    let (Some(device), Some(registers)) = (device, registers.first()) else {
+        let want = "the path or the alias of a serial port in this tree";
+        return Err(BootError::BadWord { path: chosen.path, property, word: stdout, want });
     };
-    let device = Device::at_path(root, path.ok_or(missing)?)?.ok_or(missing)?;
-    let registers: Vec<Region, 1> = device.registers()?;
     Ok(Some(Uart {
         node: device.spot.node.name(),
         compatible: device.spot.strings("compatible"),
-        registers: *registers.first().ok_or(missing)?,
+        registers: *registers,
         register_shift: device.spot.cell("reg-shift")?.unwrap_or(0),
         interrupt: device.interrupt(0),
     }))

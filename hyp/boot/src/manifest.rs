@@ -2,67 +2,34 @@
 //!
 //! The words are those of Xen's dom0less boot (its `docs/misc/arm/device-tree/booting.txt`), so that loader scripts
 //! written for Xen work; ours begin with `makuhari,`. A property of ours that we do not know is an error, because a
-//! misspelt restriction must not become none; a property of others that we do not know is a warning.
+//! misspelt restriction must not become none; a property of others that we do not know is a warning. What is taken,
+//! refused and ignored is listed in `hyp/docs/dom0less.md`.
 
 mod domain;
+pub(crate) mod fixed;
+mod modules;
+mod options;
 mod read;
+mod warning;
 
-use core::fmt;
-
-use dtoolkit::Property;
-use dtoolkit::fdt::FdtProperty;
 use heapless::Vec;
 
-use crate::limits::{MAX_DOMAINS, MAX_VCPUS};
+use crate::limits::{MAX_DOMAINS, MAX_SHARED, MAX_STATIC, MAX_VCPUS};
 use crate::machine::Machine;
 use crate::tree::{Path, Spot};
 use crate::{BootError, Owner, Region};
 
 pub use self::domain::{Allow, DomainSpec, EndAction, Group, Module};
+pub use self::fixed::{EventLink, Fixed, SharedMemory, StaticMemory};
+pub use self::options::{LogFormat, Options};
 use self::read::read_domain;
+pub(crate) use self::warning::Kind;
+pub use self::warning::Warning;
 
-/// Warnings that are kept; further ones are as harmless, and left out.
-const MAX_WARNINGS: usize = 8;
+/// Warnings that are kept: one for each guest and each thing of another kind that is likely.
+const MAX_WARNINGS: usize = 16;
 
-/// How log messages leave the hypervisor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// As text.
-    Plain,
-    /// As defmt frames.
-    Defmt,
-}
-
-/// The hypervisor's own options, from `/chosen/xen,xen-bootargs`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// `log=plain` or `log=defmt`.
-    pub log: Option<LogFormat>,
-}
-
-/// Something in the tree that has no effect here.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Warning<'a> {
-    /// A property of a guest or a module.
-    Property(Path<'a>, FdtProperty<'a>),
-    /// Words of `xen,xen-bootargs`; the string holds those known too.
-    Options(&'a str),
-}
-
-impl fmt::Display for Warning<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Property(path, property) => write!(f, "{path}: {} is unknown and ignored", property.name()),
-            Self::Options(options) => {
-                f.write_str("/chosen: xen,xen-bootargs has options that are unknown and ignored:")?;
-                for word in options.split_ascii_whitespace().filter(|word| option(word).is_none()) {
-                    write!(f, " {word}")?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
+type Warnings<'a> = Vec<Warning<'a>, MAX_WARNINGS>;
 
 /// All guests, and what was odd about their description.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,59 +38,90 @@ pub struct Manifest<'a> {
     pub domains: Vec<DomainSpec<'a>, MAX_DOMAINS>,
     /// The hypervisor's options.
     pub options: Options,
+    /// What is fixed before they run.
+    pub fixed: Fixed<'a>,
     /// What has no effect.
-    pub warnings: Vec<Warning<'a>, MAX_WARNINGS>,
+    pub warnings: Warnings<'a>,
 }
 
 impl<'a> Manifest<'a> {
-    /// Reads the guests from the tree that `machine` was read from. `image` is the memory that the hypervisor's image
-    /// takes, `tree` that of the blob; both host-physical.
+    /// Without guests.
+    pub const fn new() -> Self {
+        let options = Options { log: None, all_peers: false };
+        Self { domains: Vec::new(), options, fixed: Fixed::new(), warnings: Vec::new() }
+    }
+
+    /// [`Manifest::read`] into a new one.
     ///
     /// # Errors
     ///
     /// The first thing found that cannot work.
     pub fn parse(machine: &Machine<'a>, image: Region, tree: Region) -> Result<Self, BootError<'a>> {
-        let root = machine.root;
-        let mut manifest = Self { domains: Vec::new(), options: Options::default(), warnings: Vec::new() };
-        manifest.read_options(machine.options);
-        let chosen = root.child("chosen")?.ok_or(BootError::NoGuest)?;
-        let mut vcpus = 0usize;
-        for node in chosen.children()?.filter(|node| node.is("xen,domain")) {
-            let domain = read_domain(&node, machine, &mut manifest.warnings)?;
-            if manifest.domains.iter().any(|other| other.name == domain.name) {
-                return Err(BootError::DuplicateName { path: node.path, name: domain.name });
-            }
-            vcpus = vcpus.saturating_add(usize::from(domain.cpus));
-            if vcpus > MAX_VCPUS {
-                return Err(BootError::TooMany { path: node.path, what: "virtual CPUs", limit: MAX_VCPUS });
-            }
-            let full = BootError::TooMany { path: node.path, what: "guests", limit: MAX_DOMAINS };
-            manifest.domains.push(domain).map_err(|_| full)?;
-        }
-        if manifest.domains.is_empty() {
-            return Err(BootError::NoGuest);
-        }
-        manifest.join_peers(&chosen)?;
-        manifest.check_modules(machine, image, tree)?;
+        let mut manifest = Self::new();
+        manifest.read(machine, image, tree)?;
         Ok(manifest)
     }
 
-    fn read_options(&mut self, options: &'a str) {
-        let mut unknown = false;
-        for word in options.split_ascii_whitespace() {
-            match option(word) {
-                Some(log) => self.options.log = Some(log),
-                None => unknown = true,
+    /// Reads the guests from the tree that `machine` was read from. `image` is the memory that the hypervisor's image
+    /// takes, `tree` that of the blob; both host-physical. Reads in place, for a manifest is too large to be handed about
+    /// on the stack of boot.
+    ///
+    /// # Errors
+    ///
+    /// The first thing found that cannot work.
+    #[inline(never)]
+    pub fn read(&mut self, machine: &Machine<'a>, image: Region, tree: Region) -> Result<(), BootError<'a>> {
+        let (options, warn_of_options) = Options::read(machine.options);
+        self.options = options;
+        if warn_of_options {
+            warn(&mut self.warnings, Kind::Options(machine.options));
+        }
+        let chosen = machine.chosen.ok_or(BootError::NoGuest)?;
+        let (mut vcpus, mut peers) = (0usize, false);
+        for node in chosen.heirs()? {
+            let kinds = node.strings("compatible");
+            if !kinds.has("xen,domain") {
+                // What is for a control domain, which there is none of, or divides the machine as we cannot.
+                if modules::is_module(&kinds) || kinds.iter().any(|kind| kind.starts_with("xen,")) {
+                    warn(&mut self.warnings, Kind::Node(node.path));
+                }
+                continue;
+            }
+            vcpus = vcpus.saturating_add(self.add(&node, machine)?);
+            peers |= node.value("makuhari,peers").is_some();
+            if vcpus > MAX_VCPUS {
+                return Err(BootError::TooMany { path: node.path, what: "virtual CPUs", limit: MAX_VCPUS });
             }
         }
-        if unknown {
-            warn(&mut self.warnings, Warning::Options(options));
+        if self.domains.is_empty() {
+            return Err(BootError::NoGuest);
         }
+        if peers {
+            self.join_peers(&chosen)?;
+        }
+        if self.options.all_peers {
+            self.domains.iter_mut().for_each(|domain| domain.peers = !0);
+        }
+        self.fixed.join_events()?;
+        self.check_places(machine, image, tree)
+    }
+
+    /// Reads one guest. Returns the number of its vCPUs.
+    fn add(&mut self, node: &Spot<'a>, machine: &Machine<'a>) -> Result<usize, BootError<'a>> {
+        let index = self.domains.len() as u8;
+        let domain = read_domain(node, index, machine, &mut self.fixed, &mut self.warnings)?;
+        if self.domains.iter().any(|other| other.name == domain.name) {
+            return Err(BootError::DuplicateName { path: node.path, name: domain.name });
+        }
+        let cpus = usize::from(domain.cpus);
+        let full = BootError::TooMany { path: node.path, what: "guests", limit: MAX_DOMAINS };
+        self.domains.push(domain).map_err(|_| full)?;
+        Ok(cpus)
     }
 
     /// Resolves `makuhari,peers`, which may name domains that come later.
     fn join_peers(&mut self, chosen: &Spot<'a>) -> Result<(), BootError<'a>> {
-        for (index, node) in chosen.children()?.filter(|node| node.is("xen,domain")).enumerate() {
+        for (index, node) in chosen.heirs()?.filter(|node| node.is("xen,domain")).enumerate() {
             for name in node.strings("makuhari,peers").iter() {
                 let peer = self.domains.iter().position(|other| other.name == name && other.path != node.path);
                 let peer = peer.ok_or(BootError::UnknownPeer { path: node.path, name })?;
@@ -137,9 +135,16 @@ impl<'a> Manifest<'a> {
         Ok(())
     }
 
-    /// Every module must be in RAM and share memory with nothing, except with a module that is the same file.
-    fn check_modules(&self, machine: &Machine<'a>, image: Region, tree: Region) -> Result<(), BootError<'a>> {
-        for (path, place) in self.modules() {
+    /// Every module, and memory at a given place, must be in RAM and share memory with nothing, except with a module that
+    /// is the same file or with itself in another guest.
+    #[inline(never)]
+    fn check_places(&self, machine: &Machine<'a>, image: Region, tree: Region) -> Result<(), BootError<'a>> {
+        let mut places: Vec<Place<'a>, MAX_PLACES> = Vec::new();
+        self.each_place(&mut |place| {
+            // Cannot fail: there is room for all that the tables hold.
+            let _ = places.push(place);
+        });
+        for (number, &Place { path, place, sharing }) in places.iter().enumerate() {
             if !machine.ram.iter().any(|ram| ram.contains(&place)) {
                 return Err(BootError::OutsideRam { path, place });
             }
@@ -148,29 +153,71 @@ impl<'a> Manifest<'a> {
                     return Err(BootError::Overlap { path, place, owner, other });
                 }
             }
-            let clash = self.modules().find(|(_, other)| *other != place && other.overlaps(&place));
-            if let Some((module, other)) = clash {
-                return Err(BootError::Overlap { path, place, owner: Owner::Module(module), other });
+            for (at, other) in places.iter().enumerate() {
+                let same = other.place == place && sharing != Sharing::Nobody && sharing == other.sharing;
+                if at != number && !same && other.place.overlaps(&place) {
+                    let owner = Owner::Module(other.path);
+                    return Err(BootError::Overlap { path, place, owner, other: other.place });
+                }
             }
         }
         Ok(())
     }
 
-    /// All modules with their paths.
-    pub(crate) fn modules(&self) -> impl Iterator<Item = (Path<'a>, Region)> {
-        self.domains.iter().flat_map(|domain| domain.modules().map(|module| (module.path, module.place)))
+    /// Shows all host memory that the tree names: modules, and memory at given places.
+    fn each_place(&self, look: &mut dyn FnMut(Place<'a>)) {
+        let mut add = |path, place, sharing| look(Place { path, place, sharing });
+        for domain in &self.domains {
+            domain.modules().for_each(|module| add(module.path, module.place, Sharing::File));
+        }
+        for piece in &self.fixed.memory {
+            if let Some(domain) = self.domains.get(usize::from(piece.domain)) {
+                add(domain.path, piece.place, Sharing::Nobody);
+            }
+        }
+        for view in &self.fixed.shared {
+            if let Some(host) = view.host {
+                add(view.path, Region::new(host, view.guest.size), Sharing::View(view.id));
+            }
+        }
+    }
+
+    /// All host memory that the tree names.
+    pub(crate) fn taken(&self) -> Vec<Region, MAX_PLACES> {
+        let mut taken = Vec::new();
+        // Cannot fail: there is room for all that the tables hold.
+        self.each_place(&mut |place| {
+            let _ = taken.push(place.place);
+        });
+        taken
     }
 }
 
-fn option(word: &str) -> Option<LogFormat> {
-    match word {
-        "log=plain" => Some(LogFormat::Plain),
-        "log=defmt" => Some(LogFormat::Defmt),
-        _ => None,
+impl Default for Manifest<'_> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
-fn warn<'a>(warnings: &mut Vec<Warning<'a>, MAX_WARNINGS>, warning: Warning<'a>) {
+/// Host memory that the tree names.
+#[derive(Clone, Copy, Debug)]
+struct Place<'a> {
+    path: Path<'a>,
+    place: Region,
+    sharing: Sharing<'a>,
+}
+
+const MAX_PLACES: usize = 3 * MAX_DOMAINS + MAX_STATIC + MAX_SHARED;
+
+/// With what else a piece of memory may be one and the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing<'a> {
+    Nobody,
+    File,
+    View(&'a str),
+}
+
+fn warn<'a>(warnings: &mut Warnings<'a>, kind: Kind<'a>) {
     // What does not fit has no effect either way; the first few show the kind of mistake.
-    let _ = warnings.push(warning);
+    let _ = warnings.push(Warning(kind));
 }

@@ -6,9 +6,10 @@
 
 use heapless::Vec;
 
-use crate::limits::{MAX_DOMAINS, MAX_RAM, MAX_RESERVED};
+use crate::limits::{MAX_DOMAINS, MAX_RAM, MAX_RESERVED, MAX_SHARED, MAX_STATIC};
 use crate::machine::Machine;
-use crate::manifest::{DomainSpec, Manifest};
+use crate::manifest::fixed::GUEST_END;
+use crate::manifest::{DomainSpec, Fixed, Manifest, SharedMemory};
 use crate::region::{align_down, align_up};
 use crate::{BootError, Region};
 
@@ -22,7 +23,10 @@ pub const BANK1: u64 = 0x2_0000_0000;
 /// Pieces of host memory that one guest's RAM may consist of.
 const MAX_EXTENTS: usize = 8;
 /// Free pieces: each range of RAM is one, and each thing taken out of it or allocated may split one.
-const MAX_FREE: usize = MAX_RAM + MAX_RESERVED + 2 * MAX_DOMAINS + 2 + MAX_DOMAINS * MAX_EXTENTS;
+const MAX_FREE: usize =
+    MAX_RAM + MAX_RESERVED + 3 * MAX_DOMAINS + 2 + MAX_STATIC + MAX_SHARED + MAX_DOMAINS * MAX_EXTENTS;
+/// Guest addresses that nothing uses are offered for foreign pages from this size on, as Xen does.
+const LEAST_EXTENDED: u64 = 64 << 20;
 
 const PAGE: u64 = 4096;
 const BLOCK: u64 = 2 << 20;
@@ -46,10 +50,42 @@ pub struct GuestMemory {
     pub extents: Vec<Extent, MAX_EXTENTS>,
 }
 
+/// Ranges of guest addresses that hold RAM.
+const MAX_BANKS: usize = 2;
+
 impl GuestMemory {
+    fn count_banks(&self) -> usize {
+        let follows = |pair: &[Extent]| matches!(pair, [one, two] if one.guest.saturating_add(one.size) == two.guest);
+        self.extents.windows(2).filter(|pair| !follows(pair)).count().saturating_add(1)
+    }
+
+    /// Guest addresses that nothing uses, for foreign pages (Xen's extended regions): behind RAM and shared memory in
+    /// each of the two ranges where RAM may be, if they are of a size worth it.
+    #[inline(never)]
+    pub fn extended(&self, fixed: &Fixed<'_>, domain: usize) -> Vec<Region, 2> {
+        let areas = [Region::new(BANK0, BANK0_MAX), Region::between(BANK1, GUEST_END)];
+        let mut extended = Vec::new();
+        for area in areas {
+            let mut start = area.start;
+            let ram = self.extents.iter().map(|extent| Region::new(extent.guest, extent.size));
+            for used in ram.chain(fixed.shared_of(domain).map(|view| view.guest)) {
+                if used.overlaps(&area) {
+                    start = start.max(used.end());
+                }
+            }
+            let rest = Region::between(start, area.end()).shrink_to(BLOCK);
+            if rest.size >= LEAST_EXTENDED {
+                // Cannot fail: one at most of each area.
+                let _ = extended.push(rest);
+            }
+        }
+        extended
+    }
+
     /// The ranges of guest addresses that hold RAM.
-    pub fn banks(&self) -> Vec<Region, 2> {
-        let mut banks: Vec<Region, 2> = Vec::new();
+    #[inline(never)]
+    pub fn banks(&self) -> Vec<Region, MAX_BANKS> {
+        let mut banks: Vec<Region, MAX_BANKS> = Vec::new();
         for extent in &self.extents {
             match banks.last_mut() {
                 Some(bank) if bank.end() == extent.guest => bank.size = bank.size.saturating_add(extent.size),
@@ -77,6 +113,8 @@ pub struct Plan {
     pub pool: Region,
     /// The guests' memory, in the manifest's order.
     pub guests: Vec<GuestMemory, MAX_DOMAINS>,
+    /// Where each view of shared memory is in host memory, in the manifest's order.
+    pub shared: Vec<u64, MAX_SHARED>,
 }
 
 impl Plan {
@@ -86,6 +124,7 @@ impl Plan {
     /// # Errors
     ///
     /// [`BootError::NoRoom`] or [`BootError::NoPool`].
+    #[inline(never)]
     pub fn make<'a>(
         machine: &Machine<'a>,
         manifest: &Manifest<'a>,
@@ -97,19 +136,96 @@ impl Plan {
         for taken in machine.reserved.iter().copied().chain([image, tree]) {
             free.remove(taken);
         }
-        for (_, module) in manifest.modules() {
-            free.remove(module);
+        for taken in &manifest.taken() {
+            free.remove(*taken);
         }
         let pool_bytes = align_up(pool_bytes, PAGE).unwrap_or(pool_bytes);
         let pool =
             free.take_pool(pool_bytes).ok_or(BootError::NoPool { want: pool_bytes, largest: free.largest(PAGE) })?;
-        let mut guests = Vec::new();
-        for domain in &manifest.domains {
-            // Cannot fail: the manifest has no more domains than this has room for.
-            drop(guests.push(free.take_guest(domain)?));
+        let mut shared = Vec::new();
+        for (number, view) in manifest.fixed.shared.iter().enumerate() {
+            let before = manifest.fixed.shared.iter().take(number).position(|other| other.id == view.id);
+            let known = before.and_then(|before| shared.get(before).copied());
+            let host = match view.host.or(known) {
+                Some(host) => host,
+                None => free.take_shared(view)?,
+            };
+            // Cannot fail: there are as many places as views.
+            let _ = shared.push(host);
         }
-        Ok(Self { pool, guests })
+        let mut guests = Vec::new();
+        for (index, domain) in manifest.domains.iter().enumerate() {
+            let memory = match given(manifest, index, domain)? {
+                Some(memory) => memory,
+                None => free.take_guest(domain)?,
+            };
+            check_views(manifest, index, &memory)?;
+            // Cannot fail: the manifest has no more domains than this has room for.
+            drop(guests.push(memory));
+        }
+        Ok(Self { pool, guests, shared })
     }
+
+    /// The memory that a guest shares.
+    #[inline(never)]
+    pub fn views(&self, manifest: &Manifest<'_>, domain: usize) -> Vec<Extent, MAX_SHARED> {
+        let views = manifest.fixed.shared.iter().zip(&self.shared);
+        let own = views.filter(|(view, _)| usize::from(view.domain) == domain);
+        own.map(|(view, host)| Extent { guest: view.guest.start, host: *host, size: view.guest.size }).collect()
+    }
+}
+
+/// The memory of a guest whose tree says where it is; `None` where it does not.
+#[inline(never)]
+fn given<'a>(
+    manifest: &Manifest<'a>,
+    index: usize,
+    domain: &DomainSpec<'a>,
+) -> Result<Option<GuestMemory>, BootError<'a>> {
+    let mut memory = GuestMemory::default();
+    let mut next = BANK0;
+    for place in manifest.fixed.memory_of(index) {
+        let mut place = place;
+        while place.size != 0 {
+            let room = if domain.direct_map { u64::MAX } else { bank_left(next) };
+            let (guest, size) = (if domain.direct_map { place.start } else { next }, place.size.min(room));
+            let limit = MAX_EXTENTS;
+            let full = BootError::TooMany { path: domain.path, what: "pieces of a guest's memory", limit };
+            memory.extents.push(Extent { guest, host: place.start, size }).map_err(|_| full)?;
+            next = after(next, size);
+            place = Region::new(place.start.saturating_add(size), place.size.saturating_sub(size));
+        }
+    }
+    let what = ": with direct-map, memory is in two ranges at most: put them together";
+    if memory.count_banks() > MAX_BANKS {
+        return Err(BootError::BadNode { path: domain.path, what });
+    }
+    Ok((!memory.extents.is_empty()).then_some(memory))
+}
+
+/// Bytes from a guest address to the end of its bank.
+fn bank_left(guest: u64) -> u64 {
+    (BANK0 + BANK0_MAX).checked_sub(guest).filter(|left| *left != 0).unwrap_or(u64::MAX)
+}
+
+/// The guest address that follows `size` bytes of RAM.
+fn after(guest: u64, size: u64) -> u64 {
+    let next = guest.saturating_add(size);
+    if next == BANK0 + BANK0_MAX { BANK1 } else { next }
+}
+
+/// Shared memory must lie where the guest has nothing else.
+fn check_views<'a>(manifest: &Manifest<'a>, index: usize, memory: &GuestMemory) -> Result<(), BootError<'a>> {
+    let banks = memory.banks();
+    for (number, view) in manifest.fixed.shared_of(index).enumerate() {
+        let mut before = manifest.fixed.shared_of(index).take(number);
+        if banks.iter().any(|bank| bank.overlaps(&view.guest)) || before.any(|other| other.guest.overlaps(&view.guest))
+        {
+            let want = "at a guest address where the guest has neither RAM nor other shared memory";
+            return Err(BootError::BadValue { path: view.path, property: "xen,shared-mem", want });
+        }
+    }
+    Ok(())
 }
 
 /// Memory that nobody has yet.
@@ -178,17 +294,25 @@ impl Free {
         let mut memory = GuestMemory::default();
         let (mut guest, mut left) = (BANK0, domain.memory);
         while left != 0 {
-            let bank_left = (BANK0 + BANK0_MAX).checked_sub(guest).unwrap_or(u64::MAX);
-            let piece = self.take_piece(left.min(bank_left)).ok_or(no_room)?;
+            let piece = self.take_piece(left.min(bank_left(guest))).ok_or(no_room)?;
             let extent = Extent { guest, host: piece.start, size: piece.size };
             memory.extents.push(extent).map_err(|_| no_room)?;
             left = left.saturating_sub(piece.size);
-            guest = guest.saturating_add(piece.size);
-            if guest == BANK0 + BANK0_MAX {
-                guest = BANK1;
-            }
+            guest = after(guest, piece.size);
         }
         Ok(memory)
+    }
+
+    /// Takes memory that guests share, at the same place in its block as the first guest sees it.
+    fn take_shared<'a>(&mut self, view: &SharedMemory<'a>) -> Result<u64, BootError<'a>> {
+        let offset = view.guest.start % BLOCK;
+        let want = view.guest.size.saturating_add(offset);
+        let what = ": there is no room for this shared memory: make it smaller, or say where it is";
+        let place = self.tightest(want, BLOCK).or_else(|| self.tail(want));
+        let place = place.ok_or(BootError::BadNode { path: view.path, what })?;
+        let host = place.start.saturating_add(offset);
+        self.remove(Region::new(host, view.guest.size));
+        Ok(host)
     }
 
     /// Takes up to `size` bytes: whole aligned gigabytes while that much is wanted and there is one, then the tightest

@@ -62,7 +62,12 @@ pub struct StringList<'a> {
 impl<'a> StringList<'a> {
     /// Is this string among them?
     pub fn has(&self, wanted: &str) -> bool {
-        self.bytes.split(|byte| *byte == 0).any(|string| string == wanted.as_bytes())
+        self.each().any(|string| string == wanted.as_bytes())
+    }
+
+    /// The strings' bytes.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.bytes.split(|byte| *byte == 0)
     }
 
     /// The strings, as far as they are text.
@@ -92,7 +97,7 @@ impl Width {
 pub(crate) struct Spot<'a> {
     pub(crate) node: FdtNode<'a>,
     pub(crate) path: Path<'a>,
-    cells: Width,
+    pub(crate) cells: Width,
 }
 
 impl PartialEq for Spot<'_> {
@@ -114,7 +119,18 @@ pub(crate) fn open<'a>(blob: &'a [u8]) -> Result<(Spot<'a>, impl Iterator<Item =
 impl<'a> Spot<'a> {
     /// Its children. Fails on widths of addresses that no 64-bit machine has.
     pub(crate) fn children(&self) -> Result<impl Iterator<Item = Spot<'a>> + use<'a>, BootError<'a>> {
-        let (cells, fdt) = (self.width()?, self.path.fdt);
+        self.children_of(Width { address: 2, size: 1 })
+    }
+
+    /// Its children, whose addresses are as wide as its own where it does not say: so Xen reads what is in `/chosen`,
+    /// and trees rely on it.
+    pub(crate) fn heirs(&self) -> Result<impl Iterator<Item = Spot<'a>> + use<'a>, BootError<'a>> {
+        self.children_of(self.cells)
+    }
+
+    #[inline(never)]
+    fn children_of(&self, usual: Width) -> Result<impl Iterator<Item = Spot<'a>> + use<'a>, BootError<'a>> {
+        let (cells, fdt) = (self.width(usual)?, self.path.fdt);
         Ok(self.node.children().map(move |node| Spot { node, path: Path { fdt, name: node.name() }, cells }))
     }
 
@@ -131,11 +147,13 @@ impl<'a> Spot<'a> {
     }
 
     /// A property's bytes.
+    #[inline(never)]
     pub(crate) fn value(&self, name: &str) -> Option<&'a [u8]> {
         self.node.properties().find(|property| property.name() == name)?.value_as().ok()
     }
 
     /// A property of one cell.
+    #[inline(never)]
     pub(crate) fn cell(&self, name: &'static str) -> Result<Option<u32>, BootError<'a>> {
         let Some(value) = self.value(name) else { return Ok(None) };
         let cell = number(value).filter(|_| value.len() == 4).ok_or(self.bad(name, "one 32-bit cell"))?;
@@ -143,6 +161,7 @@ impl<'a> Spot<'a> {
     }
 
     /// A property of one printable string.
+    #[inline(never)]
     pub(crate) fn text(&self, name: &'static str) -> Result<Option<&'a str>, BootError<'a>> {
         let Some(value) = self.value(name) else { return Ok(None) };
         text(value).map(Some).ok_or(self.bad(name, "one string of printable characters"))
@@ -166,18 +185,24 @@ impl<'a> Spot<'a> {
 
     /// The ranges of its `reg`; none when it has no `reg`.
     pub(crate) fn reg(&self) -> Result<Reg<'a>, BootError<'a>> {
-        let bytes = self.value("reg").unwrap_or_default();
-        if self.cells.bytes() == 0 || !bytes.len().is_multiple_of(self.cells.bytes()) {
+        self.ranges("reg", self.cells)
+    }
+
+    /// The ranges of a property with addresses and sizes of these widths; none when it is absent.
+    pub(crate) fn ranges(&self, name: &'static str, cells: Width) -> Result<Reg<'a>, BootError<'a>> {
+        let bytes = self.value(name).unwrap_or_default();
+        if cells.bytes() == 0 || !bytes.len().is_multiple_of(cells.bytes()) {
             return Err(
-                self.bad("reg", "addresses and sizes as wide as #address-cells and #size-cells of its parent say")
+                self.bad(name, "addresses and sizes as wide as #address-cells and #size-cells of its parent say")
             );
         }
-        Ok(Reg { bytes, cells: self.cells })
+        Ok(Reg { bytes, cells })
     }
 
     /// Its `ranges`, for translating its children's addresses.
     pub(crate) fn bus(&self) -> Result<Bus<'a>, BootError<'a>> {
-        Ok(Bus { ranges: self.value("ranges"), inner: self.width()?, outer: self.cells.address })
+        let inner = self.width(Width { address: 2, size: 1 })?;
+        Ok(Bus { ranges: self.value("ranges"), inner, outer: self.cells.address })
     }
 
     /// The error that one of its properties is not what it must be.
@@ -185,9 +210,10 @@ impl<'a> Spot<'a> {
         BootError::BadValue { path: self.path, property, want }
     }
 
-    fn width(&self) -> Result<Width, BootError<'a>> {
-        let address = self.cell("#address-cells")?.unwrap_or(2);
-        let size = self.cell("#size-cells")?.unwrap_or(1);
+    /// How wide the addresses of its children are; as `usual` where it does not say.
+    fn width(&self, usual: Width) -> Result<Width, BootError<'a>> {
+        let address = self.cell("#address-cells")?.unwrap_or(usual.address.into());
+        let size = self.cell("#size-cells")?.unwrap_or(usual.size.into());
         // PCI buses have three cells; nothing that EL2 drives lies on one, so their children's reg is not read.
         if address > 3 || size > 2 {
             return Err(self.bad("#address-cells", "1 or 2, and #size-cells 0, 1 or 2"));
@@ -299,24 +325,31 @@ pub(crate) fn each_device<'a>(
     buses: &mut Buses<'a>,
     look: &mut dyn FnMut(Spot<'a>, StringList<'a>, &Buses<'a>),
 ) -> Result<(), BootError<'a>> {
-    for child in here.children()? {
-        // One pass over the properties of each node: this runs before the first guest does, on all of the tree.
-        let (mut compatible, mut enabled, mut bus) = (StringList::default(), true, false);
-        for property in child.node.properties() {
-            match property.name() {
-                "compatible" => compatible.bytes = property.value_as().unwrap_or_default(),
-                "status" => enabled = child.enabled(),
-                "ranges" => bus = true,
-                _ => {}
-            }
+    here.children()?.try_for_each(|child| device_and_below(child, buses, look))
+}
+
+/// Shows a node that lies behind `buses`, if it is an enabled device, and every one below it to `look`.
+pub(crate) fn device_and_below<'a>(
+    node: Spot<'a>,
+    buses: &mut Buses<'a>,
+    look: &mut dyn FnMut(Spot<'a>, StringList<'a>, &Buses<'a>),
+) -> Result<(), BootError<'a>> {
+    // One pass over the properties of each node: this runs before the first guest does, on all of the tree.
+    let (mut compatible, mut enabled, mut bus) = (StringList::default(), true, false);
+    for property in node.node.properties() {
+        match property.name() {
+            "compatible" => compatible.bytes = property.value_as().unwrap_or_default(),
+            "status" => enabled = node.enabled(),
+            "ranges" => bus = true,
+            _ => {}
         }
-        if enabled && !compatible.bytes.is_empty() {
-            look(child, compatible, buses);
-        }
-        if bus && buses.push(child.bus()?).is_ok() {
-            each_device(child, buses, look)?;
-            buses.pop();
-        }
+    }
+    if enabled && !compatible.bytes.is_empty() {
+        look(node, compatible, buses);
+    }
+    if bus && buses.push(node.bus()?).is_ok() {
+        each_device(node, buses, look)?;
+        buses.pop();
     }
     Ok(())
 }

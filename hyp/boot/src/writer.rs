@@ -15,8 +15,9 @@ const END: u32 = 9;
 /// Header of ten words, then one empty reservation of 16 bytes.
 const HEADER_BYTES: usize = 40;
 const STRUCTURE: usize = HEADER_BYTES + 16;
-/// Names of all properties that a guest's tree has, each once, with its NUL.
-const STRINGS: usize = 512;
+/// Names of all properties that a guest's tree has, each once, with its NUL. Ours take some 250 bytes, the rest is for a
+/// partial tree's.
+const STRINGS: usize = 1024;
 
 /// A tree being written.
 pub(crate) struct Writer<'b> {

@@ -7,6 +7,7 @@ use common::{IMAGE, PLAYER, TREE, dtc, with_chosen};
 use hyp_boot::image::Layout;
 use hyp_boot::machine::Machine;
 use hyp_boot::manifest::Manifest;
+use hyp_boot::partial::Partial;
 use hyp_boot::plan::Plan;
 
 /// Everything that boot does with a blob. Returns whether it went all the way.
@@ -27,8 +28,14 @@ fn boot(blob: &[u8]) -> bool {
         Err(error) => return one_line(error),
     };
     for (domain, memory) in manifest.domains.iter().zip(&plan.guests) {
-        if let Err(error) = Layout::make(domain, &[0; 64], memory.banks()[0]) {
+        if let Err(error) = Layout::make(domain, &[0; 64], domain.kernel.place.size, memory.banks()[0]) {
             one_line(error);
+        }
+        memory.extended(&manifest.fixed, 0);
+        // The blob's own bytes stand in for a tree that comes with the guest.
+        match Partial::parse(domain.kernel.path, blob) {
+            Ok(partial) => drop(partial.warning().map(one_line)),
+            Err(error) => drop(one_line(error)),
         }
     }
     true
@@ -67,8 +74,20 @@ const SMALL: &str = r#"/dts-v1/; /memreserve/ 0x7f000000 0x1000; / { #address-ce
 
 fn good() -> Vec<u8> {
     let hog = PLAYER.replace("player", "hog").replace("49000000", "4a000000");
-    let hog = hog.replace("memory =", "makuhari,peers = \"player\"; makuhari,allow = \"console\"; memory =");
-    dtc(&SMALL.replace("PLAYER", PLAYER).replace("HOG", &hog), "dts").0
+    let hog = hog.replace(
+        "memory =",
+        "makuhari,peers = \"player\"; makuhari,allow = \"console\"; xen,static-mem = <0 0x60000000 0 0x2000000>; memory =",
+    );
+    let join = |end: u32, other: u32, host: &str| {
+        format!(
+            "e {{ compatible = \"xen,evtchn-v1\"; phandle = <{end}>; xen,evtchn = <3 {other}>; }};
+             s {{ compatible = \"xen,domain-shared-memory-v1\"; xen,shm-id = \"x\"; xen,shared-mem = <{host} 0 0x70000000 0 0x1000>; }};"
+        )
+    };
+    let inside = |guest: &str, more: &str| format!("{} {more} }};", guest.trim_end().strip_suffix("};").unwrap());
+    let player = inside(PLAYER, &join(7, 8, "0 0x6a000000"));
+    let hog = inside(&hog, &join(8, 7, "0 0x6a000000"));
+    dtc(&SMALL.replace("PLAYER", &player).replace("HOG", &hog), "dts").0
 }
 
 #[test]

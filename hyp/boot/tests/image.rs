@@ -28,7 +28,7 @@ fn layout(head: &[u8], ramdisk: u64, bank: u64) -> Result<Layout, String> {
     };
     let blob = with_chosen(&format!("{PLAYER} {more}"));
     let (_, manifest) = parse(&blob)?;
-    Layout::make(&manifest.domains[0], head, Region::new(BANK, bank)).map_err(|error| error.to_string())
+    Layout::make(&manifest.domains[0], head, MIB, Region::new(BANK, bank)).map_err(|error| error.to_string())
 }
 
 #[test]

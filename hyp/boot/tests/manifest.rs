@@ -5,7 +5,7 @@ mod common;
 
 use common::{PLAYER, parse, refusal, with_chosen};
 use hyp_boot::Region;
-use hyp_boot::manifest::{Allow, EndAction, Group, LogFormat};
+use hyp_boot::manifest::{Allow, EndAction, Group, LogFormat, Options};
 
 /// The player's node with these properties (or replacements) in it.
 fn player(change: &str) -> Vec<u8> {
@@ -57,18 +57,105 @@ fn names_end_at_the_unit_address() {
 #[test]
 fn warns_of_what_has_no_effect() {
     let blob = with_chosen(&format!(
-        "xen,xen-bootargs = \"console=dtuart log=defmt sched=credit2\"; {PLAYER} player {{ nr_spis = <0>; }};"
+        "xen,xen-bootargs = \"console=dtuart dom0_mem=1G bootscrub=0 log=defmt sched=credit2 vwfi=native xsm=flask\";
+         {PLAYER} player {{ nr_spis = <0>; max_grant_version = <1>; colour = \"red\"; passthrough = \"disabled\";
+             module@49000000 {{ xen,uefi-binary = \"x\"; }};
+             vcpu0 {{ compatible = \"xen,vcpu\"; id = <0>; hard-affinity = \"0\"; }}; }};
+         module@4f000000 {{ compatible = \"multiboot,kernel\", \"multiboot,module\"; reg = <0 0x4f000000 0 1>; }};
+         pool {{ compatible = \"xen,cpupool\"; }};"
     ));
     let (_, manifest) = parse(&blob).unwrap();
-    assert_eq!(manifest.options.log, Some(LogFormat::Defmt));
-    let lines: Vec<_> = manifest.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(manifest.options, Options { log: Some(LogFormat::Defmt), all_peers: false });
+    let mut lines: Vec<_> = manifest.warnings.iter().map(ToString::to_string).collect();
+    lines.sort();
     assert_eq!(
         lines,
         [
-            "/chosen: xen,xen-bootargs has options that are unknown and ignored: console=dtuart sched=credit2",
-            "/chosen/player: nr_spis is unknown and ignored",
+            "/chosen/module@4f000000 is of no use to this hypervisor and ignored",
+            "/chosen/player has properties without effect here: nr_spis colour",
+            "/chosen/player/module@49000000 has properties without effect here: xen,uefi-binary",
+            "/chosen/player/vcpu0 is of no use to this hypervisor and ignored",
+            "/chosen/pool is of no use to this hypervisor and ignored",
+            "/chosen: options of the hypervisor without effect here: sched=credit2 (not available, default used) \
+             vwfi=native xsm=flask (not available, default used)",
         ]
     );
+}
+
+#[test]
+fn options_that_work_say_nothing() {
+    let guests = format!("{PLAYER} {}", guest("hog", 0x4a00_0000, ""));
+    for (words, peers) in [
+        ("console=dtuart sched=credit xsm=silo", 0),
+        ("console=dtuart dtuart=/pl011@9000000 sched=credit xsm=dummy noreboot", !0),
+        ("xsm=dummy xsm=silo", 0),
+    ] {
+        let blob = with_chosen(&format!("xen,xen-bootargs = \"{words}\"; {guests}"));
+        let (_, manifest) = parse(&blob).unwrap();
+        assert!(manifest.warnings.is_empty(), "{words}");
+        assert!(manifest.domains.iter().all(|domain| domain.peers == peers), "{words}");
+    }
+}
+
+#[test]
+fn finds_its_command_line_where_xen_does() {
+    let dom0 = "dom0 { compatible = \"multiboot,kernel\", \"multiboot,module\"; reg = <0 0x4f000000 0 1>; bootargs = \"x\"; };";
+    for (chosen, all_peers) in [
+        ("bootargs = \"xsm=dummy\";", false),
+        ("bootargs = \"xsm=dummy\"; xen,dom0-bootargs = \"\";", true),
+        ("bootargs = \"xsm=dummy\"; xen,xen-bootargs = \"\"; xen,dom0-bootargs = \"\";", false),
+        (&format!("bootargs = \"xsm=dummy\"; {dom0}"), true),
+    ] {
+        let blob = with_chosen(&format!("{chosen} {PLAYER}"));
+        assert_eq!(parse(&blob).unwrap().1.options.all_peers, all_peers, "{chosen}");
+    }
+}
+
+#[test]
+fn takes_xens_shapes_of_things() {
+    let shapes = [
+        // One cell for the memory; addresses and sizes of one cell each; the words of Xen 4.4.
+        r#"a { compatible = "xen,domain"; #address-cells = <1>; #size-cells = <1>; memory = <0x8000>; cpus = <1>;
+            module@49000000 { compatible = "xen,linux-zimage", "xen,multiboot-module"; reg = <0x49000000 0x100000>; };
+            module@4b000000 { compatible = "xen,linux-initrd", "xen,multiboot-module"; reg = <0x4b000000 0x123>; }; };"#,
+        // Addresses of two cells, sizes of one.
+        r#"a { compatible = "xen,domain"; #address-cells = <2>; #size-cells = <1>; memory = <0 0x8000>; cpus = <1>;
+            module@49000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x49000000 0x100000>; };
+            module@4b000000 { compatible = "multiboot,ramdisk", "multiboot,module"; reg = <0 0x4b000000 0x123>; }; };"#,
+        // Widths from /chosen, as Xen inherits them.
+        r#"#address-cells = <1>; #size-cells = <1>;
+           a { compatible = "xen,domain"; memory = <0 0x8000>; cpus = <1>;
+            module@49000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0x49000000 0x100000>; };
+            module@4b000000 { compatible = "multiboot,ramdisk", "multiboot,module"; reg = <0x4b000000 0x123>; }; };"#,
+        // And from the root.
+        r#"a { compatible = "xen,domain"; memory = <0 0x8000>; cpus = <1>;
+            module@49000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x49000000 0 0x100000>; };
+            module@4b000000 { compatible = "multiboot,ramdisk", "multiboot,module"; reg = <0 0x4b000000 0 0x123>; }; };"#,
+    ];
+    for shape in shapes {
+        let blob = with_chosen(shape);
+        let (_, manifest) = parse(&blob).unwrap();
+        let domain = &manifest.domains[0];
+        assert_eq!((domain.memory, domain.kernel.place), (32 << 20, Region::new(0x4900_0000, 0x10_0000)), "{shape}");
+        assert_eq!(domain.ramdisk.map(|module| module.place), Some(Region::new(0x4b00_0000, 0x123)), "{shape}");
+        assert!(manifest.warnings.is_empty(), "{shape}");
+    }
+}
+
+#[test]
+fn enhanced_as_xen_reads_it() {
+    for (change, seen) in [
+        ("/delete-property/ xen,enhanced;", (false, false)),
+        ("xen,enhanced = \"disabled\";", (false, false)),
+        ("xen,enhanced = \"no-xenstore\";", (true, false)),
+        ("xen,enhanced = \"enabled\";", (true, true)),
+        ("xen,enhanced = \"\";", (true, true)),
+        ("xen,enhanced;", (true, true)),
+    ] {
+        let blob = player(change);
+        let domain = &parse(&blob).unwrap().1.domains[0];
+        assert_eq!((domain.enhanced, domain.xenstore), seen, "{change}");
+    }
 }
 
 #[test]
@@ -90,7 +177,7 @@ fn refuses_wrong_properties() {
         ),
         ("/delete-property/ memory;", "/chosen/player lacks a property: add memory = <0 KiB>"),
         ("/delete-property/ cpus;", "/chosen/player lacks a property: add cpus = <1>"),
-        ("memory = <64>;", "/chosen/player: memory must be two 32-bit cells, a number of KiB"),
+        ("memory = <64 0 0>;", "/chosen/player: memory must be one or two 32-bit cells, a number of KiB"),
         (
             "memory = <0 0>;",
             "/chosen/player: memory is 0 and must be a number of KiB above 0, a multiple of 4, and below 2^40",
@@ -126,7 +213,14 @@ fn refuses_wrong_properties() {
             "makuhari,peers = \"player\";",
             "/chosen/player: makuhari,peers names player, and no other guest is called so",
         ),
-        ("xen,enhanced = \"yes\";", "/chosen/player: xen,enhanced is \"yes\" and must be \"enabled\" or \"disabled\""),
+        (
+            "xen,enhanced = \"yes\";",
+            "/chosen/player: xen,enhanced is \"yes\" and must be \"enabled\", \"no-xenstore\" or \"disabled\"",
+        ),
+        (
+            "passthrough = \"enabled\";",
+            "/chosen/player: passthrough is \"enabled\" and must be \"disabled\": this version gives no devices to guests",
+        ),
         (
             "module@49000000 { bootargs = [61 07 00]; };",
             "/chosen/player/module@49000000: bootargs must be one string of printable characters",
@@ -154,7 +248,8 @@ fn refuses_wrong_modules() {
         ),
         (
             "module@49000000 { compatible = \"multiboot,module\"; };",
-            "/chosen/player/module@49000000: compatible must name multiboot,kernel or multiboot,ramdisk",
+            "/chosen/player/module@49000000: compatible must name multiboot,kernel, multiboot,ramdisk \
+             or multiboot,device-tree",
         ),
         (
             "module@49000000 { reg = <0 0x49000000 0 0>; };",

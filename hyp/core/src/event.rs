@@ -10,6 +10,7 @@
 mod abi;
 pub mod channels;
 pub mod fifo;
+pub mod fixed;
 pub mod two_level;
 
 use xen_abi::errno::Errno;
@@ -239,6 +240,12 @@ impl Table {
         self.set(port as Port, FREE);
         self.taken_to = self.taken_to.min((port as Port).saturating_sub(1));
         Ok(peer)
+    }
+
+    /// Connects a port, whatever it was, with one of another domain's, whose vCPU 0 it notifies.
+    fn fix(&mut self, port: Port, remote: DomainId, remote_port: Port) {
+        let channel = Channel::Interdomain { remote, port: remote_port, remote_vcpu: 0 };
+        self.set(port, Entry { channel, vcpu: 0 });
     }
 
     /// The other end, in domain `gone`, is closed: the port waits for a new connection from there.

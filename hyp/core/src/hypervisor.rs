@@ -15,6 +15,7 @@ use crate::cpu::{Cpu, Local};
 use crate::domain::{Domain, DomainConfig, DomainId};
 use crate::event::Table;
 use crate::event::fifo::Fifo;
+use crate::event::fixed::FixedChannels;
 use crate::grant::Grants;
 use crate::lifecycle::{self, Event, Todo};
 use crate::limits::{MAX_CPUS, MAX_DOMAINS, MAX_NAME, MAX_VCPUS, MAX_VCPUS_PER_DOMAIN};
@@ -72,6 +73,8 @@ pub struct Hypervisor<A: Arch> {
     pub(crate) events: [Lock<Table, A::Relax, { rank::EVENT }>; MAX_DOMAINS],
     pub(crate) queues: [Lock<Fifo, A::Relax, { rank::QUEUE }>; MAX_DOMAINS],
     pub(crate) grants: [Lock<Grants, A::Relax, { rank::GRANT }>; MAX_DOMAINS],
+    /// Event channels that are there before guests run.
+    pub(crate) fixed: Once<FixedChannels, A::Relax>,
     pub(crate) traces: [Once<Trace, A::Relax>; MAX_CPUS],
     /// For each CPU, the vCPUs that it has to look at.
     inboxes: [AtomicU32; MAX_CPUS],
@@ -96,6 +99,7 @@ impl<A: Arch> Hypervisor<A> {
             events: [const { Lock::new(Table::new()) }; MAX_DOMAINS],
             queues: [const { Lock::new(Fifo::new()) }; MAX_DOMAINS],
             grants: [const { Lock::new(Grants::new()) }; MAX_DOMAINS],
+            fixed: Once::new(),
             traces: [const { Once::new() }; MAX_CPUS],
             inboxes: [const { AtomicU32::new(0) }; MAX_CPUS],
             numbers: TicketMutex::new(Numbers { domains: 0, vcpus: 0, homed: [0; MAX_CPUS] }),

@@ -8,6 +8,7 @@ use hyp_boot::guest_tree::{GuestTree, VirtualGic};
 use hyp_boot::image::Layout;
 use hyp_boot::machine::Machine;
 use hyp_boot::manifest::Manifest;
+use hyp_boot::partial::Partial;
 use hyp_boot::plan::Plan;
 use hyp_boot::{BootError, Region};
 
@@ -28,12 +29,14 @@ fn boot(blob: &[u8]) -> Result<(), BootError<'_>> {
         assert!(!warning.to_string().contains('\n'));
     }
     let plan = Plan::make(&machine, &manifest, IMAGE, TREE, 512 << 10)?;
-    for (domain, memory) in manifest.domains.iter().zip(&plan.guests) {
+    for (index, (domain, memory)) in manifest.domains.iter().zip(&plan.guests).enumerate() {
         let banks = memory.banks();
         assert_eq!(banks.iter().map(|bank| bank.size).sum::<u64>(), domain.memory);
         let Some(first) = banks.first() else { continue };
         // The blob's own bytes stand in for the kernel's header.
-        let layout = Layout::make(domain, blob, *first);
+        let layout = Layout::make(domain, blob, domain.kernel.place.size, *first);
+        // And for a tree that comes with the guest.
+        let partial = Partial::parse(domain.kernel.path, blob).ok();
         let ramdisk = layout.ok().and_then(|layout| layout.ramdisk);
         let guest = GuestTree {
             banks: &banks,
@@ -43,9 +46,16 @@ fn boot(blob: &[u8]) -> Result<(), BootError<'_>> {
             ramdisk,
             vpl011: domain.vpl011,
             enhanced: domain.enhanced,
+            extended: &memory.extended(&manifest.fixed, index),
+            shared: (&manifest.fixed, index),
+            partial: partial.as_ref(),
         };
-        let mut buffer = vec![0; 4096 + domain.bootargs.len()];
-        let size = guest.write(&mut buffer).expect("4 KiB and the command line are enough");
+        let mut buffer = vec![0; guest.room()];
+        // A partial tree may have more names than there is room for, and nothing else may go wrong.
+        let Ok(size) = guest.write(&mut buffer) else {
+            assert!(partial.is_some());
+            continue;
+        };
         assert_eq!(hyp_boot::blob_size(&buffer), Some(size));
     }
     Ok(())

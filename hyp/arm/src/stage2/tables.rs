@@ -24,9 +24,9 @@ const FORGET_ALL: u64 = 64 * PAGE_SIZE;
 const RESTORE_BUDGET: u32 = 256;
 
 /// How many table pages a domain with this memory gets.
-pub fn tables_for(extents: &[Extent]) -> u64 {
+pub fn tables_for<'e>(extents: impl Iterator<Item = &'e Extent>) -> u64 {
     let below_root = |extent: &Extent| (extent.guest + extent.size).div_ceil(GIB) - extent.guest / GIB + 2;
-    let tables = 1 + extents.iter().map(below_root).sum::<u64>() + SPARE_TABLES;
+    let tables = 1 + extents.map(below_root).sum::<u64>() + SPARE_TABLES;
     tables.min(MAX_TABLES as u64)
 }
 

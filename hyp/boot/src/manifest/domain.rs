@@ -95,6 +95,10 @@ pub struct DomainSpec<'a> {
     pub vpl011: bool,
     /// Does it see a hypervisor node?
     pub enhanced: bool,
+    /// Is it to have xenstore?
+    pub xenstore: bool,
+    /// Are its guest addresses those of the host? Its memory is at given places then.
+    pub direct_map: bool,
     /// When it switches itself off.
     pub on_poweroff: EndAction,
     /// When it asks for a restart.
@@ -111,13 +115,15 @@ pub struct DomainSpec<'a> {
     pub kernel: Module<'a>,
     /// Its initial ramdisk.
     pub ramdisk: Option<Module<'a>>,
+    /// A device tree of which parts are merged into its own.
+    pub tree: Option<Module<'a>>,
     /// Its command line.
     pub bootargs: &'a str,
 }
 
 impl<'a> DomainSpec<'a> {
-    /// Its kernel and ramdisk.
+    /// All its modules.
     pub(super) fn modules(&self) -> impl Iterator<Item = &Module<'a>> {
-        core::iter::once(&self.kernel).chain(&self.ramdisk)
+        core::iter::once(&self.kernel).chain(&self.ramdisk).chain(&self.tree)
     }
 }

@@ -1,14 +1,14 @@
-//! Reads a guest's node and its modules, property by property.
+//! Reads a guest's node, property by property.
 
 use dtoolkit::{Node, Property};
-use heapless::Vec;
 
 use super::domain::GROUPS;
-use super::{Allow, DomainSpec, EndAction, MAX_WARNINGS, Module, Warning, warn};
+use super::modules::read_modules;
+use super::{Allow, DomainSpec, EndAction, Fixed, Kind, Warnings, warn};
 use crate::BootError;
 use crate::limits::{MAX_CPUS, MAX_DOMAINS, MAX_VCPUS_PER_DOMAIN};
 use crate::machine::Machine;
-use crate::tree::{Spot, StringList, number};
+use crate::tree::{Spot, number};
 
 /// The properties with our prefix, in a guest's node.
 const OURS: [&str; 8] = [
@@ -22,27 +22,35 @@ const OURS: [&str; 8] = [
     "makuhari,peers",
 ];
 
-/// Reads a guest. Its peers are found later, when all guests are known.
+/// Reads guest `domain`. Its peers are found later, when all guests are known.
 pub(super) fn read_domain<'a>(
     node: &Spot<'a>,
+    domain: u8,
     machine: &Machine<'a>,
-    warnings: &mut Vec<Warning<'a>, MAX_WARNINGS>,
+    fixed: &mut Fixed<'a>,
+    warnings: &mut Warnings<'a>,
 ) -> Result<DomainSpec<'a>, BootError<'a>> {
     check_names(node, warnings)?;
     if node.stem() == "hyp" {
         let what = ": the hypervisor's own lines on the console begin with [hyp]: give the guest another name";
         return Err(BootError::BadNode { path: node.path, what });
     }
-    let (kernel, ramdisk, bootargs) = read_modules(node, warnings)?;
+    let memory = read_memory(node)?;
+    let direct_map = fixed.read_memory(node, domain, memory)?;
+    let modules = read_modules(node, domain, fixed, warnings)?;
+    let (enhanced, xenstore) = read_enhanced(node)?;
+    check_passthrough(node)?;
     Ok(DomainSpec {
         name: node.stem(),
         path: node.path,
-        memory: read_memory(node)?,
+        memory,
         cpus: read_cpus(node)?,
         weight: read_weight(node)?,
         affinity: read_affinity(node, machine.cpus.len())?,
         vpl011: node.value("vpl011").is_some(),
-        enhanced: read_enhanced(node)?,
+        enhanced,
+        xenstore,
+        direct_map,
         on_poweroff: end_action(node, "makuhari,on-poweroff", EndAction::Destroy)?,
         on_reboot: end_action(node, "makuhari,on-reboot", EndAction::Restart)?,
         on_crash: end_action(node, "makuhari,on-crash", EndAction::Destroy)?,
@@ -51,32 +59,73 @@ pub(super) fn read_domain<'a>(
             .and_then(|crash| end_action(node, "makuhari,on-watchdog", crash))?,
         allow: read_allow(node)?,
         peers: 0,
-        kernel,
-        ramdisk,
-        bootargs,
+        kernel: modules.kernel,
+        ramdisk: modules.ramdisk,
+        tree: modules.tree,
+        bootargs: modules.bootargs,
     })
 }
 
+/// Xen's properties that have their effect here.
+const XENS: [&str; 13] = [
+    "compatible",
+    "#address-cells",
+    "#size-cells",
+    "phandle",
+    "memory",
+    "cpus",
+    "vpl011",
+    "xen,enhanced",
+    "passthrough",
+    "xen,static-mem",
+    "#xen,static-mem-address-cells",
+    "#xen,static-mem-size-cells",
+    "direct-map",
+];
+
+/// Has a guest's property an effect here, or asks it for what every guest has?
+pub(super) fn is_known(node: &Spot<'_>, name: &str) -> bool {
+    match name {
+        "max_grant_version" => matches!(node.cell("max_grant_version"), Ok(Some(1))),
+        _ => XENS.contains(&name) || OURS.contains(&name),
+    }
+}
+
 /// Refuses what looks like ours and is not; notes what is nobody's.
-fn check_names<'a>(node: &Spot<'a>, warnings: &mut Vec<Warning<'a>, MAX_WARNINGS>) -> Result<(), BootError<'a>> {
-    let xens = ["compatible", "#address-cells", "#size-cells", "phandle", "memory", "cpus", "vpl011", "xen,enhanced"];
+fn check_names<'a>(node: &Spot<'a>, warnings: &mut Warnings<'a>) -> Result<(), BootError<'a>> {
+    let mut odd = false;
     for property in node.node.properties() {
         let name = property.name();
-        if OURS.contains(&name) || xens.contains(&name) {
+        if is_known(node, name) {
             continue;
         }
         if name.starts_with("makuhari,") {
             return Err(BootError::UnknownProperty { path: node.path, property, near: nearest(name) });
         }
-        warn(warnings, Warning::Property(node.path, property));
+        odd = true;
+    }
+    if odd {
+        warn(warnings, Kind::Guest(*node));
     }
     Ok(())
 }
 
+/// Devices are not given to guests yet.
+fn check_passthrough<'a>(node: &Spot<'a>) -> Result<(), BootError<'a>> {
+    let property = "passthrough";
+    match node.text(property)? {
+        None | Some("disabled") => Ok(()),
+        Some(word) => {
+            let want = "\"disabled\": this version gives no devices to guests";
+            Err(BootError::BadWord { path: node.path, property, word, want })
+        }
+    }
+}
+
 fn read_memory<'a>(node: &Spot<'a>) -> Result<u64, BootError<'a>> {
-    let want = "two 32-bit cells, a number of KiB";
+    let want = "one or two 32-bit cells, a number of KiB";
     let value = node.value("memory").ok_or(BootError::Missing { path: node.path, property: "memory = <0 KiB>" })?;
-    let value = number(value).filter(|_| value.len() == 8).ok_or(node.bad("memory", want))?;
+    let value = number(value).ok_or(node.bad("memory", want))?;
     let want = "a number of KiB above 0, a multiple of 4, and below 2^40";
     let bad = BootError::BadNumber { path: node.path, property: "memory", value, want };
     if value == 0 || !value.is_multiple_of(4) || value >> 40 != 0 { Err(bad) } else { Ok(value << 10) }
@@ -120,15 +169,20 @@ fn read_affinity<'a>(node: &Spot<'a>, cpus: usize) -> Result<u32, BootError<'a>>
     Ok(mask)
 }
 
-fn read_enhanced<'a>(node: &Spot<'a>) -> Result<bool, BootError<'a>> {
+/// Does the guest see the hypervisor, and is it to have xenstore?
+fn read_enhanced<'a>(node: &Spot<'a>) -> Result<(bool, bool), BootError<'a>> {
     let property = "xen,enhanced";
     if node.value(property).is_some_and(<[u8]>::is_empty) {
-        return Ok(true);
+        return Ok((true, true));
     }
     match node.text(property)? {
-        None | Some("disabled") => Ok(false),
-        Some("enabled" | "") => Ok(true),
-        Some(word) => Err(BootError::BadWord { path: node.path, property, word, want: "\"enabled\" or \"disabled\"" }),
+        None | Some("disabled") => Ok((false, false)),
+        Some("no-xenstore") => Ok((true, false)),
+        Some("enabled" | "legacy" | "") => Ok((true, true)),
+        Some(word) => {
+            let want = "\"enabled\", \"no-xenstore\" or \"disabled\"";
+            Err(BootError::BadWord { path: node.path, property, word, want })
+        }
     }
 }
 
@@ -158,71 +212,6 @@ fn read_allow<'a>(node: &Spot<'a>) -> Result<Allow, BootError<'a>> {
         allow.0 |= 1 << *group as u16;
     }
     Ok(allow)
-}
-
-type Modules<'a> = (Module<'a>, Option<Module<'a>>, &'a str);
-
-fn read_modules<'a>(
-    node: &Spot<'a>,
-    warnings: &mut Vec<Warning<'a>, MAX_WARNINGS>,
-) -> Result<Modules<'a>, BootError<'a>> {
-    let (mut kernel, mut ramdisk, mut bootargs) = (None, None, "");
-    for child in node.children()? {
-        let kinds = child.strings("compatible");
-        let slot = match kind(&kinds) {
-            Some(Kind::Kernel) => &mut kernel,
-            Some(Kind::Ramdisk) => &mut ramdisk,
-            None if kinds.has("multiboot,module") || kinds.has("multiboot,device-tree") => {
-                let what = ": compatible must name multiboot,kernel or multiboot,ramdisk";
-                return Err(BootError::BadNode { path: child.path, what });
-            }
-            None => continue,
-        };
-        let place =
-            child.reg()?.next().filter(|place| place.size != 0 && place.start.checked_add(place.size).is_some());
-        let place = place.ok_or(child.bad("reg", "the module's address and its size, which is not 0"))?;
-        if slot.replace(Module { path: child.path, place }).is_some() {
-            let what = ": the guest has another module of this kind: remove one";
-            return Err(BootError::BadNode { path: child.path, what });
-        }
-        if let Some(text) = child.text("bootargs")? {
-            bootargs = text;
-        }
-        check_module_names(&child, warnings)?;
-    }
-    let what = " has no kernel: add a module with compatible = \"multiboot,kernel\", \"multiboot,module\"";
-    Ok((kernel.ok_or(BootError::BadNode { path: node.path, what })?, ramdisk, bootargs))
-}
-
-enum Kind {
-    Kernel,
-    Ramdisk,
-}
-
-fn kind(compatible: &StringList<'_>) -> Option<Kind> {
-    if compatible.has("multiboot,kernel") {
-        Some(Kind::Kernel)
-    } else if compatible.has("multiboot,ramdisk") {
-        Some(Kind::Ramdisk)
-    } else {
-        None
-    }
-}
-
-fn check_module_names<'a>(
-    module: &Spot<'a>,
-    warnings: &mut Vec<Warning<'a>, MAX_WARNINGS>,
-) -> Result<(), BootError<'a>> {
-    for property in module.node.properties() {
-        match property.name() {
-            "compatible" | "reg" | "bootargs" | "phandle" => {}
-            name if name.starts_with("makuhari,") => {
-                return Err(BootError::UnknownProperty { path: module.path, property, near: None });
-            }
-            _ => warn(warnings, Warning::Property(module.path, property)),
-        }
-    }
-    Ok(())
 }
 
 /// The property of ours that a misspelt one was probably meant to be.

@@ -101,6 +101,7 @@ impl<A: Arch> Hypervisor<A> {
     fn restarted(&self, local: &Local, domain: &Domain<A>, reason: ShutdownReason, entry: u64, argument: u64) {
         self.reopen_grants(&local.held, domain.id());
         if self.change(local, domain, Event::Reset) == Some(Todo::Run) {
+            self.fix_again(&local.held, domain.id());
             domain.stopping.store(false, Ordering::Release);
             self.report_domain(domain, DomainChange::Restarted(reason));
             self.switch_on(domain, 0, entry, argument);

@@ -32,7 +32,7 @@ impl<A: Arch> Hypervisor<A> {
 
     /// The ports of `one` and, where it is another domain, of `other`, locked in order.
     #[expect(clippy::type_complexity, reason = "two guards, the second one optional")]
-    fn both<'l>(
+    pub(super) fn both<'l>(
         &'l self,
         held: &'l Held,
         one: DomainId,

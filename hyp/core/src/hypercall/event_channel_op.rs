@@ -62,6 +62,9 @@ fn handle_rare<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision) -> Resul
         }
         EVTCHNOP_CLOSE => {
             let op: Close = call.read(at)?;
+            if hypervisor.is_fixed(call.me(), op.port) {
+                return Err(Errno::EINVAL);
+            }
             hypervisor.close(&call.local.held, call.me(), op.port)?;
             DONE
         }
@@ -74,7 +77,11 @@ fn handle_rare<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision) -> Resul
         EVTCHNOP_RESET => {
             let op: Reset = call.read(at)?;
             let me = call.only_me(op.dom)?;
-            if hypervisor.reset_some(&call.local.held, me, RESET_BUDGET) { DONE } else { Ok(Answer::Repeat) }
+            if !hypervisor.reset_some(&call.local.held, me, RESET_BUDGET) {
+                return Ok(Answer::Repeat);
+            }
+            hypervisor.fix_again(&call.local.held, me);
+            DONE
         }
         EVTCHNOP_INIT_CONTROL => {
             let mut op: InitControl = call.read(at)?;

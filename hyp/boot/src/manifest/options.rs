@@ -1,0 +1,85 @@
+//! The hypervisor's own options, in the words of Xen's command line.
+//!
+//! Options of which we know that nothing is lost without them are passed over in silence, so that a command line made
+//! for Xen boots without a page of warnings. All others that have no effect here are named.
+
+/// How log messages leave the hypervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// As text.
+    Plain,
+    /// As defmt frames.
+    Defmt,
+}
+
+/// The hypervisor's own options, from `/chosen/xen,xen-bootargs`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `log=plain` or `log=defmt`.
+    pub log: Option<LogFormat>,
+    /// `xsm=dummy`: any two guests may share events and grants. Otherwise, as with `xsm=silo`, only those that
+    /// `makuhari,peers` joins.
+    pub all_peers: bool,
+}
+
+/// What an option does here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Log(LogFormat),
+    AllPeers(bool),
+    /// What it asks for is so already, or concerns only what is not here: a control domain, Xen's heap and its own log.
+    Nothing,
+    /// It names a scheduler or a policy that we do not have, and we use another.
+    NotAvailable,
+    Unknown,
+}
+
+fn effect(word: &str) -> Effect {
+    const NOTHING: [&str; 8] = [
+        "bootscrub",
+        "sync_console",
+        "loglvl",
+        "guest_loglvl",
+        "noreboot",
+        "dtuart",
+        "console_timestamps",
+        "conswitch",
+    ];
+    match word {
+        "log=plain" => Effect::Log(LogFormat::Plain),
+        "log=defmt" => Effect::Log(LogFormat::Defmt),
+        "xsm=dummy" => Effect::AllPeers(true),
+        "xsm=silo" => Effect::AllPeers(false),
+        "console=dtuart" | "sched=credit" => Effect::Nothing,
+        _ => match word.split_once('=').map_or(word, |(name, _)| name) {
+            "sched" | "xsm" => Effect::NotAvailable,
+            name if name.starts_with("dom0") || NOTHING.contains(&name) => Effect::Nothing,
+            _ => Effect::Unknown,
+        },
+    }
+}
+
+impl Options {
+    /// Reads the words. Of several that say the same, the last counts. Returns whether there are some to warn of.
+    pub(super) fn read(words: &str) -> (Self, bool) {
+        let (mut options, mut warn) = (Self::default(), false);
+        for word in words.split_ascii_whitespace() {
+            match effect(word) {
+                Effect::Log(log) => options.log = Some(log),
+                Effect::AllPeers(all) => options.all_peers = all,
+                Effect::Nothing => {}
+                Effect::NotAvailable | Effect::Unknown => warn = true,
+            }
+        }
+        (options, warn)
+    }
+}
+
+/// The words that have no effect, and whether they name something that we have otherwise.
+pub(super) fn without_effect(words: &str) -> impl Iterator<Item = (&str, bool)> {
+    words.split_ascii_whitespace().filter_map(|word| match effect(word) {
+        Effect::NotAvailable => Some((word, true)),
+        Effect::Unknown => Some((word, false)),
+        _ => None,
+    })
+}
