@@ -161,8 +161,10 @@ type Handler<A> = fn(&mut Call<'_, '_, A>, Decision) -> Result<Answer, Errno>;
 pub(crate) fn dispatch<A: Arch>(call: &mut Call<'_, '_, A>, number: u64) -> Answer {
     if number == numbers::EVENT_CHANNEL_OP {
         // What guests call most often is not looked for.
-        let answer = check(call.current.domain.rights, Rights::EVENTS);
-        let answer = answer.and_then(|decision| event_channel_op::handle(call, decision));
+        let answer = match check(call.current.domain.rights, Rights::EVENTS) {
+            Ok(decision) => event_channel_op::handle(call, decision),
+            Err(errno) => Err(errno),
+        };
         return answer.unwrap_or_else(|errno| Answer::Value(errno.to_result()));
     }
     let (right, handler): (Rights, Handler<A>) = match number {
