@@ -207,12 +207,19 @@ fn who_starts_again_takes_its_memory_back_from_who_had_mapped_it() {
     }
     // The next life grants as it likes, and old mappings do not count.
     assert_eq!(stage.map(USER, 1, 0, 0x200, false), Err(GNTST_GENERAL_ERROR), "the table is empty");
-    stage.grant(GRANTER, 1, 2, 3, false);
-    let again = stage.map(USER, 1, 1, 0x200, false).unwrap();
-    assert_eq!(stage.unmap(USER, handles[1], 0x101), GNTST_OKAY);
-    assert_ne!(stage.entry(GRANTER, 1) & WRITE, 0, "the new one is still there");
-    assert_eq!(stage.unmap(USER, again, 0x200), GNTST_OKAY);
-    assert_eq!(stage.entry(GRANTER, 1), entry(GTF_PERMIT_ACCESS, 2, 3));
+    let mut again = Vec::new();
+    for n in 0..40 {
+        stage.grant(GRANTER, n, 2, 3, false);
+        again.push(stage.map(USER, 1, n as u32, 0x200 + n as u64, false).unwrap());
+    }
+    for n in (1..40).step_by(2) {
+        assert_eq!(stage.unmap(USER, handles[n], 0x100 + n as u64), GNTST_OKAY);
+    }
+    for (n, handle) in again.into_iter().enumerate() {
+        assert_ne!(stage.entry(GRANTER, n) & WRITE, 0, "the new one is still there");
+        assert_eq!(stage.unmap(USER, handle, 0x200 + n as u64), GNTST_OKAY);
+        assert_eq!(stage.entry(GRANTER, n), entry(GTF_PERMIT_ACCESS, 2, 3));
+    }
 }
 
 #[test]
