@@ -124,6 +124,15 @@ impl<A: Arch> Current<'_, A> {
     }
 }
 
+/// The earlier of two times, of which there may be none.
+#[inline(always)]
+fn earlier(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// What the port has to be told of a vCPU's event line; `None` where it knows.
 #[inline(always)]
 pub(crate) fn line_change<A: Arch>(vcpu: &Vcpu<A>, private: &mut Private<A>, info: Option<&Info<'_>>) -> Option<bool> {
@@ -223,11 +232,10 @@ impl<A: Arch> Hypervisor<A> {
     fn arm(&self, local: &mut Local) {
         let slice_end = local.queue.slice_end();
         let mut first = local.timers.first();
-        for at in [local.alarms.first(), slice_end, self.job_time(local)] {
-            if let Some(at) = at {
-                first = Some(first.map_or(at, |first| first.min(at)));
-            }
-        }
+        let mut also = |at: Option<Nanos>| first = earlier(first, at);
+        also(local.alarms.first());
+        also(slice_end);
+        also(self.job_time(local));
         if local.armed != Some(first) {
             local.armed = Some(first);
             self.arch.set_timer(first);
