@@ -23,6 +23,7 @@ impl Turn<'_> {
     }
 
     /// Completes an access: `None` is undefined.
+    #[inline(always)]
     fn answer(&mut self, access: RegisterAccess, value: Option<u64>) -> Option<Exit> {
         match value {
             Some(value) => {
