@@ -128,8 +128,14 @@ impl Fake {
         loop {
             let Parts { domain, vcpu, index, .. } = running.parts();
             assert!(vcpu.loaded, "run without having been loaded");
-            if let Some(interrupt) = self.interrupt() {
-                return Exit::Interrupt(interrupt);
+            match self.interrupt() {
+                Some(Interrupt::Kick) => {
+                    // Always left, as after a hypercall.
+                    running.kicked();
+                    return Exit::LookAround;
+                }
+                Some(interrupt) => return Exit::Interrupt(interrupt),
+                None => {}
             }
             let now = self.now();
             if now >= self.limit() {

@@ -58,7 +58,14 @@ impl<A: Arch> Running<A> for Turn<'_, '_, A> {
         let Self { hypervisor, local, current } = self;
         current.private.counts.count(ExitReason::Interrupt);
         // Mostly one of its interrupts has become pending, and all there is to do is to show it.
-        if !hypervisor.take_only(local.id(), current.vcpu.id()) || current.domain.wants_look() {
+        if !hypervisor.take_only(local.id(), current.vcpu.id()) {
+            local.resched = true;
+            return Onward::Leave;
+        }
+        // Asked after the word was taken: whoever stops a domain says so before it leaves word. Then it was that word, and
+        // goes back for those who deal with it.
+        if current.domain.wants_look() {
+            hypervisor.post(current.vcpu);
             local.resched = true;
             return Onward::Leave;
         }
