@@ -20,6 +20,8 @@ pub const HVMOP_GET_TIME: u32 = 10;
 pub const HVMOP_XENTRACE: u32 = 11;
 /// Type of a page; x86.
 pub const HVMOP_GET_MEM_TYPE: u32 = 15;
+/// The vector by which events interrupt one vCPU: [`EvtchnUpcallVector`]; x86.
+pub const HVMOP_SET_EVTCHN_UPCALL_VECTOR: u32 = 23;
 /// Send a memory event on purpose.
 pub const HVMOP_GUEST_REQUEST_VM_EVENT: u32 = 24;
 /// Alternate second-stage tables; x86.
@@ -82,6 +84,8 @@ pub const HVM_NR_PARAMS: u32 = 39;
 pub const HVM_PARAM_CALLBACK_TYPE_SHIFT: u32 = 56;
 /// Type of [`HVM_PARAM_CALLBACK_IRQ`] on ARM: a PPI, its INTID in the low byte, flags in the next.
 pub const HVM_PARAM_CALLBACK_TYPE_PPI: u64 = 2;
+/// Type of [`HVM_PARAM_CALLBACK_IRQ`] on x86: a vector in the low byte, for all vCPUs.
+pub const HVM_PARAM_CALLBACK_TYPE_VECTOR: u64 = 2;
 /// Flag of a PPI callback: the line is active low. A clear flag byte's bit 0 means level-sensitive.
 pub const HVM_PARAM_CALLBACK_TYPE_PPI_FLAG_LOW_LEVEL: u64 = 2;
 
@@ -97,4 +101,16 @@ pub struct HvmParam {
     pub index: u32,
     /// The value, in or out.
     pub value: u64,
+}
+
+/// Argument of [`HVMOP_SET_EVTCHN_UPCALL_VECTOR`] (`struct xen_hvm_evtchn_upcall_vector`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct EvtchnUpcallVector {
+    /// Which of the domain's vCPUs.
+    pub vcpu: u32,
+    /// The vector.
+    pub vector: u8,
+    /// Padding.
+    pub pad: [u8; 3],
 }

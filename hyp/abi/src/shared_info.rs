@@ -2,10 +2,38 @@
 //!
 //! Pending and masked events, and the wall clock. Both sides write it at the same time, so it is accessed by offsets
 //! into a page of atomic words; the structures are there for guests' tools and for tests. Sources: `public/xen.h`,
-//! `public/arch-arm.h`. Offsets are in bytes from the start of the page, for arm64, where the page holds the
-//! [`VcpuInfo`] of vCPU 0 alone: the others must register theirs.
+//! `public/arch-arm.h`, `public/arch-x86/xen.h`. Offsets are in bytes from the start of the page, for arm64, where the
+//! page holds the [`VcpuInfo`] of vCPU 0 alone: the others must register theirs. What differs elsewhere is in [`Layout`].
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Where in the page an architecture has what, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// How many vCPUs have their info in the page from the start (`XEN_LEGACY_MAX_VCPUS`).
+    pub vcpus: usize,
+    /// Bytes of each (`sizeof(struct vcpu_info)`).
+    pub vcpu_info: usize,
+    /// Offset in it of its [`VcpuTimeInfo`].
+    pub time: usize,
+    /// Offset of the pending bits, [`EVTCHN_WORDS`] words.
+    pub pending: usize,
+    /// Offset of the mask bits, as many.
+    pub mask: usize,
+}
+
+impl Layout {
+    /// arm64.
+    pub const ARM: Self = Self {
+        vcpus: LEGACY_MAX_VCPUS,
+        vcpu_info: VCPU_INFO_SIZE,
+        time: TIME,
+        pending: EVTCHN_PENDING,
+        mask: EVTCHN_MASK,
+    };
+    /// 64-bit x86, whose `vcpu_info` has two more words for paravirtual kernels before the clock.
+    pub const X86: Self = Self { vcpus: 32, vcpu_info: 64, time: 32, pending: 2048, mask: 2560 };
+}
 
 /// How many vCPUs have their info in the page on ARM (`XEN_LEGACY_MAX_VCPUS`).
 pub const LEGACY_MAX_VCPUS: usize = 1;

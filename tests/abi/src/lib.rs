@@ -1,7 +1,7 @@
 //! Sizes, offsets and numbers of `xen-abi` against Xen's public headers.
 //!
 //! A wrong number in `xen-abi` would be wrong in hypervisor and guests alike, and every test of ours would pass. So the
-//! real headers are asked, by a C program that the system's compiler makes of them as an arm64 guest would see them.
+//! real headers are asked, by a C program that the system's compiler makes of them as the guest would see them.
 //! The tables are in [`table`]; one line there is one comparison.
 
 mod table;
@@ -9,7 +9,26 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub use table::{numbers, structures};
+pub use table::{numbers, structures, x86};
+
+/// Whose view of the headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guest {
+    /// An arm64 guest.
+    Arm,
+    /// An x86-64 guest.
+    X86,
+}
+
+impl Guest {
+    /// The compiler's macro for it.
+    const fn macro_name(self) -> &'static str {
+        match self {
+            Self::Arm => "__aarch64__",
+            Self::X86 => "__x86_64__",
+        }
+    }
+}
 
 /// A C expression of the public headers and what `xen-abi` says that it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +39,7 @@ pub struct Claim {
     pub rust: u64,
 }
 
-/// Everything that `xen-abi` claims.
+/// Everything that `xen-abi` claims, but for what only an x86 guest sees: [`x86`].
 pub fn claims() -> Vec<Claim> {
     let errors = xen_abi::errno::Errno::ALL.iter();
     let errors = errors.map(|errno| Claim { c: format!("XEN_{errno:?}"), rust: errno.number() });
@@ -49,9 +68,9 @@ pub fn headers() -> Result<PathBuf, String> {
 /// # Errors
 ///
 /// The compiler's message, or what is missing.
-pub fn ask_headers(headers: &Path, claims: &[Claim], scratch: &Path) -> Result<Vec<u64>, String> {
+pub fn ask_headers(headers: &Path, guest: Guest, claims: &[Claim], scratch: &Path) -> Result<Vec<u64>, String> {
     let (source, program) = (scratch.join("claims.c"), scratch.join("claims"));
-    std::fs::write(&source, c_program(headers, claims)).map_err(|e| format!("{}: {e}", source.display()))?;
+    std::fs::write(&source, c_program(headers, guest, claims)).map_err(|e| format!("{}: {e}", source.display()))?;
     let arguments = ["-std=gnu11", "-o"];
     let output = run(Command::new("cc").args(arguments).arg(&program).arg(&source))
         .and_then(|_| run(&mut Command::new(&program)))?;
@@ -59,11 +78,11 @@ pub fn ask_headers(headers: &Path, claims: &[Claim], scratch: &Path) -> Result<V
 }
 
 /// A program that prints each claim's value on a line.
-fn c_program(headers: &Path, claims: &[Claim]) -> String {
+fn c_program(headers: &Path, guest: Guest, claims: &[Claim]) -> String {
     // Xen's headers choose an architecture by the compiler's macros. Any 64-bit little-endian host lays structures out
-    // as arm64 does once they have chosen arm64's. System headers come first: they need the host as it is.
+    // as these guests do once they have chosen theirs. System headers come first: they need the host as it is.
     let mut text = String::from("#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n");
-    text += "#undef __x86_64__\n#undef __i386__\n#undef __aarch64__\n#define __aarch64__ 1\n";
+    text += &format!("#undef __x86_64__\n#undef __i386__\n#undef __aarch64__\n#define {} 1\n", guest.macro_name());
     text += "#define __XEN_TOOLS__ 1\n";
     // With __XEN__ come the errors that the hypervisor uses inside.
     text += "#define XEN_ERRNO(name, value) XEN_##name = value,\n#define __XEN__ 1\nenum {\n";

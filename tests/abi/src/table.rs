@@ -2,9 +2,10 @@
 
 use std::mem::{offset_of, size_of};
 
+use xen_abi::shared_info::Layout;
 use xen_abi::{
-    arch_arm, console, domid, event_channel, features, grant_table, hvm, hypercall, memory, sched, shared_info, vcpu,
-    version, virq, vm_assist,
+    arch_arm, arch_x86, console, domid, event_channel, features, grant_table, hvm, hypercall, memory, sched,
+    shared_info, start_info, vcpu, version, virq, vm_assist,
 };
 
 use crate::Claim;
@@ -12,6 +13,9 @@ use crate::Claim;
 /// The headers that the names below come from, beside `errno.h`.
 pub(crate) const HEADERS: &[&str] = &[
     "xen.h",
+    "arch-x86/cpuid.h",
+    "arch-x86/hvm/start_info.h",
+    "elfnote.h",
     "event_channel.h",
     "features.h",
     "grant_table.h",
@@ -50,6 +54,16 @@ const NUMBERS: &[(&str, u64)] = &[
     ("GUEST_EVTCHN_PPI", arch_arm::GUEST_EVTCHN_PPI as u64),
     ("GUEST_VPL011_SPI", arch_arm::GUEST_VPL011_SPI as u64),
     ("GUEST_MAX_VCPUS", arch_arm::GUEST_MAX_VCPUS as u64),
+    ("XEN_CPUID_FIRST_LEAF", arch_x86::XEN_CPUID_FIRST_LEAF as u64),
+    ("XEN_CPUID_SIGNATURE_EBX", arch_x86::XEN_CPUID_SIGNATURE_EBX as u64),
+    ("XEN_CPUID_SIGNATURE_ECX", arch_x86::XEN_CPUID_SIGNATURE_ECX as u64),
+    ("XEN_CPUID_SIGNATURE_EDX", arch_x86::XEN_CPUID_SIGNATURE_EDX as u64),
+    ("XEN_HVM_CPUID_APIC_ACCESS_VIRT", arch_x86::XEN_HVM_CPUID_APIC_ACCESS_VIRT as u64),
+    ("XEN_HVM_CPUID_X2APIC_VIRT", arch_x86::XEN_HVM_CPUID_X2APIC_VIRT as u64),
+    ("XEN_HVM_CPUID_VCPU_ID_PRESENT", arch_x86::XEN_HVM_CPUID_VCPU_ID_PRESENT as u64),
+    ("XEN_HVM_CPUID_DOMID_PRESENT", arch_x86::XEN_HVM_CPUID_DOMID_PRESENT as u64),
+    ("XEN_HVM_CPUID_UPCALL_VECTOR", arch_x86::XEN_HVM_CPUID_UPCALL_VECTOR as u64),
+    ("XEN_CPUID_MAX_NUM_LEAVES", arch_x86::XEN_CPUID_MAX_NUM_LEAVES as u64),
     ("CONSOLEIO_write", console::CONSOLEIO_WRITE as u64),
     ("CONSOLEIO_read", console::CONSOLEIO_READ as u64),
     ("DOMID_FIRST_RESERVED", domid::DOMID_FIRST_RESERVED as u64),
@@ -226,6 +240,11 @@ const NUMBERS: &[(&str, u64)] = &[
     ("SHUTDOWN_watchdog", sched::SHUTDOWN_WATCHDOG as u64),
     ("SHUTDOWN_soft_reset", sched::SHUTDOWN_SOFT_RESET as u64),
     ("SHUTDOWN_MAX", sched::SHUTDOWN_MAX as u64),
+    ("XEN_LEGACY_MAX_VCPUS", Layout::ARM.vcpus as u64),
+    ("sizeof(struct vcpu_info)", Layout::ARM.vcpu_info as u64),
+    ("offsetof(struct vcpu_info, time)", Layout::ARM.time as u64),
+    ("offsetof(struct shared_info, evtchn_pending)", Layout::ARM.pending as u64),
+    ("offsetof(struct shared_info, evtchn_mask)", Layout::ARM.mask as u64),
     ("XEN_LEGACY_MAX_VCPUS", shared_info::LEGACY_MAX_VCPUS as u64),
     ("offsetof(struct shared_info, vcpu_info)", shared_info::VCPU_INFO as u64),
     ("offsetof(struct shared_info, evtchn_pending)", shared_info::EVTCHN_PENDING as u64),
@@ -241,6 +260,12 @@ const NUMBERS: &[(&str, u64)] = &[
     ("offsetof(struct vcpu_info, evtchn_pending_sel)", shared_info::EVTCHN_PENDING_SEL as u64),
     ("offsetof(struct vcpu_info, time)", shared_info::TIME as u64),
     ("sizeof(struct vcpu_info)", shared_info::VCPU_INFO_SIZE as u64),
+    ("XEN_ELFNOTE_PHYS32_ENTRY", start_info::XEN_ELFNOTE_PHYS32_ENTRY as u64),
+    ("XEN_HVM_START_MAGIC_VALUE", start_info::XEN_HVM_START_MAGIC_VALUE as u64),
+    ("XEN_HVM_MEMMAP_TYPE_RAM", start_info::XEN_HVM_MEMMAP_TYPE_RAM as u64),
+    ("XEN_HVM_MEMMAP_TYPE_RESERVED", start_info::XEN_HVM_MEMMAP_TYPE_RESERVED as u64),
+    ("XEN_HVM_MEMMAP_TYPE_ACPI", start_info::XEN_HVM_MEMMAP_TYPE_ACPI as u64),
+    ("XEN_HVM_MEMMAP_TYPE_NVS", start_info::XEN_HVM_MEMMAP_TYPE_NVS as u64),
     ("GNTTABOP_query_size", grant_table::GNTTABOP_QUERY_SIZE as u64),
     ("GNTTABOP_set_version", grant_table::GNTTABOP_SET_VERSION as u64),
     ("GNTTABOP_get_version", grant_table::GNTTABOP_GET_VERSION as u64),
@@ -338,6 +363,22 @@ const NUMBERS: &[(&str, u64)] = &[
     ("NR_VIRQS", virq::NR_VIRQS as u64),
 ];
 
+/// The same for what only an x86 guest sees; shared_info::Layout says what is elsewhere in its shared page.
+#[allow(clippy::unnecessary_cast, reason = "as above")]
+const X86_NUMBERS: &[(&str, u64)] = &[
+    ("HVMOP_set_evtchn_upcall_vector", hvm::HVMOP_SET_EVTCHN_UPCALL_VECTOR as u64),
+    ("HVM_PARAM_CALLBACK_TYPE_VECTOR", hvm::HVM_PARAM_CALLBACK_TYPE_VECTOR as u64),
+    ("XEN_LEGACY_MAX_VCPUS", Layout::X86.vcpus as u64),
+    ("sizeof(struct vcpu_info)", Layout::X86.vcpu_info as u64),
+    ("offsetof(struct vcpu_info, evtchn_upcall_pending)", shared_info::EVTCHN_UPCALL_PENDING as u64),
+    ("offsetof(struct vcpu_info, evtchn_upcall_mask)", shared_info::EVTCHN_UPCALL_MASK as u64),
+    ("offsetof(struct vcpu_info, evtchn_pending_sel)", shared_info::EVTCHN_PENDING_SEL as u64),
+    ("sizeof(((struct shared_info *)0)->evtchn_mask) / 8", shared_info::EVTCHN_WORDS as u64),
+    ("offsetof(struct vcpu_info, time)", Layout::X86.time as u64),
+    ("offsetof(struct shared_info, evtchn_pending)", Layout::X86.pending as u64),
+    ("offsetof(struct shared_info, evtchn_mask)", Layout::X86.mask as u64),
+];
+
 /// Makes the size of each structure and the offset of each named field a claim. A field whose C name differs says
 /// `as "name in C"`.
 macro_rules! structures {
@@ -355,6 +396,14 @@ macro_rules! structures {
 /// All numbers.
 pub fn numbers() -> Vec<Claim> {
     NUMBERS.iter().map(|(c, rust)| Claim { c: (*c).to_owned(), rust: *rust }).collect()
+}
+
+/// What only an x86 guest sees.
+pub fn x86() -> Vec<Claim> {
+    let structures = structures! {
+        "struct xen_hvm_evtchn_upcall_vector" => hvm::EvtchnUpcallVector { vcpu, vector };
+    };
+    X86_NUMBERS.iter().map(|&(c, rust)| Claim { c: c.to_owned(), rust }).chain(structures).collect()
 }
 
 /// All sizes and offsets.
@@ -389,6 +438,11 @@ pub fn structures() -> Vec<Claim> {
         "struct multicall_entry" => hypercall::MulticallEntry { op, result, args };
         "struct sched_pin_override" => sched::PinOverride { pcpu };
         "struct sched_watchdog" => sched::Watchdog { id, timeout };
+        "struct hvm_start_info" => start_info::HvmStartInfo {
+            magic, version, flags, nr_modules, modlist_paddr, cmdline_paddr, rsdp_paddr, memmap_paddr, memmap_entries
+        };
+        "struct hvm_modlist_entry" => start_info::HvmModlistEntry { paddr, size, cmdline_paddr };
+        "struct hvm_memmap_table_entry" => start_info::HvmMemmapTableEntry { addr, size, kind as "type" };
         "struct vcpu_time_info" => shared_info::VcpuTimeInfo {
             version, tsc_timestamp, system_time, tsc_to_system_mul, tsc_shift, flags
         };
