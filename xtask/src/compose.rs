@@ -3,6 +3,7 @@
 //! what a real loader would give it.
 
 mod base;
+mod fixed;
 mod layout;
 mod tamper;
 
@@ -15,7 +16,7 @@ use dtoolkit::model::{DeviceTreeNode, DeviceTreeProperty};
 use crate::kernel::Flavour;
 use crate::peer;
 use crate::qemu::Qemu;
-use crate::scenario::{Guest, Log, Scenario};
+use crate::scenario::{Guest, Log, Scenario, Word};
 use layout::Layout;
 pub(crate) use layout::{Module, tree_address};
 
@@ -51,6 +52,8 @@ pub(crate) struct Composed {
     pub(crate) tree: PathBuf,
     /// Files and where they go.
     pub(crate) modules: Vec<Module>,
+    /// Words in memory beside them.
+    pub(crate) words: Vec<Word>,
     /// Whether the tree must reach the hypervisor untouched by the emulator's own loader.
     pub(crate) verbatim: bool,
 }
@@ -83,7 +86,7 @@ pub(crate) fn compose(scenario: &Scenario, qemu: &Qemu, sources: &Sources<'_>, f
     let path = folder.join(format!("{}.dtb", scenario.name()));
     std::fs::write(&path, tree.to_dtb()).with_context(|| format!("cannot write {}", path.display()))?;
     let verbatim = !scenario.tamper.remove.is_empty();
-    Ok(Composed { tree: path, modules: layout.modules, verbatim })
+    Ok(Composed { tree: path, modules: layout.modules, words: scenario.words.clone(), verbatim })
 }
 
 /// Guests larger than the machine are refused here, where the file can be named; the hypervisor checks again.
@@ -124,6 +127,7 @@ fn domain(
         set(&mut node, "vpl011", cells(&[]).as_slice())?;
     }
     policies(&mut node, guest)?;
+    fixed::describe(&mut node, scenario, guest)?;
     let kernel = match (guest.program, &guest.image) {
         (Some(program), _) => (sources.program)(program.name()),
         (None, Some(image)) => match image.to_str().and_then(Flavour::of_word) {
@@ -145,6 +149,10 @@ fn domain(
             _ => scenario.resolve(ramdisk),
         };
         node.add_child(module(layout, &path, "multiboot,ramdisk")?);
+    }
+    if !guest.device_tree.is_empty() {
+        let path = fixed::partial(&guest.device_tree, &guest.name, folder)?;
+        node.add_child(module(layout, &path, "multiboot,device-tree")?);
     }
     Ok(node)
 }

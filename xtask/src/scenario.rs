@@ -3,6 +3,7 @@
 //! that was probably meant, never a default.
 
 mod expectations;
+mod fixed;
 mod folder;
 mod matrix;
 mod place;
@@ -13,7 +14,8 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-pub(crate) use expectations::{End, Expect, Order, Tamper, Typing};
+pub(crate) use expectations::{End, Expect, Order, Setting, Tamper, Typing};
+pub(crate) use fixed::{Channel, Shared, StaticMemory, Word};
 pub(crate) use folder::{all, named, single};
 use place::{closest, explain, line_of};
 
@@ -49,6 +51,9 @@ pub(crate) struct Scenario {
     /// When the test is over.
     #[serde(default)]
     pub(crate) end: End,
+    /// Host memory that is not empty when the hypervisor starts.
+    #[serde(default, rename = "memory")]
+    pub(crate) words: Vec<Word>,
     /// Damage done to the composed machine, to test the answer to bad input.
     #[serde(default)]
     pub(crate) tamper: Tamper,
@@ -212,6 +217,21 @@ pub(crate) struct Guest {
     pub(crate) allow: Option<Vec<String>>,
     /// Domains it may join event channels with.
     pub(crate) peers: Option<Vec<String>>,
+    /// Host memory that is its RAM; any if absent.
+    #[serde(default)]
+    pub(crate) static_memory: Vec<StaticMemory>,
+    /// Its addresses are those of the host.
+    #[serde(default)]
+    pub(crate) direct_map: bool,
+    /// Memory that it shares.
+    #[serde(default)]
+    pub(crate) shared: Vec<Shared>,
+    /// Event channels that are there when it starts.
+    #[serde(default, rename = "channel")]
+    pub(crate) channels: Vec<Channel>,
+    /// What its partial device tree has.
+    #[serde(default)]
+    pub(crate) device_tree: Vec<Setting>,
 }
 
 fn one() -> u32 {
@@ -295,6 +315,7 @@ impl Scenario {
         if let Some(cpu) = guest.affinity.iter().flatten().find(|&&cpu| cpu >= self.machine.cpus) {
             bail!("affinity names CPU {cpu}, but the machine has {} (from 0)", self.machine.cpus);
         }
+        self.check_fixed(guest)?;
         for peer in guest.peers.iter().flatten() {
             if !self.guests.iter().any(|other| other.name == *peer) {
                 let hint = closest(peer, self.guests.iter().map(|other| other.name.as_str()));

@@ -22,6 +22,7 @@ start_here:
     adrp    x0, boot_stack_top
     add     x0, x0, :lo12:boot_stack_top
     mov     sp, x0
+    bl      relocate
     adrp    x1, bss_start
     add     x1, x1, :lo12:bss_start
     adrp    x2, bss_end
@@ -35,6 +36,28 @@ start_here:
     bl      rt_start
 3:  wfi
     b       3b
+
+// Elsewhere than where the image is linked, its pointers have to follow: the list has 24 bytes for each, of which the first
+// 8 say where the pointer is and the last 8 where it points, both as linked (R_AARCH64_RELATIVE).
+relocate:
+    adrp    x0, image_start
+    add     x0, x0, :lo12:image_start
+    ldr     x1, =LINKED_AT
+    subs    x0, x0, x1
+    b.eq    2f
+    adrp    x1, relocations_start
+    add     x1, x1, :lo12:relocations_start
+    adrp    x2, relocations_end
+    add     x2, x2, :lo12:relocations_end
+1:  cmp     x1, x2
+    b.hs    2f
+    ldr     x3, [x1]
+    ldr     x4, [x1, #16]
+    add     x4, x4, x0
+    str     x4, [x3, x0]
+    add     x1, x1, #24
+    b       1b
+2:  ret
 
 // A vCPU started by PSCI CPU_ON: its number, at least 1, in x0.
 .global secondary_entry

@@ -34,6 +34,7 @@ pub struct Machine {
     pub event_intid: u32,
     mpidrs: [u64; MAX],
     cpu_count: usize,
+    tree: Fdt<'static>,
 }
 
 static MACHINE: Once<Machine> = Once::new();
@@ -47,6 +48,20 @@ impl Machine {
     /// The value of `name=value` among the boot arguments.
     pub fn argument(&self, name: &str) -> Option<&'static str> {
         self.bootargs.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// The value of a property of the node with this full path.
+    pub fn property(&self, path: &str, name: &str) -> Option<&'static [u8]> {
+        bytes(self.tree.find_node(path)?, name)
+    }
+
+    /// Memory that other guests share, by what they call it (Linux' binding `xen,shared-memory-v1`): first address, first
+    /// address behind.
+    pub fn shared_memory(&self, id: &str) -> Option<(usize, usize)> {
+        let mut nodes = self.tree.find_node("/reserved-memory")?.children();
+        let node =
+            nodes.find(|node| node.is_compatible("xen,shared-memory-v1") && text(*node, "xen,id") == Some(id))?;
+        reg(node, 0).map(|(start, size)| (start, start + size))
     }
 
     /// The RAM disk's addresses; (0, 0) where there is none.
@@ -96,6 +111,7 @@ fn describe(tree: Fdt<'static>, address: usize) -> Machine {
         event_intid: hypervisor.and_then(|node| intid(node, 0)).unwrap_or(31),
         mpidrs,
         cpu_count,
+        tree,
     };
     machine.initrd = chosen.and_then(|node| initrd(node, machine.memory));
     machine

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 
-use crate::scenario::Tamper;
+use crate::scenario::{Setting, Tamper};
 
 /// Applies the damage to the tree.
 ///
@@ -25,15 +25,23 @@ pub(crate) fn tree(tree: &mut DeviceTree, tamper: &Tamper) -> Result<()> {
         }
     }
     for setting in &tamper.set {
-        let value = match (&setting.text, &setting.cells) {
-            (Some(text), None) => text.bytes().chain([0]).collect(),
-            (None, Some(cells)) => cells.iter().flat_map(|cell| cell.to_be_bytes()).collect::<Vec<u8>>(),
-            _ => bail!("tamper: {} {} needs exactly one of `text` and `cells`", setting.node, setting.property),
-        };
-        let node = find(tree, &setting.node)?;
-        let _ = node.remove_property(&setting.property);
-        node.add_property(DeviceTreeProperty::new_unchecked(setting.property.as_str(), value));
+        set(find(tree, &setting.node)?, setting)?;
     }
+    Ok(())
+}
+
+/// Sets a property of a node, whatever it was before.
+///
+/// # Errors
+/// If the setting has no value, or two.
+pub(super) fn set(node: &mut DeviceTreeNode, setting: &Setting) -> Result<()> {
+    let value = match (&setting.text, &setting.cells) {
+        (Some(text), None) => text.bytes().chain([0]).collect(),
+        (None, Some(cells)) => cells.iter().flat_map(|cell| cell.to_be_bytes()).collect::<Vec<u8>>(),
+        _ => bail!("{} {} needs exactly one of `text` and `cells`", setting.node, setting.property),
+    };
+    let _ = node.remove_property(&setting.property);
+    node.add_property(DeviceTreeProperty::new_unchecked(setting.property.as_str(), value));
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::compose::{Composed, RAM_BASE, tree_address};
-use crate::scenario::Machine;
+use crate::scenario::{Machine, Word};
 
 /// How virtual time goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,9 @@ pub(crate) fn boot(image: &Path, composed: &Composed, ram_bytes: u64, stub: &Pat
     }
     for module in &composed.modules {
         loader(&mut arguments, &module.path, module.address);
+    }
+    for Word { address, value } in &composed.words {
+        arguments.extend(["-device".into(), format!("loader,addr={address:#x},data={value:#x},data-len=8").into()]);
     }
     Ok(arguments)
 }

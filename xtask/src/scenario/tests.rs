@@ -50,6 +50,14 @@ fn nonsense_is_refused() {
         ("memory_mib = 64", "memory_mib = 64\n[[expect]]\nevent = \"fualt\"", "did you mean `fault`?"),
         ("memory_mib = 64", "memory_mib = 64\n[[expect]]\n", "exactly one of `event` and `text`"),
         ("name = \"player\"", "name = \"hyp\"", "is not `hyp`"),
+        ("memory_mib = 64", "memory_mib = 64\nstatic_memory = [{ address = 0, size_mib = 32 }]", "has 32 MiB, but"),
+        ("memory_mib = 64", "memory_mib = 64\nchannel = [{ port = 0, to = \"p\", remote_port = 1 }]", "between 1 and"),
+        ("memory_mib = 64", "memory_mib = 64\nchannel = [{ port = 1, to = \"p\", remote_port = 1 }]", "no guest of"),
+        (
+            "memory_mib = 64",
+            "memory_mib = 64\nchannel = [{ port = 1, to = \"player\", remote_port = 2 }]",
+            "does not lead back",
+        ),
         ("limit_ns = 1", "", "missing field `limit_ns`"),
     ] {
         let text = error(&GOOD.replace(from, to));
