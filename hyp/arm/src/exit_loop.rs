@@ -12,7 +12,8 @@ use xen_abi::hypercall::TAG;
 use crate::arch::Arm;
 use crate::registers::{self, INTERRUPT};
 use crate::run::Turn;
-use crate::syndrome::{self, class};
+use crate::syndrome::{self, class, kind};
+use crate::vgic::v3::SgiRegister;
 use crate::{interrupts, virtual_interface};
 
 /// The register that carries a hypercall's number (public/arch-arm.h).
@@ -20,10 +21,9 @@ const HYPERCALL_REGISTER: usize = 16;
 
 /// What [`on_exit`] returns: the guest goes on.
 const GOES_ON: u64 = 0;
-/// The exit needs all registers where software can reach them.
+/// The exit needs all registers where software can reach them. Anything else: the exit is for the core, see
+/// [`Visit::leave`].
 const NEEDS_ALL: u64 = 1;
-/// The exit is for the core.
-const FOR_CORE: u64 = 2;
 
 /// A vCPU's stay on the processor.
 struct Visit<'v, R> {
@@ -37,7 +37,7 @@ struct Visit<'v, R> {
 pub(crate) fn run<R: Running<Arm>>(running: &mut R, clock: &Clock, exit: &mut Exit) {
     let mut visit = Visit { running, clock, exit };
     let mut next = visit.refresh();
-    while next != FOR_CORE {
+    while next == GOES_ON {
         let registers = &raw mut visit.running.parts().vcpu.registers;
         // SAFETY: the core loaded the vCPU before it called `Arch::run`. `visit` lives on, and this function touches
         // neither it nor the registers before the call is over; `on_exit` gets the only pointer.
@@ -56,11 +56,21 @@ extern "C" fn on_exit<R: Running<Arm>>(visit: *mut (), syndrome: u64) -> u64 {
     if syndrome::is_hypercall(syndrome, TAG) {
         return visit.hypercall();
     }
+    match syndrome::kind(syndrome) {
+        kind::DESCRIBED_ABORT if syndrome::transfers_volatile(syndrome) => visit.data_abort(syndrome),
+        kind::SYSTEM_REGISTER if syndrome::accesses_volatile(syndrome) => visit.system_register(syndrome),
+        kind::WAIT => visit.wait_for(syndrome),
+        kind::NONE => visit.asynchronous(syndrome),
+        _ => other_exit(visit, syndrome),
+    }
+}
+
+/// Deals with an exit that is none of the most frequent.
+#[inline(always)]
+fn other_exit<R: Running<Arm>>(visit: &mut Visit<'_, R>, syndrome: u64) -> u64 {
     match syndrome::class(syndrome) {
-        class::DATA_ABORT if syndrome::transfers_volatile(syndrome) => visit.data_abort(syndrome),
-        class::SYSTEM_REGISTER if syndrome::accesses_volatile(syndrome) => visit.system_register(syndrome),
-        class::NONE => visit.asynchronous(syndrome),
         class::HVC if syndrome::immediate(syndrome) == 0 => visit.firmware(),
+        class::SMC if syndrome::immediate(syndrome) == 0 => visit.secure_call(syndrome),
         class::WAIT => visit.wait_for(syndrome),
         class::HVC | class::SMC | class::FLOAT => visit.rare(syndrome),
         _ => NEEDS_ALL,
@@ -91,15 +101,24 @@ impl<R: Running<Arm>> Visit<'_, R> {
 
     #[inline(never)]
     fn system_register(&mut self, syndrome: u64) -> u64 {
-        if let Some(register) = virtual_interface::sgi_register(syndrome as u32) {
-            let others = self.turn().send_sgi(syndrome, register);
-            let onward = if others == 0 { Onward::Same } else { self.running.notify(others) };
-            return if onward == Onward::Leave { self.leave(Exit::LookAround) } else { self.refresh() };
+        match virtual_interface::sgi_register(syndrome as u32) {
+            Some(register) => self.send_sgi(syndrome, register),
+            None if self.turn().quick_register(syndrome) => GOES_ON,
+            None => self.other_register(syndrome),
         }
-        match self.turn().system_register(syndrome) {
-            Some(exit) => self.leave(exit),
-            None => self.refresh(),
-        }
+    }
+
+    #[inline(never)]
+    fn send_sgi(&mut self, syndrome: u64, register: SgiRegister) -> u64 {
+        let others = self.turn().send_sgi(syndrome, register);
+        let onward = if others == 0 { Onward::Same } else { self.running.notify(others) };
+        if onward == Onward::Leave { self.leave(Exit::LookAround) } else { self.refresh() }
+    }
+
+    #[inline(never)]
+    fn other_register(&mut self, syndrome: u64) -> u64 {
+        self.turn().other_register(syndrome);
+        self.refresh()
     }
 
     #[inline(never)]
@@ -115,10 +134,21 @@ impl<R: Running<Arm>> Visit<'_, R> {
 
     #[inline(never)]
     fn firmware(&mut self) -> u64 {
+        if self.turn().quick_firmware() { GOES_ON } else { self.other_firmware() }
+    }
+
+    #[inline(never)]
+    fn other_firmware(&mut self) -> u64 {
         match self.turn().firmware() {
             Some(exit) => self.leave(exit),
             None => GOES_ON,
         }
+    }
+
+    /// The same by the other conduit, which leaves ELR at the instruction.
+    fn secure_call(&mut self, syndrome: u64) -> u64 {
+        self.turn().skip(syndrome);
+        self.firmware()
     }
 
     #[inline(never)]
@@ -160,10 +190,12 @@ impl<R: Running<Arm>> Visit<'_, R> {
         }
     }
 
+    /// The core hears of it. Where it finds that stands for it: of a function that can only return a constant, the compiler
+    /// makes a call and sets the constant itself, instead of jumping there.
     #[inline(always)]
     fn leave(&mut self, exit: Exit) -> u64 {
         *self.exit = exit;
-        FOR_CORE
+        (&raw const *self.exit) as u64
     }
 
     /// Brings the list registers up to date, if they are not, before the guest goes on.

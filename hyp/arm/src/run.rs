@@ -50,10 +50,6 @@ impl Turn<'_> {
                 self.vcpu.keys.acquire();
                 None
             }
-            class::SMC if syndrome::immediate(esr) == 0 => {
-                self.skip(esr);
-                self.firmware()
-            }
             class::INSTRUCTION_ABORT => self.bad_fetch(&Abort::of_fetch(esr)),
             class::HVC => {
                 // ELR is behind an HVC already.
@@ -68,10 +64,21 @@ impl Turn<'_> {
     /// Goes on behind the instruction that trapped; 32-bit code has instructions of two bytes.
     #[inline(always)]
     pub(crate) fn skip(&mut self, esr: u64) {
+        self.skip_bytes(syndrome::instruction_bytes(esr));
+    }
+
+    /// Goes on behind the access to a system register that trapped, which no instruction of two bytes makes.
+    #[inline(always)]
+    pub(crate) fn skip_access(&mut self) {
+        self.skip_bytes(4);
+    }
+
+    #[inline(always)]
+    fn skip_bytes(&mut self, bytes: u64) {
         if self.vcpu.debug.is_live() {
             self.vcpu.registers.end_step();
         }
-        self.vcpu.registers.skip_instruction(syndrome::instruction_bytes(esr));
+        self.vcpu.registers.skip_instruction(bytes);
     }
 
     /// An interrupt of the hypervisor's.
@@ -104,6 +111,16 @@ impl Turn<'_> {
         self.counts.count(ExitReason::Register);
         inject::undefined(&mut self.vcpu.registers);
         None
+    }
+
+    /// A firmware call that asks for nothing but a value. `false`: it was another, and nothing was done.
+    #[inline(always)]
+    pub(crate) fn quick_firmware(&mut self) -> bool {
+        let [function, argument, ..] = self.vcpu.registers.x;
+        let Some(value) = psci::answer(function as u32, argument as u32) else { return false };
+        self.counts.count(ExitReason::Firmware);
+        self.vcpu.registers.set(0, value);
+        true
     }
 
     /// PSCI and SMCCC, by either conduit.
@@ -140,7 +157,7 @@ impl Turn<'_> {
     #[inline(always)]
     pub(crate) fn send_sgi(&mut self, esr: u64, register: SgiRegister) -> VcpuMask {
         self.counts.count(ExitReason::Register);
-        self.skip(esr);
+        self.skip_access();
         let value = self.vcpu.registers.get(RegisterAccess::decode(esr).transfer);
         interrupts::send_sgi(self.domain, &mut self.vcpu.lists, self.index, register, value)
     }
@@ -148,14 +165,6 @@ impl Turn<'_> {
     /// A vCPU can start there.
     fn is_entry(&self, address: u64) -> bool {
         address.is_multiple_of(4) && self.domain.memory.host(address).is_some()
-    }
-
-    /// A trapped access to a system register.
-    #[inline(always)]
-    pub(crate) fn system_register(&mut self, esr: u64) -> Option<Exit> {
-        self.counts.count(ExitReason::Register);
-        let access = RegisterAccess::decode(esr);
-        self.trapped_register(access)
     }
 
     /// Interrupts became pending for some vCPUs. The core need not hear of it if the caller is the only one.
@@ -170,14 +179,19 @@ impl Turn<'_> {
     }
 
     /// Deals with a load of a register of the virtual interrupt controller while nothing is in its list registers, which
-    /// is what a driver does most. `false`: it was something else, and nothing was done.
+    /// is what a driver does most, and with one of the serial port that takes no byte. `false`: it was something else, and
+    /// nothing was done.
     #[inline(always)]
     pub(crate) fn quick_load(&mut self, esr: u64) -> bool {
         let Some((width, transfer)) = syndrome::plain_load(esr) else { return false };
         let ipa = (HPFAR_EL2.get() & !0xf) << 8 | FAR_EL2.get() & 0xfff;
         let (lists, width) = (&self.vcpu.lists, Width::from_sas(width));
-        let Some(value) = virtual_interface::quick_read(&self.domain.vgic, lists, self.index, ipa, width) else {
-            return false;
+        let value = match virtual_interface::quick_read(&self.domain.vgic, lists, self.index, ipa, width) {
+            Some(value) => value,
+            None => match uart::quick_read(self.domain, ipa, width) {
+                Some(value) => value,
+                None => return false,
+            },
         };
         self.counts.count(ExitReason::Mmio);
         self.vcpu.registers.set(transfer, value);

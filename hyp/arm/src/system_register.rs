@@ -2,9 +2,9 @@
 
 use core::arch::asm;
 
-use aarch64_cpu::registers::{ACTLR_EL1, ESR_EL2, Readable};
+use aarch64_cpu::registers::{ACTLR_EL1, Readable};
 use hyp_boot::guest_tree::VirtualGic;
-use hyp_core::arch::Exit;
+use hyp_core::stats::ExitReason;
 
 use crate::run::Turn;
 use crate::syndrome::{RegisterAccess, encode};
@@ -13,32 +13,24 @@ use crate::{controller, identification, inject};
 const ACTLR: u16 = encode(3, 0, 1, 0, 1);
 
 impl Turn<'_> {
-    /// The guest's access to a register that belongs neither to its interrupt controller nor to nobody trapped.
+    /// Deals with the trapped read of a register that is one of the machine's. `false`: it was another, and nothing was
+    /// done.
     #[inline(always)]
-    pub(crate) fn trapped_register(&mut self, access: RegisterAccess) -> Option<Exit> {
-        if access.register == ACTLR {
-            return self.answer(access, Some(ACTLR_EL1.get()));
+    pub(crate) fn quick_register(&mut self, esr: u64) -> bool {
+        let access = RegisterAccess::decode(esr);
+        let quick = access.read && access.register == ACTLR;
+        if quick {
+            self.counts.count(ExitReason::Register);
+            self.vcpu.registers.set(access.transfer, ACTLR_EL1.get());
+            self.skip_access();
         }
-        self.rare_register(access)
+        quick
     }
 
-    /// Completes an access: `None` is undefined.
-    #[inline(always)]
-    fn answer(&mut self, access: RegisterAccess, value: Option<u64>) -> Option<Exit> {
-        match value {
-            Some(value) => {
-                if access.read {
-                    self.vcpu.registers.set(access.transfer, value);
-                }
-                self.skip(ESR_EL2.get());
-            }
-            None => inject::undefined(&mut self.vcpu.registers),
-        }
-        None
-    }
-
-    #[inline(never)]
-    fn rare_register(&mut self, access: RegisterAccess) -> Option<Exit> {
+    /// Any other trapped access to a system register that does not belong to the interrupt controller.
+    pub(crate) fn other_register(&mut self, esr: u64) {
+        self.counts.count(ExitReason::Register);
+        let access = RegisterAccess::decode(esr);
         let register = access.register;
         let write = (!access.read).then(|| self.vcpu.registers.get(access.transfer));
         let (op0, op1) = (register >> 14, register >> 11 & 7);
@@ -47,16 +39,19 @@ impl Turn<'_> {
             (2, ..) => self.vcpu.debug.access(register, write),
             (3, 0, 0, _) => access.read.then(|| identification(crm, op2)),
             (3, 3, 14, 2) => Some(self.vcpu.physical_timer.access(self.domain, self.index, op2, write)),
-            (3, 0, 2, 1..=3) => {
-                self.vcpu.keys.acquire();
-                return None;
-            }
+            (3, 0, 2, 1..=3) => return self.vcpu.keys.acquire(),
+            // The guest may write what it likes into ACTLR_EL1, which is the machine's.
+            (3, 0, 1, 0) if register == ACTLR => Some(0),
             // Implementation-defined ones. Performance monitors, profiling, traces, error records and limited-order
             // regions are not there.
             (3, _, 11 | 15, _) => Some(0),
             _ => None,
         };
-        self.answer(access, value)
+        let Some(value) = value else { return inject::undefined(&mut self.vcpu.registers) };
+        if access.read {
+            self.vcpu.registers.set(access.transfer, value);
+        }
+        self.skip_access();
     }
 }
 

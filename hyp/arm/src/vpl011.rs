@@ -86,6 +86,7 @@ impl Vpl011 {
     }
 
     /// The guest loads from `offset`.
+    #[inline(never)]
     pub fn read(&mut self, offset: u32) -> u32 {
         match offset {
             DATA => self.received.pop_front().map_or(0, u32::from),

@@ -40,7 +40,7 @@ impl Width {
     }
 
     /// The bits of a value of this width.
-    const fn mask(self) -> u64 {
+    pub(crate) const fn mask(self) -> u64 {
         u64::MAX >> (64 - self.bytes() * 8)
     }
 }
