@@ -9,24 +9,22 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+use crate::board::Board;
 use crate::progress::Steps;
 use crate::setup::Need;
 use crate::{clip, image, paths, process, setup};
 
-/// EL2 never touches the floating-point registers, which belong to the guests.
-pub(crate) const HYPERVISOR_TARGET: &str = "aarch64-unknown-none-softfloat";
-/// Guests use floating point as real ones do (ADR 0003).
-pub(crate) const GUEST_TARGET: &str = "aarch64-unknown-none";
 /// The guests that are built.
 pub(crate) const GUESTS: [&str; 4] = ["player", "hog", "probe", "measure"];
-/// The board that is built.
-pub(crate) const BOARD: &str = "qemu-virt";
 
 /// Options of `cargo xtask build`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to build; everything if nothing is named
     parts: Vec<Part>,
+    /// The board it is for
+    #[arg(long, value_enum, default_value_t)]
+    board: Board,
 }
 
 /// What can be built by itself.
@@ -42,11 +40,11 @@ const NEEDS: &[Need] = &[Need::Toolchain, Need::Ffmpeg];
 
 /// What a build made.
 pub(crate) struct Built {
-    /// The hypervisor: a flat arm64 Image.
+    /// The hypervisor: a flat arm64 Image; on x86 the ELF file itself.
     pub(crate) image: PathBuf,
     /// The same with symbols and log strings.
     pub(crate) elf: PathBuf,
-    /// Folder of the guests' Images.
+    /// Folder of the guests: arm64 Images, or x86 ELF files.
     pub(crate) guests: PathBuf,
     /// The player's media.
     pub(crate) clip: clip::Clip,
@@ -60,9 +58,9 @@ pub(crate) fn main(args: Args) -> Result<()> {
     let mut made = Vec::new();
     for part in parts {
         match part {
-            Part::Hypervisor => made.push(steps.step("hypervisor", hypervisor)?.0),
+            Part::Hypervisor => made.push(steps.step("hypervisor", || hypervisor(args.board))?.0),
             Part::Guests => {
-                let dir = steps.step("guests", guests)?;
+                let dir = steps.step("guests", || guests(args.board))?;
                 made.extend(GUESTS.map(|guest| dir.join(guest)));
             }
             Part::Media => made.push(steps.step("media", clip::ensure_made)?.archive),
@@ -80,51 +78,83 @@ pub(crate) fn main(args: Args) -> Result<()> {
 ///
 /// # Errors
 /// Something that a build needs is missing, does not compile, or gives no Image.
-pub(crate) fn everything() -> Result<Built> {
+pub(crate) fn everything(board: Board) -> Result<Built> {
+    some(board, true)
+}
+
+/// The same; the hypervisor only where somebody needs it.
+///
+/// # Errors
+/// The same.
+pub(crate) fn some(board: Board, with_hypervisor: bool) -> Result<Built> {
     setup::ensure(NEEDS)?;
-    let steps = Steps::new(3);
-    let (image, elf) = steps.step("hypervisor", hypervisor)?;
-    let guests = steps.step("guests", guests)?;
+    let steps = Steps::new(2 + usize::from(with_hypervisor));
+    let [image, elf] = hypervisor_files(board);
+    if with_hypervisor {
+        steps.step("hypervisor", || hypervisor(board))?;
+    }
+    let guests = steps.step("guests", || guests(board))?;
     let clip = steps.step("media", clip::ensure_made)?;
     Ok(Built { image, elf, guests, clip })
+}
+
+/// The hypervisor's Image, which on x86 is the ELF file itself, and its ELF file.
+fn hypervisor_files(board: Board) -> [PathBuf; 2] {
+    let dir = paths::board_images(board.name());
+    let elf = dir.join("makuhari.elf");
+    match board {
+        Board::QemuVirt => [dir.join("Image"), elf],
+        Board::X86 => [elf.clone(), elf],
+    }
 }
 
 /// Builds the hypervisor; its Image and its ELF file.
 ///
 /// # Errors
 /// It does not compile or gives no Image.
-pub(crate) fn hypervisor() -> Result<(PathBuf, PathBuf)> {
-    compile(HYPERVISOR_TARGET, &[BOARD])?;
-    let dir = paths::board_images(BOARD);
-    let (flat, elf) = (dir.join("Image"), dir.join("makuhari.elf"));
-    image::write(&paths::target().join(HYPERVISOR_TARGET).join("release").join(BOARD), &flat, &elf)?;
-    Ok((flat, elf))
+pub(crate) fn hypervisor(board: Board) -> Result<(PathBuf, PathBuf)> {
+    compile(board.hypervisor_target(), &[board.name()], &[])?;
+    let [image, elf] = hypervisor_files(board);
+    let linked = paths::target().join(board.hypervisor_target()).join("release").join(board.name());
+    match board {
+        Board::QemuVirt => image::write(&linked, &image, &elf)?,
+        Board::X86 => image::copy(&linked, &elf)?,
+    }
+    Ok((image, elf))
 }
 
-/// Builds the guests; the folder of their Images.
-fn guests() -> Result<PathBuf> {
-    compile(GUEST_TARGET, &GUESTS)?;
-    let dir = paths::guest_images();
+/// Builds the guests; the folder of their files.
+fn guests(board: Board) -> Result<PathBuf> {
+    let dir = board.guest_images();
+    let flags = if board == Board::X86 { X86_GUEST_FLAGS } else { &[] };
+    compile(board.guest_target(), &GUESTS, flags)?;
     for guest in GUESTS {
-        let elf = paths::target().join(GUEST_TARGET).join("release").join(guest);
-        image::write(&elf, &dir.join(guest), &dir.join(format!("{guest}.elf")))?;
+        let elf = paths::target().join(board.guest_target()).join("release").join(guest);
+        match board {
+            Board::QemuVirt => image::write(&elf, &dir.join(guest), &dir.join(format!("{guest}.elf")))?,
+            Board::X86 => image::copy_pvh(&elf, &dir.join(guest))?,
+        }
     }
     Ok(dir)
 }
 
-fn compile(target: &str, packages: &[&str]) -> Result<()> {
+/// The target is one of programs for Linux (ADR 0003): nothing of that is linked, and the addresses are the script's.
+const X86_GUEST_FLAGS: &[&str] =
+    &["-Crelocation-model=static", "-Clinker=rust-lld", "-Clinker-flavor=ld.lld", "-Clink-self-contained=no"];
+
+fn compile(target: &str, packages: &[&str], more_flags: &[&str]) -> Result<()> {
     let mut cargo = process::cargo();
     cargo.args(["build", "--locked", "--release", "--target", target]);
     for package in packages {
         cargo.args(["--package", package]);
     }
-    cargo.arg("--target-dir").arg(paths::target()).env("RUSTFLAGS", flags());
+    cargo.arg("--target-dir").arg(paths::target()).env("RUSTFLAGS", flags(more_flags));
     process::quiet(&mut cargo)?;
     Ok(())
 }
 
 /// Compiler flags that take this machine's folders out of the binaries, so that an image has the same bytes everywhere.
-fn flags() -> OsString {
+fn flags(more: &[&str]) -> OsString {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| env::home_dir().map(|dir| dir.join(".cargo"))).unwrap_or_default();
     let registries = fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten();
@@ -135,6 +165,10 @@ fn flags() -> OsString {
         flags.push(" --remap-path-prefix=");
         flags.push(registry.path());
         flags.push("=crates");
+    }
+    for flag in more {
+        flags.push(" ");
+        flags.push(flag);
     }
     flags
 }

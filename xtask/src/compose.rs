@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use dtoolkit::ToPropertyValue;
 use dtoolkit::model::{DeviceTreeNode, DeviceTreeProperty};
 
+use crate::board::Board;
 use crate::kernel::Flavour;
 use crate::peer;
 use crate::qemu::Qemu;
@@ -30,6 +31,8 @@ pub(crate) enum Whose {
     Ours,
     /// Xen; it takes no notice of properties that are this project's own.
     Peers,
+    /// Nobody's: the guest has it.
+    Nobody,
 }
 
 /// Files that a scenario's words stand for.
@@ -65,7 +68,11 @@ pub(crate) struct Composed {
 pub(crate) fn compose(scenario: &Scenario, qemu: &Qemu, sources: &Sources<'_>, folder: &Path) -> Result<Composed> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut tree = base::tree(qemu, &scenario.machine, folder)?;
-    let mut layout = Layout::new(scenario.machine.memory_mib << 20);
+    let ram = scenario.machine.memory_mib << 20;
+    let mut layout = match scenario.machine.board {
+        Board::QemuVirt => Layout::new(ram),
+        Board::X86 => Layout::in_order(),
+    };
     check_memory(scenario)?;
     let mut domains = Vec::new();
     for guest in &scenario.guests {
@@ -128,26 +135,14 @@ fn domain(
     }
     policies(&mut node, guest)?;
     fixed::describe(&mut node, scenario, guest)?;
-    let kernel = match (guest.program, &guest.image) {
-        (Some(program), _) => (sources.program)(program.name()),
-        (None, Some(image)) => match image.to_str().and_then(Flavour::of_word) {
-            Some(flavour) => (sources.kernel)(flavour)?,
-            None => scenario.resolve(image),
-        },
-        (None, None) => bail!("neither `program` nor `image`"),
-    };
+    let kernel = kernel(scenario, guest, sources)?;
     let kernel = tamper::kernel(&scenario.tamper, &guest.name, kernel, folder)?;
     let mut kernel = module(layout, &kernel, "multiboot,kernel")?;
     if !guest.bootargs.is_empty() {
         set(&mut kernel, "bootargs", guest.bootargs.as_str())?;
     }
     node.add_child(kernel);
-    if let Some(ramdisk) = &guest.ramdisk {
-        let path = match ramdisk.to_str() {
-            Some("clip") => (sources.clip)()?,
-            Some("busybox") => (sources.busybox)()?,
-            _ => scenario.resolve(ramdisk),
-        };
+    if let Some(path) = ramdisk(scenario, guest, sources)? {
         node.add_child(module(layout, &path, "multiboot,ramdisk")?);
     }
     if !guest.device_tree.is_empty() {
@@ -155,6 +150,34 @@ fn domain(
         node.add_child(module(layout, &path, "multiboot,device-tree")?);
     }
     Ok(node)
+}
+
+/// The file of a guest's kernel.
+///
+/// # Errors
+/// It cannot be fetched.
+pub(crate) fn kernel(scenario: &Scenario, guest: &Guest, sources: &Sources<'_>) -> Result<PathBuf> {
+    match (guest.program, &guest.image) {
+        (Some(program), _) => Ok((sources.program)(program.name())),
+        (None, Some(image)) => match image.to_str().and_then(Flavour::of_word) {
+            Some(flavour) => (sources.kernel)(flavour),
+            None => Ok(scenario.resolve(image)),
+        },
+        (None, None) => bail!("neither `program` nor `image`"),
+    }
+}
+
+/// The file of a guest's RAM disk.
+///
+/// # Errors
+/// It cannot be fetched.
+pub(crate) fn ramdisk(scenario: &Scenario, guest: &Guest, sources: &Sources<'_>) -> Result<Option<PathBuf>> {
+    let Some(ramdisk) = &guest.ramdisk else { return Ok(None) };
+    Ok(Some(match ramdisk.to_str() {
+        Some("clip") => (sources.clip)()?,
+        Some("busybox") => (sources.busybox)()?,
+        _ => scenario.resolve(ramdisk),
+    }))
 }
 
 /// The properties that are this project's own.
@@ -180,10 +203,16 @@ fn policies(node: &mut DeviceTreeNode, guest: &Guest) -> Result<()> {
 }
 
 fn module(layout: &mut Layout, path: &Path, kind: &str) -> Result<DeviceTreeNode> {
-    let (address, size) = layout.place(path)?;
-    let mut node = DeviceTreeNode::new(format!("module@{address:x}"))?;
+    let place = layout.place(path)?;
+    let name = match place {
+        Some((address, _)) => format!("module@{address:x}"),
+        None => kind.trim_start_matches("multiboot,").to_owned(),
+    };
+    let mut node = DeviceTreeNode::new(name)?;
     set(&mut node, "compatible", strings(&[kind.into(), "multiboot,module".into()]).as_slice())?;
-    set(&mut node, "reg", cells(&[address, size]).as_slice())?;
+    if let Some((address, size)) = place {
+        set(&mut node, "reg", cells(&[address, size]).as_slice())?;
+    }
     Ok(node)
 }
 

@@ -1,12 +1,13 @@
-//! From an ELF file to the flat arm64 Image that a loader takes. Done here and not by `objcopy`, so that a build needs
+//! From an ELF file to what a loader takes: the flat arm64 Image, or for x86 the file itself, looked at. Done here and not by `objcopy`, so that a build needs
 //! no binary utilities, and so that a wrong linker script is found now and not by a machine that stays silent.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use object::elf::{SHF_ALLOC, SHT_NOBITS};
-use object::{Object, ObjectSection, SectionFlags};
+use object::elf::{NoteType, SHF_ALLOC, SHT_NOBITS};
+use object::read::elf::{ElfFile64, ProgramHeader};
+use object::{Endianness, Object, ObjectSection, SectionFlags};
 
 /// Largest flat image we believe in, bytes. A section far away from the others would otherwise fill the disk.
 const MOST: u64 = 64 << 20;
@@ -28,6 +29,43 @@ pub(crate) fn write(elf: &Path, image: &Path, image_elf: &Path) -> Result<()> {
     fs::write(image, flat).with_context(|| format!("cannot write {}", image.display()))?;
     fs::write(image_elf, bytes).with_context(|| format!("cannot write {}", image_elf.display()))?;
     Ok(())
+}
+
+/// Writes the ELF file `elf` to `image`, for machines whose loaders take that.
+///
+/// # Errors
+/// A file cannot be read or written.
+pub(crate) fn copy(elf: &Path, image: &Path) -> Result<()> {
+    let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    if let Some(dir) = image.parent() {
+        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    }
+    fs::write(image, bytes).with_context(|| format!("cannot write {}", image.display()))
+}
+
+/// The same for a guest, whose entry point has to be found.
+///
+/// # Errors
+/// The same, or it has none.
+pub(crate) fn copy_pvh(elf: &Path, image: &Path) -> Result<()> {
+    let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    check_note(&bytes).with_context(|| format!("{} cannot be started", elf.display()))?;
+    copy(elf, image)
+}
+
+/// Whether there is a program header of notes with Xen's note of the 32-bit entry point, PVH's.
+fn check_note(elf: &[u8]) -> Result<()> {
+    const PHYS32_ENTRY: NoteType = NoteType(18);
+    let file = ElfFile64::<Endianness>::parse(elf).context("this is no 64-bit ELF file")?;
+    for header in file.elf_program_headers() {
+        let Some(mut notes) = header.notes(file.endian(), elf)? else { continue };
+        while let Some(note) = notes.next()? {
+            if note.name() == b"Xen" && note.n_type(file.endian()) == PHYS32_ENTRY {
+                return Ok(());
+            }
+        }
+    }
+    bail!("it has no note of the 32-bit entry point: was it linked with its own linker script?")
 }
 
 /// Whether the section has bytes in the file that a loader puts into memory.
@@ -58,10 +96,17 @@ fn flatten(elf: &[u8]) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::flatten;
+    use super::{check_note, flatten};
 
     #[test]
     fn what_is_no_elf_file_is_refused() {
         assert!(flatten(b"hello").unwrap_err().to_string().contains("no ELF"));
+        assert!(check_note(b"hello").unwrap_err().to_string().contains("no 64-bit ELF"));
+    }
+
+    #[test]
+    fn a_program_without_the_entry_points_note_is_refused() {
+        let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        assert!(check_note(&own).unwrap_err().to_string().contains("no note of the 32-bit entry point"));
     }
 }

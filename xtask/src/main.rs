@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "a program exports nothing; `pub` says what a module offers the others")]
 
 mod bench;
+mod board;
 mod build;
 mod clip;
 mod compose;
@@ -66,9 +67,9 @@ fn main() -> ExitCode {
     let result = match Line::parse().command {
         Command::Setup(args) => setup::main(args),
         Command::Build(args) => build::main(args),
-        Command::Run(args) => setup::ensure(&setup::FOR_RUNS).and_then(|()| run::main(args)),
-        Command::Test(args) => setup::ensure(&setup::ALL).and_then(|()| testing::main(args)),
-        Command::Bench(args) => setup::ensure(&setup::FOR_RUNS).and_then(|()| bench::main(args)),
+        Command::Run(args) => run::main(args),
+        Command::Test(args) => testing::main(args),
+        Command::Bench(args) => bench::main(args),
         Command::Size(args) => size::main(args),
         Command::Lint(args) => lint::main(args),
         Command::Doc(args) => doc::main(args),

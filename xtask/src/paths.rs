@@ -18,12 +18,12 @@ pub(crate) fn target() -> PathBuf {
     }
 }
 
-/// Folder of a board's finished files: `Image` and `makuhari.elf`.
+/// Folder of a board's finished files: `makuhari.elf`, and for arm64 `Image`.
 pub(crate) fn board_images(board: &str) -> PathBuf {
     target().join("images").join(board)
 }
 
-/// Folder of the guests' finished files: `NAME` (arm64 Image) and `NAME.elf`.
+/// Folder of the guests' finished files: `NAME` (arm64 Image) and `NAME.elf`; those of x86 are in a folder of it.
 pub(crate) fn guest_images() -> PathBuf {
     target().join("images/guests")
 }

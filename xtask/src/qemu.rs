@@ -5,46 +5,59 @@ mod arguments;
 mod child;
 mod monitor;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
 
-pub(crate) use arguments::{Clock, boot, clock, machine};
+pub(crate) use arguments::{Clock, alone, boot, clock, machine, multiboot};
 pub(crate) use child::{Child, Output, interrupted, watch_interrupts};
+use monitor::Place;
 
+use crate::board::Board;
 use crate::scenario::Machine;
 
 /// Oldest major version that has every machine of the project and gives the published figures.
 const OLDEST: u32 = 10;
 
-const BINARY: &str = "qemu-system-aarch64";
-
-const HOW: &str = "`cargo xtask setup` installs it; by hand, on Debian 12: \
-    apt-get install -t bookworm-backports qemu-system-arm";
+/// The program, the environment variable that names another, and Debian's package.
+fn names(board: Board) -> [&'static str; 3] {
+    match board {
+        Board::QemuVirt => ["qemu-system-aarch64", "QEMU", "qemu-system-arm"],
+        Board::X86 => ["qemu-system-x86_64", "QEMU_X86", "qemu-system-x86"],
+    }
+}
 
 /// A usable emulator.
 #[derive(Clone, Debug)]
 pub(crate) struct Qemu {
+    board: Board,
     binary: PathBuf,
     /// Its version, such as `10.0.2`.
     pub(crate) version: String,
 }
 
 impl Qemu {
-    /// Finds the emulator; the environment variable `QEMU` overrides the name.
+    /// Finds the emulator of a board; the environment variable `QEMU` (`QEMU_X86`) overrides the name.
     ///
     /// # Errors
     /// Says what to install when it is missing or too old.
-    pub(crate) fn find() -> Result<Self> {
-        Self::check(&PathBuf::from(std::env::var_os("QEMU").unwrap_or_else(|| BINARY.into())))
+    pub(crate) fn find(board: Board) -> Result<Self> {
+        let [binary, variable, _] = names(board);
+        Self::check(board, &PathBuf::from(std::env::var_os(variable).unwrap_or_else(|| binary.into())))
     }
 
-    fn check(binary: &Path) -> Result<Self> {
+    fn check(board: Board, binary: &Path) -> Result<Self> {
+        let [.., package] = names(board);
+        let how = format!(
+            "`cargo xtask setup` installs it; by hand, on Debian 12: apt-get install -t bookworm-backports {package}"
+        );
         let output = match Command::new(binary).arg("--version").output() {
             Ok(output) => output,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                bail!("{} is not installed. {HOW}", binary.display())
+                bail!("{} is not installed. {how}", binary.display())
             }
             Err(error) => return Err(error).with_context(|| format!("cannot start {}", binary.display())),
         };
@@ -53,14 +66,29 @@ impl Qemu {
             .with_context(|| format!("{} does not tell its version: `{}`", binary.display(), text.trim()))?;
         let major: u32 = version.split('.').next().unwrap_or_default().parse().unwrap_or_default();
         if major < OLDEST {
-            bail!("{} is QEMU {version}, but {OLDEST}.0 or later is needed. {HOW}", binary.display());
+            bail!("{} is QEMU {version}, but {OLDEST}.0 or later is needed. {how}", binary.display());
         }
-        Ok(Self { binary: binary.to_owned(), version: version.to_owned() })
+        Ok(Self { board, binary: binary.to_owned(), version: version.to_owned() })
     }
 
     /// The program.
     pub(crate) fn binary(&self) -> &Path {
         &self.binary
+    }
+
+    /// Starts a machine with its serial port connected to us, for typing too if there is a `keyboard`.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub(crate) fn start(&self, arguments: &[OsString], keyboard: bool) -> Result<Child> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        // Not in target/: the path of a socket has room for 107 bytes only.
+        let socket = std::env::temp_dir().join(format!("makuhari-{}-{number}.qmp", std::process::id()));
+        let mut command = child::tied(&self.binary);
+        command.args(arguments).args(["-serial", "stdio", "-monitor", "none", "-qmp"]);
+        command.arg(format!("unix:{},server=on,wait=off", socket.display()));
+        Child::start(command, keyboard, Place { socket, board: self.board })
     }
 
     /// Lets the emulator write the machine's own device tree.
@@ -91,6 +119,7 @@ mod tests {
     use std::path::Path;
 
     use super::{Qemu, version};
+    use crate::board::Board;
 
     #[test]
     fn versions_are_read() {
@@ -101,8 +130,9 @@ mod tests {
 
     #[test]
     fn a_missing_emulator_says_what_to_install() {
-        let error = Qemu::check(Path::new("/nowhere/qemu")).unwrap_err().to_string();
+        let error = Qemu::check(Board::X86, Path::new("/nowhere/qemu")).unwrap_err().to_string();
         assert!(error.starts_with("/nowhere/qemu is not installed. `cargo xtask setup`"), "{error}");
+        assert!(error.ends_with(" qemu-system-x86"), "{error}");
     }
 
     #[test]
@@ -110,7 +140,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("old-qemu-{}", std::process::id()));
         std::fs::write(&path, "#!/bin/sh\necho QEMU emulator version 7.2.0\n").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let error = Qemu::check(&path).unwrap_err().to_string();
+        let error = Qemu::check(Board::QemuVirt, &path).unwrap_err().to_string();
         std::fs::remove_file(&path).unwrap();
         assert!(error.contains("is QEMU 7.2.0, but 10.0 or later is needed"), "{error}");
     }

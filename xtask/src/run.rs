@@ -8,12 +8,13 @@ mod typist;
 
 use anyhow::{Result, bail};
 
-use crate::build::{self, BOARD};
+use crate::board::Board;
+use crate::build;
 use crate::console::Paint;
-use crate::paths;
 use crate::qemu::{self, Clock, Qemu};
 use crate::report::{self, Figures, promises};
 use crate::scenario;
+use crate::{paths, setup};
 use screen::Screen;
 use session::Machine;
 
@@ -22,11 +23,14 @@ use session::Machine;
 #[command(after_help = "\
 Writes target/reports/run.json and target/reports/run.html, and the full log to target/run/NAME.log.
 Status 0 means a good run: it ended by itself, all frames were decoded as ffmpeg decodes them, and none was late.
-NO_COLOR=1 turns colours off; QEMU=/path/to/qemu-system-aarch64 takes another emulator.")]
+NO_COLOR=1 turns colours off; QEMU=/path/to/qemu-system-aarch64 takes another emulator, QEMU_X86 another for x86.")]
 pub(crate) struct Args {
-    /// A name in boards/qemu-virt/scenarios, or the path of a scenario file
+    /// A name in the board's folder of scenarios, or the path of a scenario file
     #[arg(long, default_value = "media", value_name = "NAME|PATH")]
     scenario: String,
+    /// The board, whose scenarios are in boards/BOARD/scenarios
+    #[arg(long, value_enum, default_value_t)]
+    board: Board,
     /// Play in real time; figures then depend on this machine and are not to be quoted
     #[arg(long)]
     wall: bool,
@@ -48,9 +52,11 @@ pub(crate) struct Args {
 /// Bad input, a build that fails, or a run that is not a good one.
 pub(crate) fn main(args: Args) -> Result<()> {
     qemu::watch_interrupts();
-    let scenario = scenario::single(&paths::root().join("boards").join(BOARD).join("scenarios"), &args.scenario)?;
-    let built = build::everything()?;
-    let qemu = Qemu::find()?;
+    let scenario = scenario::single(&args.board.scenarios(), &args.scenario)?;
+    let board = scenario.machine.board;
+    setup::ensure(&setup::for_runs(board))?;
+    let built = build::everything(board)?;
+    let qemu = Qemu::find(board)?;
     // A person types in real time, so the machine's clock must not run ahead.
     let attached = match args.console.as_slice() {
         [name] => scenario.guests.iter().find(|guest| guest.vpl011 && guest.name == *name),

@@ -2,6 +2,7 @@
 //! input of a run, so that a run can be repeated from its report; a typo in it is an error with file, line and the word
 //! that was probably meant, never a default.
 
+mod cpu;
 mod expectations;
 mod fixed;
 mod folder;
@@ -14,10 +15,13 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+pub(crate) use cpu::Cpu;
 pub(crate) use expectations::{End, Expect, Order, Setting, Tamper, Typing};
 pub(crate) use fixed::{Channel, Shared, StaticMemory, Word};
 pub(crate) use folder::{all, named, single};
 use place::{closest, explain, line_of};
+
+use crate::board::Board;
 
 /// A scenario file.
 #[derive(Clone, Debug, Deserialize)]
@@ -75,45 +79,31 @@ pub(crate) struct Scenario {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Machine {
+    /// The board that it is.
+    pub(crate) board: Board,
     /// Physical CPUs, 1 to 8.
     pub(crate) cpus: u32,
     /// RAM, MiB.
     pub(crate) memory_mib: u64,
-    /// Version of the interrupt controller: 2 or 3, which is what guests see too.
+    /// Version of ARM's interrupt controller: 2 or 3, which is what guests see too.
     pub(crate) gic: u32,
+    /// Model of the CPUs; the board's usual one if absent.
+    cpu: Option<Cpu>,
+}
+
+impl Machine {
     /// Model of the CPUs.
-    pub(crate) cpu: Cpu,
-}
-
-/// Models of CPUs: an old small one, an old large one, a newer large one, and all that the emulator can do.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the emulator's words")]
-pub(crate) enum Cpu {
-    #[serde(rename = "cortex-a53")]
-    CortexA53,
-    #[serde(rename = "cortex-a57")]
-    CortexA57,
-    #[serde(rename = "neoverse-n1")]
-    NeoverseN1,
-    #[serde(rename = "max")]
-    Max,
-}
-
-impl Cpu {
-    /// Its name.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::CortexA53 => "cortex-a53",
-            Self::CortexA57 => "cortex-a57",
-            Self::NeoverseN1 => "neoverse-n1",
-            Self::Max => "max",
-        }
+    pub(crate) fn cpu(&self) -> Cpu {
+        self.cpu.unwrap_or(match self.board {
+            Board::QemuVirt => Cpu::CortexA57,
+            Board::X86 => Cpu::Max,
+        })
     }
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { cpus: 1, memory_mib: 1024, gic: 3, cpu: Cpu::CortexA57 }
+        Self { board: Board::default(), cpus: 1, memory_mib: 1024, gic: 3, cpu: None }
     }
 }
 
@@ -123,6 +113,8 @@ impl Default for Machine {
 pub(crate) struct Hypervisor {
     /// Form of the log; the hypervisor's own default if absent.
     pub(crate) log: Option<Log>,
+    /// There is none: the only guest has the machine to itself, which shows what its runtime does by itself.
+    pub(crate) none: bool,
 }
 
 /// Form of the hypervisor's log.
@@ -284,6 +276,13 @@ impl Scenario {
         }
         if !matches!(self.machine.gic, 2 | 3) {
             bail!("{}: gic = {} is not supported; the hypervisor drives 2 and 3", place("gic"), self.machine.gic);
+        }
+        if self.hypervisor.none && (self.machine.board != Board::X86 || self.guests.len() != 1) {
+            bail!("{}: a machine without a hypervisor is one of x86 with one guest", place("none"));
+        }
+        if !self.machine.cpu().is_of(self.machine.board) {
+            let board = self.machine.board.name();
+            bail!("{}: cpu = \"{}\" is not one of board {board}", place("cpu ="), self.machine.cpu().name());
         }
         for guest in &self.guests {
             let here = place(&format!("\"{}\"", guest.name));

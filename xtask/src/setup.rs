@@ -7,6 +7,7 @@ mod toolchain;
 
 use anyhow::{Result, bail};
 
+use crate::board::Board;
 use crate::process;
 use crate::qemu::Qemu;
 
@@ -23,8 +24,8 @@ pub(crate) struct Args {
 pub(crate) enum Need {
     /// The targets and components of `rust-toolchain.toml`.
     Toolchain,
-    /// `qemu-system-aarch64`, version 10 or newer.
-    Qemu,
+    /// `qemu-system-aarch64` or `qemu-system-x86_64`, version 10 or newer.
+    Qemu(Board),
     /// The device-tree compiler.
     Dtc,
     /// ffmpeg, which makes the media.
@@ -34,10 +35,16 @@ pub(crate) enum Need {
 }
 
 /// Everything, in the order in which it is reported.
-pub(crate) const ALL: [Need; 5] = [Need::Toolchain, Need::Qemu, Need::Dtc, Need::Ffmpeg, Need::XenHeaders];
+const ALL: [Need; 6] =
+    [Need::Toolchain, Need::Qemu(Board::QemuVirt), Need::Qemu(Board::X86), Need::Dtc, Need::Ffmpeg, Need::XenHeaders];
 
-/// What a run needs: asked for before anything is built, so that one message names all that is missing.
-pub(crate) const FOR_RUNS: [Need; 3] = [Need::Toolchain, Need::Qemu, Need::Ffmpeg];
+/// What the tests on the host need.
+pub(crate) const FOR_HOST_TESTS: [Need; 4] = [Need::Toolchain, Need::Dtc, Need::Ffmpeg, Need::XenHeaders];
+
+/// What a run of a board needs: asked for before anything is built, so that one message names all that is missing.
+pub(crate) fn for_runs(board: Board) -> Vec<Need> {
+    vec![Need::Toolchain, Need::Qemu(board), Need::Ffmpeg]
+}
 
 impl Need {
     /// `None` if it is there, or what is wrong.
@@ -45,7 +52,7 @@ impl Need {
         let program = |name: &str| (!process::is_installed(name)).then(|| format!("`{name}` is not installed"));
         Ok(match self {
             Self::Toolchain => toolchain::problem()?,
-            Self::Qemu => Qemu::find().err().map(|error| error.to_string()),
+            Self::Qemu(board) => Qemu::find(board).err().map(|error| error.to_string()),
             Self::Dtc => program("dtc"),
             Self::Ffmpeg => program("ffmpeg"),
             Self::XenHeaders => {
@@ -56,12 +63,13 @@ impl Need {
         })
     }
 
-    /// Debian's package, for what comes from one.
-    fn package(self) -> Option<apt::Package> {
-        let stock = |name| Some(apt::Package { name, backports: false });
+    /// Debian's packages, for what comes from some.
+    fn packages(self) -> Vec<apt::Package> {
+        let stock = |name| vec![apt::Package { name, backports: false }];
         match self {
-            Self::Toolchain => None,
-            Self::Qemu => Some(apt::Package { name: "qemu-system-arm", backports: true }),
+            Self::Toolchain => Vec::new(),
+            Self::Qemu(Board::QemuVirt) => vec![apt::Package { name: "qemu-system-arm", backports: true }],
+            Self::Qemu(Board::X86) => vec![apt::Package { name: "qemu-system-x86", backports: true }],
             Self::Dtc => stock("device-tree-compiler"),
             Self::Ffmpeg => stock("ffmpeg"),
             Self::XenHeaders => stock("libxen-dev"),
@@ -79,7 +87,8 @@ pub(crate) fn main(args: Args) -> Result<()> {
     } else {
         ensure(&ALL)?;
     }
-    println!("Everything is there: toolchain and targets, QEMU {}, dtc, ffmpeg, Xen's headers.", Qemu::find()?.version);
+    let version = Qemu::find(Board::QemuVirt)?.version;
+    println!("Everything is there: toolchain and targets, QEMU {version}, dtc, ffmpeg, Xen's headers.");
     Ok(())
 }
 
@@ -96,7 +105,7 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     if missing.iter().any(|(need, _)| *need == Need::Toolchain) {
         toolchain::install()?;
     }
-    let packages: Vec<_> = missing.iter().filter_map(|(need, _)| need.package()).collect();
+    let packages: Vec<_> = missing.iter().flat_map(|(need, _)| need.packages()).collect();
     if !packages.is_empty() {
         apt::install(&packages)?;
     }

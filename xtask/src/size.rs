@@ -10,6 +10,7 @@ use std::fs;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::board::Board;
 use crate::setup::Need;
 use crate::{build, paths, setup, workspace};
 use report::Report;
@@ -33,7 +34,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
     let mut report = Report { crates: lines::count(&crate::sources::Sources::read()?, &packages), ..Report::default() };
     if !args.lines {
         setup::ensure(&[Need::Toolchain])?;
-        let (image, elf) = build::hypervisor()?;
+        let (image, elf) = build::hypervisor(Board::QemuVirt)?;
         report.image_bytes =
             Some(fs::metadata(&image).with_context(|| format!("cannot read {}", image.display()))?.len());
         let bytes = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;

@@ -8,7 +8,7 @@ mod machine;
 use anyhow::{Result, bail};
 
 use crate::console::Paint;
-use crate::qemu;
+use crate::{qemu, setup};
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -45,6 +45,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
     let mut outcomes = Vec::new();
     let mut show = |outcome: &Outcome| println!("{}", line(outcome, paint));
     if wants("host") {
+        setup::ensure(&setup::FOR_HOST_TESTS)?;
         outcomes.extend(host::run(&mut show)?);
     }
     if !scenarios.is_empty() && !qemu::interrupted() {

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::build::{GUEST_TARGET, HYPERVISOR_TARGET};
+use crate::board::Board;
 use crate::{paths, process};
 
 /// A crate of the workspace.
@@ -81,25 +81,39 @@ fn package(package: MetadataPackage) -> Package {
     }
 }
 
-/// The crates by the machine they are built for.
+/// The crates by the machine they are built for; those that are for several are in several groups.
 pub(crate) fn groups(packages: &[Package]) -> Vec<Group> {
-    let machines = [("host", None), ("hypervisor", Some(HYPERVISOR_TARGET)), ("guests", Some(GUEST_TARGET))];
+    let mut machines = vec![("host", None)];
+    for board in Board::ALL {
+        let names = match board {
+            Board::QemuVirt => ["hypervisor", "guests"],
+            Board::X86 => ["hypervisor, x86", "guests, x86"],
+        };
+        machines.extend(names.into_iter().zip([Some(board.hypervisor_target()), Some(board.guest_target())]));
+    }
     machines
         .into_iter()
         .map(|(name, target)| {
-            let members = packages.iter().filter(|package| target_of(&package.folder) == target);
+            let members = packages.iter().filter(|package| match target {
+                None => targets_of(&package.folder).is_empty(),
+                Some(target) => targets_of(&package.folder).contains(&target),
+            });
             Group { name, target, packages: members.map(|package| package.name.clone()).collect() }
         })
         .filter(|group| !group.packages.is_empty())
         .collect()
 }
 
-/// The target of the crate in `folder`.
-fn target_of(folder: &str) -> Option<&'static str> {
+/// The targets of the crate in `folder`; none is the machine that types the commands.
+fn targets_of(folder: &str) -> Vec<&'static str> {
+    let [arm, x86] = Board::ALL;
     match folder.split_once('/') {
-        Some(("hyp", "arm" | "dev" | "log")) | Some(("boards", _)) => Some(HYPERVISOR_TARGET),
-        Some(("guests", _)) => Some(GUEST_TARGET),
-        _ => None,
+        Some(("hyp", "arm")) => vec![arm.hypervisor_target()],
+        Some(("boards", "x86")) => vec![x86.hypervisor_target()],
+        None if folder == "x86-port" => vec![x86.hypervisor_target()],
+        Some(("hyp", "dev" | "log")) | Some(("boards", _)) => vec![arm.hypervisor_target()],
+        Some(("guests", _)) => vec![arm.guest_target(), x86.guest_target()],
+        _ => Vec::new(),
     }
 }
 
@@ -114,11 +128,12 @@ mod tests {
 
     #[test]
     fn a_crates_machine_follows_from_its_folder() {
-        assert_eq!(target_of("hyp/core"), None);
-        assert_eq!(target_of("hyp/arm"), Some(HYPERVISOR_TARGET));
-        assert_eq!(target_of("boards/qemu-virt"), Some(HYPERVISOR_TARGET));
-        assert_eq!(target_of("guests/player"), Some(GUEST_TARGET));
-        assert_eq!(target_of("xtask"), None);
+        let [arm, x86] = Board::ALL;
+        assert!(targets_of("hyp/core").is_empty() && targets_of("xtask").is_empty());
+        assert_eq!(targets_of("hyp/arm"), [arm.hypervisor_target()]);
+        assert_eq!(targets_of("boards/qemu-virt"), [arm.hypervisor_target()]);
+        assert_eq!(targets_of("x86-port"), [x86.hypervisor_target()]);
+        assert_eq!(targets_of("guests/player"), [arm.guest_target(), x86.guest_target()]);
     }
 
     #[test]

@@ -5,61 +5,33 @@ use rt::hypercall::xen_abi::hypercall::{EVENT_CHANNEL_OP, SCHED_OP, XEN_VERSION}
 use rt::hypercall::xen_abi::sched::SCHEDOP_YIELD;
 use rt::hypercall::xen_abi::{domid::DOMID_SELF, errno::Errno};
 use rt::hypercall::{self, alloc_unbound, bind_interdomain, bind_ipi};
-use rt::psci::function::SMCCC_VERSION;
-use rt::{Machine, cpu, events, gic, measure, println, read_register, timer};
+use rt::{Machine, cpu, events, measure, timer};
 
-use crate::{ROUNDS, TIMES, failed, print};
+use crate::{ROUNDS, TIMES, arch, failed, print};
 
 /// A number far above all hypercalls.
 const UNKNOWN: u64 = 200;
-const SGI: u32 = 3;
-/// The flags of a PL011 (Arm DDI 0183, table 3-1).
-const UARTFR: usize = 0x18;
 /// From setting a timer to its deadline, ns.
 const STEP: u64 = 20_000;
 
 pub(crate) fn run(machine: &Machine) {
-    println!("@micro name=first_guest insns={}", timer::started_at());
-    println!("@micro name=domain_made insns={}", timer::offset());
     let empty = measure::empty(TIMES);
-    let each = |name, ticks: u64| print(name, ticks.saturating_sub(empty), TIMES);
+    let each = |name: &str, ticks: u64| print(name, ticks.saturating_sub(empty), TIMES);
     if machine.hypervisor {
         each("xen_version", measure::hypercalls(TIMES, XEN_VERSION, 0, 0));
         each("unknown_hypercall", measure::hypercalls(TIMES, UNKNOWN, 0, 0));
         each("sched_yield", measure::hypercalls(TIMES, SCHED_OP, u64::from(SCHEDOP_YIELD), 0));
     }
-    each("smccc_version", measure::firmware_calls(TIMES, u64::from(SMCCC_VERSION)));
-    for (name, address) in gic::readable(machine) {
-        each(name, measure::device_reads(TIMES, address));
+    arch::run(machine, &each);
+    if timer::interrupts() {
+        timer_lateness();
     }
-    if let Some(uart) = machine.uart.filter(|_| machine.hypervisor) {
-        each("uartfr", measure::device_reads(TIMES, uart + UARTFR));
-    }
-    each("actlr_el1", measure::trapped_register_reads(TIMES));
-    sgi_to_self();
-    timer_lateness();
     if machine.hypervisor {
         match event_to_self() {
             Ok(()) => {}
             Err(error) => failed("event_to_self", format_args!("{error:?}")),
         }
     }
-}
-
-fn sgi_to_self() {
-    gic::enable(SGI);
-    let value = gic::sgi_value(SGI, read_register!("mpidr_el1"));
-    let mut ticks = 0;
-    for round in 0..ROUNDS {
-        let before = gic::count(SGI);
-        measure::dither(round);
-        let sent = measure::stamped_sgi(value);
-        while gic::count(SGI) == before {
-            cpu::relax();
-        }
-        ticks += gic::last(SGI) - sent;
-    }
-    print("sgi_to_self", ticks, ROUNDS);
 }
 
 fn event_to_self() -> Result<(), Errno> {
@@ -94,14 +66,14 @@ fn event_to_self() -> Result<(), Errno> {
 fn timer_lateness() {
     let mut late = 0;
     for round in 0..ROUNDS {
-        let before = gic::count(timer::intid());
+        let before = timer::count();
         measure::dither(round);
         let deadline = timer::counter() + timer::to_ticks(STEP);
         timer::set(deadline);
-        while gic::count(timer::intid()) == before {
+        while timer::count() == before {
             cpu::relax();
         }
-        late += gic::last(timer::intid()) - deadline;
+        late += timer::last() - deadline;
     }
     print("timer_running", late, ROUNDS);
     let mut late = 0;

@@ -10,9 +10,17 @@
 #![no_main]
 
 mod alone;
+#[cfg(target_arch = "aarch64")]
+mod arm;
 mod domains;
 mod memory;
-mod processors;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+#[cfg(target_arch = "aarch64")]
+use arm as arch;
+#[cfg(target_arch = "x86_64")]
+use x86 as arch;
 
 use rt::{Machine, power, println, timer};
 
@@ -35,7 +43,7 @@ fn main(machine: &'static Machine) {
         "pong" => return domains::pong(),
         "map" => memory::user(machine),
         "grant" => return memory::granter(machine),
-        "pair" => processors::run(machine),
+        "pair" => arch::pair(machine),
         mode => {
             println!("measure: unknown mode {mode}; known: alone, ping, pong, map, grant, pair");
             power::crash();

@@ -5,6 +5,7 @@ use rt::{events, println, timer};
 use xen_abi::errno::Errno;
 use xen_abi::{console, features, hvm, hypercall as number, memory, sched, vcpu, version, virq};
 
+use crate::arch::FEATURES;
 use crate::check::Checks;
 
 /// The version this hypervisor says it is: 4.17.
@@ -32,11 +33,11 @@ fn versions(checks: &mut Checks) {
     let page = call(number::XEN_VERSION, [u64::from(version::XENVER_PAGESIZE), 0, 0, 0, 0]);
     checks.same("xen-page-size", page, 4096);
     let offered = hypercall::features(0).unwrap_or(0);
-    for (name, bit) in [
+    let everywhere = [
         ("feature-auto-translated", features::XENFEAT_AUTO_TRANSLATED_PHYSMAP),
-        ("feature-smccc", features::XENFEAT_ARM_SMCCC_SUPPORTED),
         ("feature-not-direct-mapped", features::XENFEAT_NOT_DIRECT_MAPPED),
-    ] {
+    ];
+    for (name, bit) in everywhere.into_iter().chain(FEATURES) {
         checks.that(name, offered & 1 << bit != 0, format_args!("{offered:#x}"));
     }
     let mut extra = [0xffu8; version::EXTRAVERSION_LEN];

@@ -9,7 +9,7 @@ use xen_abi::event_channel::{
     AllocUnbound, EVTCHNOP_ALLOC_UNBOUND, EVTCHNSTAT_CLOSED, EVTCHNSTAT_INTERDOMAIN, EVTCHNSTAT_IPI,
     EVTCHNSTAT_UNBOUND, EVTCHNSTAT_VIRQ,
 };
-use xen_abi::shared_info::{EVTCHN_MASK, EVTCHN_PENDING, EVTCHN_PENDING_SEL};
+use xen_abi::shared_info::EVTCHN_PENDING_SEL;
 use xen_abi::virq::{VIRQ_DEBUG, VIRQ_TIMER};
 
 use crate::calls::refusal;
@@ -29,11 +29,11 @@ pub(crate) fn run(checks: &mut Checks) {
         return;
     }
     // Nothing is open yet: no port is pending, whatever the mask says.
-    let quiet = events::shared_word(EVTCHN_PENDING) | events::shared_word(EVTCHN_PENDING_SEL);
+    let quiet = events::shared_word(events::LAYOUT.pending) | events::shared_word(EVTCHN_PENDING_SEL);
     checks.that(
         "shared-info-quiet",
         quiet == 0,
-        format_args!("{quiet:#x}-mask-{:#x}", events::shared_word(EVTCHN_MASK)),
+        format_args!("{quiet:#x}-mask-{:#x}", events::shared_word(events::LAYOUT.mask)),
     );
     channels(checks);
     crate::calls::vcpu_timer(checks);

@@ -6,17 +6,20 @@
 #![no_std]
 #![no_main]
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
 mod calls;
 mod check;
 mod events;
-mod firmware;
-mod fixed;
-mod hammer;
-mod interrupts;
-mod processor;
 mod queues;
 mod sharing;
-mod traps;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+#[cfg(target_arch = "aarch64")]
+use arm as arch;
+#[cfg(target_arch = "x86_64")]
+use x86 as arch;
 
 use core::sync::atomic::Ordering::SeqCst;
 
@@ -34,7 +37,6 @@ fn main(machine: &'static Machine) {
     println!("probe: mode {mode}, {} vCPU(s), {}", machine.cpus().len(), platform(machine));
     match mode {
         "checks" => checks(machine),
-        "traps" => trap_checks(machine),
         // The guest's own vectors would take this one; without them it is the hypervisor's.
         "undefined" => {
             misbehave::forget_vectors();
@@ -46,20 +48,15 @@ fn main(machine: &'static Machine) {
         "crash" => power::crash(),
         "panic" => stop("asked to"),
         "reboot" => reboot(machine),
-        "fixed" => fixed_checks(machine),
         "lend" | "borrow" => share(machine, mode),
         "sleep" => sleep(),
         "spin" => spin(),
-        "vgic-random" => {
-            let mut checks = check::Checks::default();
-            hammer::run(&mut checks, machine);
-            checks.print_sum();
-        }
+        _ if arch::mode(mode, machine) => {}
         _ => {
             println!(
-                "probe: unknown mode; known: checks, traps, undefined, undefined-caught, unmapped, nowhere, crash, panic,"
+                "probe: unknown mode; known: checks, undefined, undefined-caught, unmapped, nowhere, crash, panic,"
             );
-            println!("probe: reboot, fixed, lend, borrow, sleep, spin, vgic-random");
+            println!("probe: reboot, lend, borrow, sleep, spin; of this architecture: {}", arch::MODES);
             power::crash();
         }
     }
@@ -71,15 +68,12 @@ fn platform(machine: &Machine) -> &'static str {
 
 fn checks(machine: &'static Machine) {
     let mut checks = check::Checks::default();
-    processor::run(&mut checks, machine);
-    firmware::run(&mut checks, machine);
-    interrupts::run(&mut checks, machine);
+    arch::first(&mut checks, machine);
     if machine.hypervisor {
         calls::run(&mut checks);
         events::run(&mut checks);
     }
-    // Last: from here on there are several vCPUs.
-    firmware::start_others(&mut checks, machine);
+    arch::last(&mut checks, machine);
     checks.print_sum();
 }
 
@@ -90,22 +84,6 @@ fn share(machine: &Machine, mode: &str) {
         "lend" => sharing::lend(&mut checks, machine),
         _ => sharing::borrow(&mut checks, machine),
     }
-    checks.print_sum();
-}
-
-/// One of two domains for which the manifest fixes things.
-fn fixed_checks(machine: &Machine) {
-    let mut checks = check::Checks::default();
-    match fixed::Arguments::read(machine) {
-        Some(arguments) => fixed::run(&mut checks, machine, &arguments),
-        None => checks.that("arguments", false, "see-fixed.rs"),
-    }
-    checks.print_sum();
-}
-
-fn trap_checks(machine: &'static Machine) {
-    let mut checks = check::Checks::default();
-    traps::run(&mut checks, machine);
     checks.print_sum();
 }
 

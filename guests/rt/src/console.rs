@@ -1,20 +1,21 @@
 //! Console: `print!` and `println!` through a line buffer.
 //!
 //! A hypercall a character would be slow and would mix with other guests' lines; a whole line goes out at once. Under a
-//! hypervisor it goes through `console_io` (public/xen.h), bare through the PL011 that the tree's stdout-path names.
+//! hypervisor it goes through `console_io` (public/xen.h), bare through the serial port.
 
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use spin::mutex::SpinMutex;
 
+use crate::arch::serial;
 use crate::cpu::Relax;
-use crate::{Machine, hypercall, memory};
+use crate::{Machine, hypercall};
 
 /// Longest line that goes out in one piece.
 const LINE: usize = 512;
 
-/// Where lines go: 0 nowhere yet, 1 hypercall, else the PL011 at this address.
+/// Where lines go: 0 nowhere yet, 1 hypercall, else the serial port at this address.
 static OUTPUT: AtomicUsize = AtomicUsize::new(NOWHERE);
 const NOWHERE: usize = 0;
 const HYPERCALL: usize = 1;
@@ -60,7 +61,7 @@ impl Line {
         match OUTPUT.load(Relaxed) {
             NOWHERE => {}
             HYPERCALL => hypercall::console_write(text),
-            uart => text.iter().for_each(|&byte| pl011_put(uart, byte)),
+            port => text.iter().for_each(|&byte| serial::put(port, byte)),
         }
         self.used = 0;
     }
@@ -79,14 +80,6 @@ impl Write for Line {
         }
         Ok(())
     }
-}
-
-/// PL011 (Arm DDI 0183): data register at 0, flags at 0x18 with bit 5 "transmit FIFO full".
-fn pl011_put(uart: usize, byte: u8) {
-    while memory::read_device(uart + 0x18) & (1 << 5) != 0 {
-        crate::cpu::relax();
-    }
-    memory::write_device(uart, u32::from(byte));
 }
 
 /// Print without a line end; use [`print!`](crate::print).

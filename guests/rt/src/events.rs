@@ -3,39 +3,32 @@
 //! The hypervisor sets bits in a page that it and the guest share, and interrupts. The handler here clears them and
 //! counts: enough to test with, and to wait on. Ports from 0 to 63 are counted, which is more than a bare guest opens.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use xen_abi::errno::Errno;
-use xen_abi::shared_info::{EVTCHN_MASK, EVTCHN_PENDING, EVTCHN_PENDING_SEL, EVTCHN_UPCALL_PENDING};
+use xen_abi::shared_info::{EVTCHN_PENDING_SEL, EVTCHN_UPCALL_PENDING, Layout};
 
-use crate::{Machine, gic, hypercall, queues};
+use crate::arch::{SHARED_INFO, upcall};
+use crate::{hypercall, queues};
+
+/// Where the shared page has what.
+pub const LAYOUT: Layout = SHARED_INFO;
 
 /// A page of its own, which the hypervisor replaces by the shared one.
 #[repr(C, align(4096))]
 struct Page([AtomicU64; 512]);
 
 static SHARED: Page = Page([const { AtomicU64::new(0) }; 512]);
-static INTID: AtomicU32 = AtomicU32::new(31);
 static COUNTS: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 /// The last ports that the handler has seen, and how many those were.
 static ARRIVALS: [AtomicU32; 16] = [const { AtomicU32::new(0) }; 16];
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
 static LAST: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 
-pub(crate) fn init(machine: &Machine) {
-    INTID.store(machine.event_intid, Relaxed);
-}
-
-/// INTID of the event-channel interrupt.
-pub fn intid() -> u32 {
-    INTID.load(Relaxed)
-}
-
 /// Have the shared page mapped and the interrupt enabled.
 pub fn connect() -> Result<(), Errno> {
     hypercall::map_shared_info(&raw const SHARED as u64 >> 12)?;
-    gic::enable(intid());
-    Ok(())
+    upcall::enable()
 }
 
 fn word(offset: usize) -> &'static AtomicU64 {
@@ -57,7 +50,7 @@ pub fn mask(port: u32) {
     if queues::are_on() {
         return queues::mask(port);
     }
-    let (word, bit) = bit(EVTCHN_MASK, port);
+    let (word, bit) = bit(LAYOUT.mask, port);
     word.fetch_or(bit, SeqCst);
 }
 
@@ -66,7 +59,7 @@ pub fn is_pending(port: u32) -> bool {
     if queues::are_on() {
         return queues::is_pending(port);
     }
-    let (word, bit) = bit(EVTCHN_PENDING, port);
+    let (word, bit) = bit(LAYOUT.pending, port);
     word.load(SeqCst) & bit != 0
 }
 
@@ -75,7 +68,7 @@ pub fn take(port: u32) -> bool {
     if queues::are_on() {
         return queues::take(port);
     }
-    let (word, bit) = bit(EVTCHN_PENDING, port);
+    let (word, bit) = bit(LAYOUT.pending, port);
     word.fetch_and(!bit, SeqCst) & bit != 0
 }
 
@@ -114,7 +107,7 @@ pub(crate) fn upcall(counter: u64) {
         let group = groups.trailing_zeros();
         groups &= groups - 1;
         let offset = 8 * group as usize;
-        let mut ports = word(EVTCHN_PENDING + offset).load(SeqCst) & !word(EVTCHN_MASK + offset).load(SeqCst);
+        let mut ports = word(LAYOUT.pending + offset).load(SeqCst) & !word(LAYOUT.mask + offset).load(SeqCst);
         while ports != 0 {
             let port = 64 * group + ports.trailing_zeros();
             ports &= ports - 1;

@@ -4,7 +4,6 @@
 //! an identity map, so that a guest frame is an address / 4096; what appears there is read and written by [`peek`] and
 //! [`poke`], since no Rust object lives there.
 
-use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use xen_abi::domid::DOMID_SELF;
@@ -116,16 +115,14 @@ pub fn take_back(frames: &[u64], order: u32) -> u64 {
     reserve(memory::XENMEM_POPULATE_PHYSMAP, frames, order)
 }
 
-/// Read a word of RAM that no Rust object is in.
+/// Read a word of RAM that no Rust object is in; 8-byte aligned, as for [`poke`].
 pub fn peek(address: u64) -> u64 {
-    let value;
     // SAFETY: a load changes nothing; an address where nothing is faults and is reported.
-    unsafe { asm!("ldr {0}, [{1}]", out(reg) value, in(reg) address, options(nostack, readonly)) };
-    value
+    unsafe { (address as *const u64).read_volatile() }
 }
 
 /// Write a word of RAM that no Rust object is in: above the heap's use, or where a page of another domain is.
 pub fn poke(address: u64, value: u64) {
     // SAFETY: callers pass addresses of pages that they have given up, mapped or granted, where no Rust object lives.
-    unsafe { asm!("str {0}, [{1}]", in(reg) value, in(reg) address, options(nostack)) };
+    unsafe { (address as *mut u64).write_volatile(value) };
 }

@@ -1,4 +1,4 @@
-//! Heap: the largest gap in RAM between the image, the device tree and the RAM disk.
+//! Heap: the largest gap in RAM between the image, what the loader tells and the RAM disk.
 
 use talc::TalcLock;
 use talc::source::Manual;
@@ -16,7 +16,7 @@ const PAGE: usize = 4096;
 pub(crate) fn init(machine: &Machine) {
     let (start, end) = machine.memory;
     let end = end.min(memory::MAPPED_END as usize).saturating_sub(PAGE);
-    let mut taken = [memory::image(), machine.device_tree, machine.initrd_range()];
+    let mut taken = [memory::image(), machine.told(), machine.initrd_range()];
     taken.sort_unstable();
     let mut gap = (0, 0);
     let mut from = start;
@@ -32,7 +32,7 @@ pub(crate) fn init(machine: &Machine) {
         crate::println!("no memory for a heap: RAM is {start:#x} to {end:#x}; give the guest more memory");
         return;
     }
-    // SAFETY: the range is RAM by the device tree, mapped, and disjoint from image, device tree and RAM disk as
+    // SAFETY: the range is RAM as the loader says, mapped, and disjoint from image, loader's words and RAM disk as
     // computed above; it is claimed once, here.
     let claimed = unsafe { HEAP.lock().claim(from as *mut u8, to - from) };
     if claimed.is_none() {

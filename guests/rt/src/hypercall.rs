@@ -1,15 +1,11 @@
-//! Hypercalls: Xen's, by `HVC #0xEA1` with the number in x16 (public/arch-arm.h).
-//!
-//! [`call`] is the instruction; the functions below are those that guests here need, typed with `xen-abi`. All fail
-//! with [`Errno::ENOSYS`] where there is no hypervisor.
-
-use core::arch::asm;
+//! Hypercalls: those of Xen that guests here need, typed with `xen-abi`. All fail with [`Errno::ENOSYS`] where there is no
+//! hypervisor.
 
 pub use xen_abi;
 use xen_abi::errno::Errno;
 use xen_abi::{console, domid, event_channel, hvm, hypercall, memory, sched, version};
 
-use crate::{console as output, cpu};
+use crate::{arch, console as output, cpu};
 
 /// Make a hypercall; the result register as it is. Arguments that are addresses must be of memory that the hypercall
 /// may write: this is for the probe, which passes bad ones on purpose.
@@ -17,16 +13,7 @@ pub fn call(number: u64, args: [u64; 5]) -> u64 {
     if !output::is_virtual() {
         return Errno::ENOSYS.to_result();
     }
-    let [a, b, c, d, e] = args;
-    let result: u64;
-    // SAFETY: the ABI changes x0 to x4 and x16 at most. Memory that the hypervisor reads or writes is that of
-    // structures whose addresses the callers below take from exclusive references; the probe passes addresses of
-    // nothing.
-    unsafe {
-        asm!("hvc #0xea1", inlateout("x0") a => result, inlateout("x1") b => _, inlateout("x2") c => _,
-            inlateout("x3") d => _, inlateout("x4") e => _, inlateout("x16") number => _, options(nostack));
-    }
-    result
+    arch::hypercall::call(number, args)
 }
 
 fn checked(result: u64) -> Result<u64, Errno> {

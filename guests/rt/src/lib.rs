@@ -11,43 +11,49 @@
 //! fn main(machine: &'static rt::Machine) { rt::println!("{}", machine.bootargs); }
 //! ```
 //!
-//! and `rt/guest.ld` as its linker script. When `main` returns, the guest powers itself off.
+//! and `rt/guest.ld` or `rt/guest-x86.ld` as its linker script. When `main` returns, the guest powers itself off.
 //!
 //! One image runs in two ways: under a hypervisor that offers Xen's interface (the device tree has a `hypervisor`
-//! node), and bare at EL1, with the UART of `/chosen/stdout-path` as the console and PSCI to switch off. The second is
-//! how a guest is compared with itself on the bare machine.
+//! node, or CPUID says so), and bare, with a serial port as the console. The second is how a guest is compared with itself on
+//! the bare machine. What the two architectures do differently is in `arm` and `x86`, under the same names; a module that
+//! only one of them has is about something that the other has not.
 //!
 //! All unsafe code of the guests is in here.
 #![no_std]
 
 extern crate alloc;
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
 pub mod console;
-pub mod cpu;
 pub mod events;
-pub mod forms;
-pub mod gic;
 pub mod grants;
-pub mod hardware_debug;
 mod heap;
 pub mod hypercall;
-pub mod measure;
-pub mod memory;
-pub mod misbehave;
+mod image;
+mod machine;
 mod panic;
 pub mod power;
-pub mod psci;
 pub mod queues;
-pub mod smp;
-pub mod timer;
-pub mod trap;
-pub mod tree;
+mod time;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
-pub use tree::Machine;
-
-use core::arch::global_asm;
-
-global_asm!(include_str!("entry.s"));
+#[cfg(target_arch = "aarch64")]
+use arm as arch;
+#[cfg(target_arch = "aarch64")]
+pub use arm::{
+    cpu, forms, gic, hardware_debug, measure, memory, misbehave, psci, smp, timer, trap,
+    tree::{self, Machine},
+};
+#[cfg(target_arch = "x86_64")]
+use x86 as arch;
+#[cfg(target_arch = "x86_64")]
+pub use x86::{
+    cpu, measure, memory, misbehave,
+    start::{self, Machine},
+    timer, trap,
+};
 
 /// Name the guest's main function, `fn(&'static Machine)`.
 #[macro_export]
@@ -65,16 +71,14 @@ unsafe extern "Rust" {
     safe fn rt_main(machine: &'static Machine);
 }
 
-/// First Rust code: called once by `entry.s` on the boot vCPU, with the address of the device tree.
+/// First Rust code: called once by `entry.s` on the boot vCPU, with the address of what the loader tells.
 #[unsafe(no_mangle)]
-extern "C" fn rt_start(device_tree: usize) -> ! {
+extern "C" fn rt_start(told: usize) -> ! {
     timer::note_start();
-    let machine = tree::read(device_tree);
+    let machine = arch::read(told);
     console::choose(machine);
     heap::init(machine);
-    gic::init_boot_cpu(machine);
-    timer::init(machine);
-    events::init(machine);
+    arch::init(machine);
     cpu::unmask_interrupts();
     rt_main(machine);
     power::off()

@@ -1,6 +1,6 @@
-//! Ending: powering off, restarting, crashing. By hypercall where there is a hypervisor, else by PSCI.
+//! Ending: powering off, restarting, crashing. By hypercall where there is a hypervisor, else by the machine's firmware.
 
-use crate::{console, cpu, hypercall, psci};
+use crate::{arch, console, cpu, hypercall};
 
 /// Switch this guest (bare: the machine) off.
 pub fn off() -> ! {
@@ -23,8 +23,8 @@ fn end(reason: hypercall::ShutdownReason) -> ! {
         hypercall::shutdown(reason);
     }
     match reason {
-        hypercall::ShutdownReason::Reboot => psci::system_reset(),
-        _ => psci::system_off(),
+        hypercall::ShutdownReason::Reboot => arch::system_reset(),
+        _ => arch::system_off(),
     }
     loop {
         cpu::wait_for_interrupt();

@@ -6,12 +6,13 @@ use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::board::Board;
 use crate::build::{self, Built};
 use crate::compose::Whose;
 use crate::events::{Event, Source};
 use crate::qemu::{self, Clock, Qemu};
 use crate::run::session::{Ended, Machine};
-use crate::{paths, scenario};
+use crate::{paths, scenario, setup};
 
 /// Where differences are explained, a line of the log in each item's code.
 const EXPLAINED: &str = "hyp/docs/dmesg.md";
@@ -34,8 +35,9 @@ enum Line {
 /// A machine that does not end well, or a difference that nobody has explained.
 pub(super) fn main() -> Result<()> {
     qemu::watch_interrupts();
-    let built = build::everything()?;
-    let qemu = Qemu::find()?;
+    setup::ensure(&setup::for_runs(Board::QemuVirt))?;
+    let built = build::everything(Board::QemuVirt)?;
+    let qemu = Qemu::find(Board::QemuVirt)?;
     let ours = log(Whose::Ours, &qemu, &built)?;
     let peers = log(Whose::Peers, &qemu, &built)?;
     let lines = compare(&peers, &ours);

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::page;
+use crate::board::Board;
 use crate::build::{self, Built};
 use crate::compose::Whose;
 use crate::console::Paint;
@@ -17,7 +18,7 @@ use crate::qemu::{self, Clock, Qemu};
 use crate::report::{aligned, grouped};
 use crate::run::session::{Ended, Machine, Session};
 use crate::scenario::{self, End};
-use crate::{paths, peer};
+use crate::{paths, peer, setup};
 
 /// The peer's figures and the goals.
 const TABLE: &str = include_str!("micro.toml");
@@ -83,8 +84,9 @@ type Measured = BTreeMap<String, u64>;
 pub(super) fn main(args: &Args) -> Result<()> {
     qemu::watch_interrupts();
     let mut rows = toml::from_str::<Rows>(TABLE).context("bench/micro.toml")?.row;
-    let built = build::everything()?;
-    let qemu = Qemu::find()?;
+    setup::ensure(&setup::for_runs(Board::QemuVirt))?;
+    let built = build::everything(Board::QemuVirt)?;
+    let qemu = Qemu::find(Board::QemuVirt)?;
     let ours = all(Whose::Ours, &qemu, &built)?;
     let quoted = if args.peer { replace(&mut rows, &all(Whose::Peers, &qemu, &built)?) } else { Vec::new() };
     let figures = together(rows, &ours)?;

@@ -17,49 +17,57 @@ pub(crate) fn tree_address(ram_bytes: u64) -> u64 {
     RAM_BASE + (ram_bytes / 2).min(128 << 20)
 }
 
-/// A file at an address.
+/// A file, and where it goes.
 #[derive(Clone, Debug)]
 pub(crate) struct Module {
     /// The file.
     pub(crate) path: PathBuf,
-    /// Its physical address.
-    pub(crate) address: u64,
+    /// Its physical address; `None` where the loader chooses.
+    pub(crate) address: Option<u64>,
 }
 
 /// Modules placed so far.
 pub(crate) struct Layout {
-    /// The modules in order of address.
+    /// The modules in order.
     pub(crate) modules: Vec<Module>,
-    next: u64,
-    end: u64,
+    /// The next free address and the end of RAM; `None` where the loader chooses.
+    room: Option<(u64, u64)>,
 }
 
 impl Layout {
     /// A machine with this much RAM and no modules.
     pub(crate) fn new(ram_bytes: u64) -> Self {
-        Self { modules: Vec::new(), next: tree_address(ram_bytes) + TREE_GAP, end: RAM_BASE + ram_bytes }
+        Self { modules: Vec::new(), room: Some((tree_address(ram_bytes) + TREE_GAP, RAM_BASE + ram_bytes)) }
     }
 
-    /// Finds room for a file; returns address and size.
+    /// A machine whose loader takes a list of modules and says where it has put them: the tree's nodes stand for them in
+    /// their order.
+    pub(crate) fn in_order() -> Self {
+        Self { modules: Vec::new(), room: None }
+    }
+
+    /// Finds room for a file; returns address and size where they are known.
     ///
     /// # Errors
     /// If the file is not there, is empty, or does not fit into RAM.
-    pub(crate) fn place(&mut self, path: &Path) -> Result<(u64, u64)> {
+    pub(crate) fn place(&mut self, path: &Path) -> Result<Option<(u64, u64)>> {
         let size = std::fs::metadata(path).with_context(|| format!("cannot read module {}", path.display()))?.len();
-        let address = self.next;
         if size == 0 {
             bail!("module {} is empty", path.display());
         }
-        if address + size > self.end {
+        let Some((address, end)) = self.room else {
+            self.modules.push(Module { path: path.to_owned(), address: None });
+            return Ok(None);
+        };
+        if address + size > end {
             bail!(
-                "module {} ({size} bytes at {address:#x}) ends above RAM ({:#x}); give the machine more memory_mib",
+                "module {} ({size} bytes at {address:#x}) ends above RAM ({end:#x}); give the machine more memory_mib",
                 path.display(),
-                self.end
             );
         }
-        self.modules.push(Module { path: path.to_owned(), address });
-        self.next = (address + size).next_multiple_of(ALIGN);
-        Ok((address, size))
+        self.modules.push(Module { path: path.to_owned(), address: Some(address) });
+        self.room = Some(((address + size).next_multiple_of(ALIGN), end));
+        Ok(Some((address, size)))
     }
 }
 
@@ -74,8 +82,8 @@ mod tests {
         let file = folder.join("module");
         std::fs::write(&file, vec![0; (2 << 20) + 1]).unwrap();
         let mut layout = Layout::new(1 << 30);
-        assert_eq!(layout.place(&file).unwrap(), (0x4900_0000, (2 << 20) + 1));
-        assert_eq!(layout.place(&file).unwrap().0, 0x4940_0000);
+        assert_eq!(layout.place(&file).unwrap(), Some((0x4900_0000, (2 << 20) + 1)));
+        assert_eq!(layout.place(&file).unwrap().unwrap().0, 0x4940_0000);
         assert!(layout.place(&folder.join("absent")).is_err());
         let mut small = Layout::new(32 << 20);
         assert_eq!(tree_address(32 << 20), 0x4100_0000);

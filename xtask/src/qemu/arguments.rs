@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::board::Board;
 use crate::compose::{Composed, RAM_BASE, tree_address};
 use crate::scenario::{Machine, Word};
 
@@ -21,15 +22,15 @@ const STUB_ADDRESS: u64 = RAM_BASE + (1 << 20);
 /// Where the loader stub finds the hypervisor.
 const IMAGE_ADDRESS: u64 = RAM_BASE + (2 << 20);
 
+/// Where a write ends an x86 machine: QEMU's status is then twice what was written, plus 1.
+const DEBUG_EXIT: &str = "isa-debug-exit,iobase=0xf4,iosize=4";
+
 /// The machine alone; with `dump`, it only writes its device tree.
 pub(crate) fn machine(machine: &Machine, dump: Option<&Path>) -> Vec<OsString> {
-    let mut board = OsString::from(format!("virt,virtualization=on,gic-version={},dtb-randomness=off", machine.gic));
-    if let Some(path) = dump {
-        board.push(",dumpdtb=");
-        board.push(path);
-    }
-    let mut arguments: Vec<OsString> = vec!["-M".into(), board];
-    arguments.extend(["-cpu", machine.cpu.name()].map(OsString::from));
+    let mut arguments = match machine.board {
+        Board::QemuVirt => virt(machine, dump),
+        Board::X86 => pc(machine),
+    };
     arguments.extend([
         "-smp".into(),
         machine.cpus.to_string().into(),
@@ -37,6 +38,23 @@ pub(crate) fn machine(machine: &Machine, dump: Option<&Path>) -> Vec<OsString> {
         machine.memory_mib.to_string().into(),
     ]);
     arguments.extend(["-display", "none", "-no-reboot", "-nodefaults"].map(OsString::from));
+    arguments
+}
+
+/// A PC with AMD-V. An x2APIC under the deterministic clock ends some runs with "Bad icount read".
+fn pc(machine: &Machine) -> Vec<OsString> {
+    let cpu = format!("{},+svm,+npt,-x2apic", machine.cpu().name());
+    ["-cpu", &cpu, "-device", DEBUG_EXIT].map(OsString::from).to_vec()
+}
+
+fn virt(machine: &Machine, dump: Option<&Path>) -> Vec<OsString> {
+    let mut board = OsString::from(format!("virt,virtualization=on,gic-version={},dtb-randomness=off", machine.gic));
+    if let Some(path) = dump {
+        board.push(",dumpdtb=");
+        board.push(path);
+    }
+    let mut arguments: Vec<OsString> = vec!["-M".into(), board];
+    arguments.extend(["-cpu", machine.cpu().name()].map(OsString::from));
     arguments
 }
 
@@ -69,12 +87,31 @@ pub(crate) fn boot(image: &Path, composed: &Composed, ram_bytes: u64, stub: &Pat
         arguments.extend(["-kernel".into(), image.into(), "-dtb".into(), composed.tree.clone().into()]);
     }
     for module in &composed.modules {
-        loader(&mut arguments, &module.path, module.address);
+        if let Some(address) = module.address {
+            loader(&mut arguments, &module.path, address);
+        }
     }
     for Word { address, value } in &composed.words {
         arguments.extend(["-device".into(), format!("loader,addr={address:#x},data={value:#x},data-len=8").into()]);
     }
     Ok(arguments)
+}
+
+/// The same by multiboot: the first module is the tree, the others follow in its order.
+pub(crate) fn multiboot(image: &Path, composed: &Composed) -> Vec<OsString> {
+    let paths = std::iter::once(&composed.tree).chain(composed.modules.iter().map(|module| &module.path));
+    // A comma separates modules, a double one is part of the name.
+    let modules: Vec<String> = paths.map(|path| path.to_string_lossy().replace(',', ",,")).collect();
+    vec!["-kernel".into(), image.into(), "-initrd".into(), modules.join(",").into()]
+}
+
+/// A guest in the hypervisor's place.
+pub(crate) fn alone(kernel: &Path, command_line: &str, ramdisk: Option<&Path>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["-kernel".into(), kernel.into(), "-append".into(), command_line.into()];
+    if let Some(path) = ramdisk {
+        arguments.extend(["-initrd".into(), path.into()]);
+    }
+    arguments
 }
 
 fn loader(arguments: &mut Vec<OsString>, path: &Path, address: u64) {

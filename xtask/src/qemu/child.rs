@@ -1,11 +1,10 @@
 //! A running emulator. Its end is tied to ours three times: dropping kills it, Ctrl-C and SIGTERM end the loop that
 //! reads it, and where `setpriv` exists the kernel kills it when this process dies without a chance to clean up.
 
-use std::ffi::OsString;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, Once, PoisonError};
 use std::thread::JoinHandle;
@@ -13,8 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::Qemu;
-use super::monitor::Monitor;
+use super::monitor::{Monitor, Place};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -47,26 +45,21 @@ pub(crate) struct Child {
     process: std::process::Child,
     serial: Receiver<Vec<u8>>,
     complaints: Option<JoinHandle<String>>,
-    socket: PathBuf,
+    place: Place,
     monitor: Mutex<Option<Monitor>>,
 }
 
 impl Child {
-    /// Starts the emulator with its serial port connected to us, for typing too if there is a `keyboard`.
+    /// Starts an emulator whose serial port is its standard output, and input where there is a `keyboard`. Its virtual time
+    /// is asked for at `monitor`.
     ///
     /// # Errors
     /// If it cannot be started.
-    pub(crate) fn start(qemu: &Qemu, arguments: &[OsString], keyboard: bool) -> Result<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        // Not in target/: the path of a socket has room for 107 bytes only.
-        let socket = std::env::temp_dir().join(format!("makuhari-{}-{number}.qmp", std::process::id()));
-        let mut command = tied(qemu);
-        command.args(arguments).args(["-serial", "stdio", "-monitor", "none", "-qmp"]);
-        command.arg(format!("unix:{},server=on,wait=off", socket.display()));
+    pub(super) fn start(mut command: Command, keyboard: bool, monitor: Place) -> Result<Self> {
         command.stdin(if keyboard { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.spawn().with_context(|| format!("cannot start {}", qemu.binary.display()))?;
+        let program = command.get_program().to_string_lossy().into_owned();
+        let mut process = command.spawn().with_context(|| format!("cannot start {program}"))?;
         let (Some(serial), Some(complaints)) = (process.stdout.take(), process.stderr.take()) else {
             bail!("no pipe to the emulator");
         };
@@ -80,7 +73,8 @@ impl Child {
             });
             String::from_utf8_lossy(&all).trim().to_owned()
         });
-        Ok(Self { process, serial: receiver, complaints: Some(complaints), socket, monitor: Mutex::new(None) })
+        let connected = Mutex::new(None);
+        Ok(Self { process, serial: receiver, complaints: Some(complaints), place: monitor, monitor: connected })
     }
 
     /// The serial port's other direction; once, and only if it was started with a keyboard.
@@ -101,7 +95,7 @@ impl Child {
     pub(crate) fn virtual_seconds(&self) -> Option<u64> {
         let mut monitor = self.monitor.lock().unwrap_or_else(PoisonError::into_inner);
         if monitor.is_none() {
-            *monitor = Monitor::connect(&self.socket);
+            *monitor = Monitor::connect(&self.place);
         }
         monitor.as_mut()?.seconds()
     }
@@ -124,18 +118,18 @@ impl Drop for Child {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        let _ = std::fs::remove_file(&self.socket);
+        let _ = std::fs::remove_file(&self.place.socket);
     }
 }
 
-/// The emulator's command, through `setpriv` where that exists.
-fn tied(qemu: &Qemu) -> Command {
+/// A command that does not outlive us, where `setpriv` exists.
+pub(super) fn tied(program: &Path) -> Command {
     const SETPRIV: &str = "/usr/bin/setpriv";
-    if !std::path::Path::new(SETPRIV).exists() {
-        return Command::new(&qemu.binary);
+    if !Path::new(SETPRIV).exists() {
+        return Command::new(program);
     }
     let mut command = Command::new(SETPRIV);
-    command.args(["--pdeathsig", "KILL", "--"]).arg(&qemu.binary);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
 }
 

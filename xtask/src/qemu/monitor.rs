@@ -1,26 +1,36 @@
 //! Asking a running emulator for its virtual time. QEMU has no command for that, but with `-rtc clock=vm` the board's
-//! real-time clock (PL031 at 0x0901_0000, data register 0) counts virtual seconds, and its monitor can read the
-//! register without the guest's help. So a hung machine is stopped by virtual time too, not by the host's speed.
+//! real-time clock counts virtual seconds, and its monitor can read it without the guest's help: on `virt` as a register
+//! (PL031 at 0x0901_0000, data register 0), on a PC as a property. So a hung machine is stopped by virtual time too, not by
+//! the host's speed.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::board::Board;
 
 const READ_CLOCK: &str = "xp /1wx 0x9010000";
 
+/// Where an emulator is asked, and which machine it emulates.
+pub(super) struct Place {
+    pub(super) socket: PathBuf,
+    pub(super) board: Board,
+}
+
 /// A connection to the emulator's machine protocol.
-pub(crate) struct Monitor {
+pub(super) struct Monitor {
+    board: Board,
     lines: BufReader<UnixStream>,
     stream: UnixStream,
 }
 
 impl Monitor {
     /// Connects; `None` if the emulator is not ready or gone.
-    pub(crate) fn connect(socket: &Path) -> Option<Self> {
-        let stream = UnixStream::connect(socket).ok()?;
+    pub(super) fn connect(place: &Place) -> Option<Self> {
+        let stream = UnixStream::connect(&place.socket).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-        let mut monitor = Self { lines: BufReader::new(stream.try_clone().ok()?), stream };
+        let mut monitor = Self { board: place.board, lines: BufReader::new(stream.try_clone().ok()?), stream };
         let mut greeting = String::new();
         monitor.lines.read_line(&mut greeting).ok()?;
         monitor.ask(&serde_json::json!({ "execute": "qmp_capabilities" }))?;
@@ -28,7 +38,13 @@ impl Monitor {
     }
 
     /// Virtual seconds since power-on.
-    pub(crate) fn seconds(&mut self) -> Option<u64> {
+    pub(super) fn seconds(&mut self) -> Option<u64> {
+        if self.board == Board::X86 {
+            let answer = self.ask(&serde_json::json!({
+                "execute": "qom-get", "arguments": { "path": "/machine", "property": "rtc-time" }
+            }))?;
+            return seconds_of(&answer);
+        }
         let answer = self.ask(&serde_json::json!({
             "execute": "human-monitor-command", "arguments": { "command-line": READ_CLOCK }
         }))?;
@@ -54,6 +70,13 @@ impl Monitor {
     }
 }
 
+/// A date and a time of January 1970, in C's `struct tm`.
+fn seconds_of(date: &serde_json::Value) -> Option<u64> {
+    let field = |name: &str| date.get(name)?.as_u64();
+    let days = field("tm_mday")?.checked_sub(1)?;
+    Some(((days * 24 + field("tm_hour")?) * 60 + field("tm_min")?) * 60 + field("tm_sec")?)
+}
+
 /// `0000000009010000: 0x00000005`
 fn parse(text: &str) -> Option<u64> {
     let digits = text.split_once(": 0x")?.1;
@@ -66,5 +89,14 @@ mod tests {
     fn the_clock_is_read_from_the_monitors_text() {
         assert_eq!(super::parse("0000000009010000: 0x0000001f\r\n"), Some(31));
         assert_eq!(super::parse("Cannot access memory"), None);
+    }
+
+    #[test]
+    fn a_pcs_clock_is_read_from_its_date() {
+        let date = serde_json::json!({
+            "tm_year": 70, "tm_mon": 0, "tm_mday": 2, "tm_hour": 1, "tm_min": 2, "tm_sec": 3
+        });
+        assert_eq!(super::seconds_of(&date), Some(86_400 + 3_600 + 120 + 3));
+        assert_eq!(super::seconds_of(&serde_json::json!({ "tm_mday": 0 })), None);
     }
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 
 use super::hold::Hold;
 use super::typist::{Hands, Typist};
+use crate::board::Board;
 use crate::build::Built;
 use crate::compose::{self, Sources, Whose};
 use crate::console::{Demultiplexer, Frames, Line};
@@ -84,7 +85,8 @@ impl<'s> Machine<'s> {
         clock: Clock,
         folder: &Path,
     ) -> Result<Self> {
-        Self::under(Whose::Ours, qemu, scenario, built, clock, folder)
+        let whose = if scenario.hypervisor.none { Whose::Nobody } else { Whose::Ours };
+        Self::under(whose, qemu, scenario, built, clock, folder)
     }
 
     /// The same under the hypervisor that is named.
@@ -107,19 +109,18 @@ impl<'s> Machine<'s> {
             kernel: &Flavour::kernel,
             busybox: &kernel::initramfs,
         };
-        let composed = compose::compose(scenario, qemu, &sources, folder)?;
         let machine = &scenario.machine;
-        let stub = folder.join("stub.bin");
         let mut arguments = qemu::machine(machine, None);
         arguments.extend(qemu::clock(clock, machine.cpus));
-        let (image, console) = match whose {
-            Whose::Ours => (built.image.clone(), Demultiplexer::new(Frames::read(&built.elf)?)),
-            Whose::Peers => {
-                let guests = scenario.guests.iter().map(|guest| guest.name.clone()).collect();
-                (peer::image()?, Demultiplexer::of_peer(guests))
+        let names = || scenario.guests.iter().map(|guest| guest.name.clone()).collect();
+        let (boot, console) = match whose {
+            Whose::Ours => {
+                (boot(&built.image, scenario, qemu, &sources, folder)?, Demultiplexer::new(Frames::read(&built.elf)?))
             }
+            Whose::Peers => (boot(&peer::image()?, scenario, qemu, &sources, folder)?, Demultiplexer::of_peer(names())),
+            Whose::Nobody => (alone(scenario, &sources)?, Demultiplexer::of_peer(names())),
         };
-        arguments.extend(qemu::boot(&image, &composed, machine.memory_mib << 20, &stub)?);
+        arguments.extend(boot);
         let log = folder.join(format!("{}.log", scenario.name()));
         Ok(Self { qemu, scenario, arguments, console, log, hands: Hands::Scenario, _hold: hold })
     }
@@ -134,7 +135,7 @@ impl<'s> Machine<'s> {
     /// # Errors
     /// If the emulator cannot be started or the log not be written.
     pub(crate) fn run(self, watch: &mut dyn FnMut(&Line, Option<&Said>)) -> Result<Session> {
-        let mut child = Child::start(self.qemu, &self.arguments, self.hands.need_keyboard(self.scenario))?;
+        let mut child = self.qemu.start(&self.arguments, self.hands.need_keyboard(self.scenario))?;
         let mut typist = Typist::new(self.hands, self.scenario, child.keyboard());
         let mut log =
             BufWriter::new(File::create(&self.log).with_context(|| format!("cannot write {}", self.log.display()))?);
@@ -161,6 +162,25 @@ impl<'s> Machine<'s> {
         let Recorder { said, problems, lines, .. } = recorder;
         Ok(Session { said, problems, lines, ended, command, log: self.log })
     }
+}
+
+/// The arguments that load a hypervisor, and what it is to load.
+fn boot(image: &Path, scenario: &Scenario, qemu: &Qemu, sources: &Sources<'_>, folder: &Path) -> Result<Vec<OsString>> {
+    let composed = compose::compose(scenario, qemu, sources, folder)?;
+    match scenario.machine.board {
+        Board::QemuVirt => {
+            Ok(qemu::boot(image, &composed, scenario.machine.memory_mib << 20, &folder.join("stub.bin"))?)
+        }
+        Board::X86 => Ok(qemu::multiboot(image, &composed)),
+    }
+}
+
+/// The arguments that load a guest without a hypervisor.
+fn alone(scenario: &Scenario, sources: &Sources<'_>) -> Result<Vec<OsString>> {
+    let guest = scenario.guests.first().context("a scenario without a guest")?;
+    let kernel = compose::kernel(scenario, guest, sources)?;
+    let ramdisk = compose::ramdisk(scenario, guest, sources)?;
+    Ok(qemu::alone(&kernel, &guest.bootargs, ramdisk.as_deref()))
 }
 
 /// Ends the emulator; a closed serial port means power-off only if the emulator ended well.

@@ -41,6 +41,12 @@ fn nonsense_is_refused() {
     for (from, to, expected) in [
         ("cpus = 2", "cpus = 9", "x/y.toml:5: cpus = 9 is not between 1 and 8"),
         ("cpus = 2", "gic = 4", "gic = 4 is not supported"),
+        ("cpus = 2", "board = \"x86\"\ncpu = \"cortex-a57\"", "cpu = \"cortex-a57\" is not one of board x86"),
+        (
+            "[machine]",
+            "[hypervisor]\nnone = true\n[machine]",
+            "x/y.toml:5: a machine without a hypervisor is one of x86",
+        ),
         ("program = \"player\"", "", "needs `program`"),
         ("program = \"player\"", "program = \"hog\"\nimage = \"i\"", "take one away"),
         ("memory_mib = 64", "memory_mib = 0", "needs memory"),

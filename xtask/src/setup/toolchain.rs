@@ -115,8 +115,11 @@ mod tests {
     #[test]
     fn the_file_of_this_workspace_is_understood() {
         let wanted = wanted().unwrap();
-        assert!(wanted.targets.iter().any(|target| target == crate::build::GUEST_TARGET));
-        assert!(wanted.targets.iter().any(|target| target == crate::build::HYPERVISOR_TARGET));
+        for board in crate::board::Board::ALL {
+            for target in [board.guest_target(), board.hypervisor_target()] {
+                assert!(wanted.targets.iter().any(|wanted| wanted == target), "{target}");
+            }
+        }
         for component in &wanted.components {
             assert!(component == "llvm-tools" || !marks(Path::new("/"), component).is_empty(), "{component}");
         }

@@ -1,6 +1,8 @@
 //! Tests on the emulator: each is a scenario with expectations. Two run at a time; each is alone in its virtual time, so
 //! that neither can make the other late.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -8,13 +10,14 @@ use std::sync::mpsc::channel;
 use anyhow::Result;
 
 use super::{Outcome, judge};
+use crate::board::Board;
 use crate::build::{self, Built};
 use crate::console::Line;
-use crate::paths;
 use crate::qemu::{self, Clock, Qemu};
 use crate::report::{Figures, promises};
 use crate::run::session::{Machine, Session};
 use crate::scenario::{self, Program, Scenario};
+use crate::{paths, setup};
 
 /// More at a time would not be faster on a small machine, and nothing else would be.
 const AT_ONCE: usize = 2;
@@ -47,18 +50,26 @@ pub(super) fn select(all: bool, named: &[&String]) -> Result<Vec<Scenario>> {
 /// # Errors
 /// If the images cannot be built or the emulator is missing.
 pub(super) fn run(scenarios: &[Scenario], show: &mut dyn FnMut(&Outcome)) -> Result<Vec<Outcome>> {
-    let built = build::everything()?;
-    let qemu = Qemu::find()?;
+    let mut boards: BTreeMap<Board, (Built, Qemu)> = BTreeMap::new();
+    for board in scenarios.iter().map(|scenario| scenario.machine.board) {
+        if let Entry::Vacant(place) = boards.entry(board) {
+            setup::ensure(&setup::for_runs(board))?;
+            let hypervisor = scenarios.iter().any(|one| one.machine.board == board && !one.hypervisor.none);
+            place.insert((build::some(board, hypervisor)?, Qemu::find(board)?));
+        }
+    }
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::new());
     let (sender, receiver) = channel();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(scenarios.len()) {
             let sender = sender.clone();
-            let (next, qemu, built) = (&next, &qemu, &built);
+            let (next, boards) = (&next, &boards);
             scope.spawn(move || {
                 while let Some((number, scenario)) = take(next, scenarios) {
-                    let _ = sender.send((number, test(qemu, scenario, built)));
+                    if let Some((built, qemu)) = boards.get(&scenario.machine.board) {
+                        let _ = sender.send((number, test(qemu, scenario, built)));
+                    }
                 }
             });
         }

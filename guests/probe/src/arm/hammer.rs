@@ -6,8 +6,8 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use rt::{Machine, cpu, gic, misbehave, println, psci, smp, timer, trap, tree};
 
+use super::interrupts;
 use crate::check::Checks;
-use crate::interrupts;
 
 const ACCESSES: u32 = 1_200_000;
 const SGI: u32 = 6;

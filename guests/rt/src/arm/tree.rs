@@ -45,11 +45,6 @@ impl Machine {
         self.mpidrs.get(..self.cpu_count).unwrap_or_default()
     }
 
-    /// The value of `name=value` among the boot arguments.
-    pub fn argument(&self, name: &str) -> Option<&'static str> {
-        self.bootargs.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-    }
-
     /// The value of a property of the node with this full path.
     pub fn property(&self, path: &str, name: &str) -> Option<&'static [u8]> {
         bytes(self.tree.find_node(path)?, name)
@@ -64,9 +59,9 @@ impl Machine {
         reg(node, 0).map(|(start, size)| (start, start + size))
     }
 
-    /// The RAM disk's addresses; (0, 0) where there is none.
-    pub(crate) fn initrd_range(&self) -> (usize, usize) {
-        self.initrd.map_or((0, 0), |bytes| (bytes.as_ptr() as usize, bytes.as_ptr() as usize + bytes.len()))
+    /// Where what the loader tells has to stay.
+    pub(crate) fn told(&self) -> (usize, usize) {
+        self.device_tree
     }
 }
 

@@ -1,27 +1,22 @@
 //! Time: the virtual counter and its one-shot timer (Arm ARM D12).
 //!
-//! Guests live by deadlines. [`wait_until`] sleeps to one with WFI and says how late the handler ran: the wake-up
-//! latency that the reports show.
+//! A guest's time is that of the virtual counter: nanoseconds since its domain was made.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::cpu::write_register;
-use crate::{Machine, cpu, gic, read_register};
+pub use crate::time::{now, spin_until, to_ns, to_ticks, wait_until};
+use crate::{Machine, gic, read_register, time};
 
 const ENABLE: u64 = 1;
 const MASKED: u64 = 2;
 
-/// 2^32 × nanoseconds per tick, and its inverse; set once at start.
-static NS_PER_TICK: AtomicU64 = AtomicU64::new(0);
-static TICKS_PER_NS: AtomicU64 = AtomicU64::new(0);
 static INTID: AtomicU32 = AtomicU32::new(27);
 static STARTED: AtomicU64 = AtomicU64::new(0);
 static OFFSET: AtomicU64 = AtomicU64::new(0);
 
 pub(crate) fn init(machine: &Machine) {
-    let frequency = u128::from(read_register!("cntfrq_el0").max(1));
-    NS_PER_TICK.store(((1_000_000_000u128 << 32) / frequency) as u64, Relaxed);
-    TICKS_PER_NS.store(((frequency << 32) / 1_000_000_000) as u64, Relaxed);
+    time::set_frequency(read_register!("cntfrq_el0"));
     INTID.store(machine.timer_intid, Relaxed);
     enable_here();
 }
@@ -65,26 +60,26 @@ fn cpu_isb() {
     unsafe { core::arch::asm!("isb", options(nomem, nostack)) };
 }
 
-/// Ticks to nanoseconds, rounded down.
-pub fn to_ns(ticks: u64) -> u64 {
-    ((u128::from(ticks) * u128::from(NS_PER_TICK.load(Relaxed))) >> 32) as u64
-}
-
-/// Nanoseconds to ticks, rounded up: a timer set to the result never fires early.
-pub fn to_ticks(ns: u64) -> u64 {
-    ((u128::from(ns) * u128::from(TICKS_PER_NS.load(Relaxed)) + u128::from(u32::MAX)) >> 32) as u64
-}
-
-/// Nanoseconds on the virtual counter.
-pub fn now() -> u64 {
-    to_ns(counter())
-}
-
 /// Nanoseconds on the physical counter, which no hypervisor shifts: Xen's system time, less what went by until Xen
 /// itself started (some milliseconds).
 pub fn system_time() -> u64 {
     cpu_isb();
     to_ns(read_register!("cntpct_el0"))
+}
+
+/// Is there a timer that interrupts?
+pub fn interrupts() -> bool {
+    gic::present()
+}
+
+/// How often this vCPU's timer has interrupted.
+pub fn count() -> u64 {
+    gic::count(intid())
+}
+
+/// The counter at which its handler last began.
+pub fn last() -> u64 {
+    gic::last(intid())
 }
 
 /// Arm the one-shot timer of this vCPU for a counter value.
@@ -143,32 +138,4 @@ pub(crate) fn quiet_physical() {
 pub(crate) fn quiet() {
     write_register!("cntv_ctl_el0", ENABLE | MASKED);
     cpu_isb();
-}
-
-/// Sleep until `deadline` (nanoseconds on the virtual counter). Returns how many nanoseconds after it the interrupt's
-/// handler began, or `None` where the deadline had passed already and nobody slept.
-pub fn wait_until(deadline: u64) -> Option<u64> {
-    let at = to_ticks(deadline);
-    if counter() >= at {
-        return None;
-    }
-    let before = gic::count(intid());
-    set(at);
-    cpu::mask_interrupts();
-    while gic::count(intid()) == before {
-        // A masked pending interrupt ends WFI too: nothing is lost between the look and the sleep.
-        cpu::wait_for_interrupt();
-        cpu::unmask_interrupts();
-        cpu::mask_interrupts();
-    }
-    cpu::unmask_interrupts();
-    Some(to_ns(gic::last(intid())).saturating_sub(deadline))
-}
-
-/// Spin until `deadline`, without giving the CPU away.
-pub fn spin_until(deadline: u64) {
-    let at = to_ticks(deadline);
-    while counter() < at {
-        cpu::relax();
-    }
 }

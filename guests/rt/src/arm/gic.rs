@@ -8,6 +8,7 @@ mod v3;
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use crate::arch::upcall;
 use crate::{Machine, cpu, events, memory, timer};
 
 /// Interrupts that are private to a vCPU: SGIs 0 to 15, PPIs 16 to 31.
@@ -290,7 +291,7 @@ extern "C" fn rt_interrupt(counter: u64) {
             timer::quiet();
         } else if intid == timer::PHYSICAL {
             timer::quiet_physical();
-        } else if intid == events::intid() {
+        } else if intid == upcall::intid() {
             events::upcall(counter);
         }
         if version2 { v2::end(acknowledged) } else { v3::end(acknowledged) }

@@ -5,7 +5,7 @@
 //! Addresses that lie there but lead nowhere pass the guest's own map and fail in the hypervisor's: this is what the
 //! probe needs. RAM is writable and executable: these guests protect nothing from themselves.
 
-use core::sync::atomic::AtomicU64;
+pub use crate::image::{image, mailbox};
 
 /// A level-1 table: 512 entries of 1 GiB (Arm ARM D8.3, 4 KiB granule).
 #[repr(C, align(4096))]
@@ -62,26 +62,4 @@ pub(crate) fn clean(start: usize, bytes: usize) {
         unsafe { core::arch::asm!("dc cvac, {}", in(reg) line, options(nostack)) };
     }
     crate::cpu::synchronize();
-}
-
-unsafe extern "C" {
-    static image_start: u8;
-    static image_end: u8;
-}
-
-/// First address of the image and the first behind its bss and stacks.
-pub fn image() -> (usize, usize) {
-    (&raw const image_start as usize, &raw const image_end as usize)
-}
-
-/// The last 8 bytes of RAM, which the heap leaves alone and no loader writes: what is here survives a restart of the
-/// domain, where the hypervisor does not clear memory.
-pub fn mailbox(machine: &crate::Machine) -> Option<&'static AtomicU64> {
-    let address = machine.memory.1.min(MAPPED_END as usize).checked_sub(8)?;
-    if address < image().1 {
-        return None;
-    }
-    // SAFETY: aligned (RAM ends on a page), inside RAM, mapped, never part of the heap (`heap::init` stops a page
-    // before), and only ever seen as an atomic.
-    Some(unsafe { &*(address as *const AtomicU64) })
 }

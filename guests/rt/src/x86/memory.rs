@@ -1,0 +1,78 @@
+//! The guest's own memory map: the first 4 GiB where they are, made by `entry.s`.
+//!
+//! Addresses that lie there but lead nowhere pass the guest's own map and fail in the hypervisor's: this is what the
+//! probe needs. RAM is writable and executable: these guests protect nothing from themselves.
+
+pub use crate::image::{image, mailbox};
+
+/// End of what the map covers.
+pub const MAPPED_END: u64 = 4 << 30;
+
+/// What compiled code expects of a C library; the target's own is not linked.
+mod library {
+    use core::arch::asm;
+
+    /// # Safety
+    /// As in C.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, bytes: usize) -> *mut u8 {
+        // SAFETY: the caller's ranges are valid and do not overlap; the direction flag is clear in compiled code.
+        unsafe {
+            asm!("rep movsb", inout("rdi") to => _, inout("rsi") from => _, inout("rcx") bytes => _, options(nostack))
+        };
+        to
+    }
+
+    /// # Safety
+    /// As in C.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, bytes: usize) -> *mut u8 {
+        if (to as usize).wrapping_sub(from as usize) >= bytes {
+            // SAFETY: the destination does not begin inside of the source, so that copying upwards reads each byte
+            // before it is written.
+            return unsafe { memcpy(to, from, bytes) };
+        }
+        // SAFETY: the caller's ranges are valid, and downwards each byte is read before it is written; the direction flag
+        // is cleared again.
+        unsafe {
+            asm!("std", "rep movsb", "cld", inout("rdi") to.wrapping_add(bytes).wrapping_sub(1) => _,
+                inout("rsi") from.wrapping_add(bytes).wrapping_sub(1) => _, inout("rcx") bytes => _, options(nostack));
+        }
+        to
+    }
+
+    /// # Safety
+    /// As in C.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn memset(to: *mut u8, value: i32, bytes: usize) -> *mut u8 {
+        // SAFETY: the caller's range is valid.
+        unsafe {
+            asm!("rep stosb", inout("rdi") to => _, in("al") value as u8, inout("rcx") bytes => _, options(nostack))
+        };
+        to
+    }
+
+    /// # Safety
+    /// As in C.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, bytes: usize) -> i32 {
+        for at in 0..bytes {
+            // SAFETY: the caller's range has so many bytes.
+            let a = unsafe { one.wrapping_add(at).read_volatile() };
+            // SAFETY: as above.
+            let b = unsafe { other.wrapping_add(at).read_volatile() };
+            if a != b {
+                return i32::from(a) - i32::from(b);
+            }
+        }
+        0
+    }
+
+    /// # Safety
+    /// As in C.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, bytes: usize) -> i32 {
+        // SAFETY: the same contract.
+        unsafe { memcmp(one, other, bytes) }
+    }
+}
