@@ -83,7 +83,7 @@ pub struct ArmDomain {
     /// The second-stage tables.
     pub stage2: Lock<Stage2>,
     /// The interrupt controller that the guest sees.
-    pub vgic: Lock<Vgic>,
+    pub vgic: &'static Lock<Vgic>,
     /// vCPUs whose list registers no longer say what `vgic` says; from bit [`NEWS`] on, those for which something is to be
     /// added to them.
     pub stale: AtomicU32,

@@ -219,6 +219,7 @@ fn start_cpus(machine: &Machine<'_>) -> u8 {
 }
 
 /// Builds one domain; returns what to start it with. `views` is the memory that it shares.
+#[inline(never)]
 fn add_domain(
     manifest: &Manifest<'static>,
     index: usize,
@@ -227,7 +228,7 @@ fn add_domain(
 ) -> (domain::DomainId, u64, u64) {
     let spec = manifest.domains.get(index).unwrap_or_else(|| give_up(&"the plan has more guests than the manifest"));
     let tree = guest_tree(manifest, spec, index, memory);
-    let arm = build(spec, memory, views, tree).or_give_up();
+    let arm = build(spec, memory, views, tree);
     let mut step = 0;
     let (entry, argument) = loop {
         match arm.reset(step) {
@@ -270,7 +271,7 @@ fn build(
     memory: &GuestMemory,
     views: &[Extent],
     tree: impl FnOnce(Option<Region>) -> Result<Region, BootError<'static>>,
-) -> Result<ArmDomain, BootError<'static>> {
+) -> ArmDomain {
     static DOMAINS: AtomicU64 = AtomicU64::new(0);
     let extents = || memory.extents.iter().chain(views);
     let tables = pool::take_as_is(tables_for(extents())).or_give_up();
@@ -279,8 +280,9 @@ fn build(
     controller::map_for_guest(&mut stage2).or_give_up();
     let banks = memory.banks();
     let first = banks.first().copied().unwrap_or_default();
-    let layout = Layout::make(spec, kernel::module(spec.kernel.place), spec.kernel.place.size, first)?;
-    let tree = tree(layout.ramdisk)?;
+    let layout = Layout::make(spec, kernel::module(spec.kernel.place), spec.kernel.place.size, first);
+    let layout = layout.or_give_up();
+    let tree = tree(layout.ramdisk).or_give_up();
     let mut images = Vec::new();
     // Cannot fail: there is room for all three.
     let mut add = |from: u64, to: u64, size: u64| {
@@ -291,18 +293,18 @@ fn build(
     if let (Some(module), Some(place)) = (&spec.ramdisk, layout.ramdisk) {
         add(module.place.start, place.start, module.place.size);
     }
-    let mut vgic = controller::guest_controller(spec.cpus);
-    vgic.set_quiet(interrupts::EVENT_CHANNEL);
-    vgic.map_hardware(VIRTUAL_TIMER);
+    let vgic = pool::place(Lock::new(controller::guest_controller(spec.cpus))).or_give_up();
+    vgic.lock().set_quiet(interrupts::EVENT_CHANNEL);
+    vgic.lock().map_hardware(VIRTUAL_TIMER);
     let lend = |page: Result<&'static [Page], PoolEmpty>| {
         page.or_give_up().first().map_or_else(|| give_up(&PoolEmpty), Lent::new)
     };
     let number = DOMAINS.fetch_add(1, Ordering::Relaxed);
-    Ok(ArmDomain {
+    ArmDomain {
         vcpus: spec.cpus,
         vttbr: stage2.root() | (number + 1) << 48,
         stage2: Lock::new(stage2),
-        vgic: Lock::new(vgic),
+        vgic,
         stale: 0.into(),
         vpl011: spec.vpl011.then(|| Lock::new(Vpl011::new())),
         number: number as usize,
@@ -315,7 +317,7 @@ fn build(
         last_ran: [const { AtomicU8::new(0) }; MAX_CPUS],
         images,
         start: (layout.entry, layout.tree.start),
-    })
+    }
 }
 
 /// Writes the guest's device tree into pages of the pool, where it stays for restarts; returns where, physical.

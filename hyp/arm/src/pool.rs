@@ -3,6 +3,7 @@
 //! What a machine needs beside the image depends on its device tree: stacks, traces, each domain's second-stage tables.
 //! All of it comes from the rest of the hypervisor's 2 MiB, so that its size is known before the first guest runs.
 
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hyp_core::arch::Page;
@@ -64,6 +65,15 @@ pub(crate) fn take_words(pages: u64) -> Result<&'static mut [u64], PoolEmpty> {
     let start = take(pages)?.as_ptr() as *mut u64;
     // SAFETY: as in `take`; the shared view ends with this statement, so that the exclusive one is the only one.
     Ok(unsafe { core::slice::from_raw_parts_mut(start, (pages * PAGE_SIZE / 8) as usize) })
+}
+
+/// Takes memory for a value that is too large to be handed about.
+pub(crate) fn place<T: Sync>(value: T) -> Result<&'static T, PoolEmpty> {
+    const { assert!(align_of::<T>() <= PAGE_SIZE as usize) };
+    let place = take_va((size_of::<T>() as u64).div_ceil(PAGE_SIZE), 1)? as *mut MaybeUninit<T>;
+    // SAFETY: the pages have room for a `T`, are aligned for it, mapped for reading and writing, and belong to nobody else.
+    let place = unsafe { &mut *place };
+    Ok(place.write(value))
 }
 
 /// Takes a stack with an unmapped page below it; returns its upper end.

@@ -186,7 +186,7 @@ impl Turn<'_> {
         let Some((width, transfer)) = syndrome::plain_load(esr) else { return false };
         let ipa = (HPFAR_EL2.get() & !0xf) << 8 | FAR_EL2.get() & 0xfff;
         let (lists, width) = (&self.vcpu.lists, Width::from_sas(width));
-        let value = match virtual_interface::quick_read(&self.domain.vgic, lists, self.index, ipa, width) {
+        let value = match virtual_interface::quick_read(self.domain.vgic, lists, self.index, ipa, width) {
             Some(value) => value,
             None => match uart::quick_read(self.domain, ipa, width) {
                 Some(value) => value,

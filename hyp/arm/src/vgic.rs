@@ -46,15 +46,15 @@ pub mod v3;
 #[cfg(test)]
 mod tests;
 
-use bank::Bank;
+use bank::{Bank, ones};
 pub use hyp_core::arch::VcpuMask;
 pub use lists::{ListRegisters, Shown};
 pub use registers::Width;
 
 /// vCPUs that one controller can serve.
 pub const MAX_VCPUS: usize = 8;
-/// Shared peripheral interrupts: INTIDs 32 to 95.
-pub const SPIS: u32 = 64;
+/// Shared peripheral interrupts: INTIDs 32 to 287, as many as QEMU's `virt` has and so Xen's guests there.
+pub const SPIS: u32 = 256;
 /// INTIDs below this are private to a vCPU: SGIs 0 to 15, PPIs 16 to 31.
 const PRIVATE: u32 = 32;
 /// INTIDs below this are software-generated.
@@ -93,6 +93,9 @@ pub struct Vgic {
     group1: u32,
     cpus: [Cpu; MAX_VCPUS],
     spis: [Bank; SPI_BANKS],
+    /// The banks of SPIs (bit n: `spis[n]`) in which something may be pending, active, up or in a list register. Whoever may
+    /// change a bank sets its bit, and a flush that finds nothing there takes it away: most guests have one device.
+    busy: u32,
     /// GICv2: `GICD_ITARGETSR<n>`, bit n for vCPU n. GICv3: affinity as the guest wrote it into `GICD_IROUTER<n>`, Aff3
     /// in bits 24 to 31, down to Aff0 in bits 0 to 7.
     routes: [u32; SPIS as usize],
@@ -101,53 +104,49 @@ pub struct Vgic {
 impl Vgic {
     /// A controller after reset, for vCPUs 0 to `vcpus` - 1 with affinity 0.0.0.n. More than [`MAX_VCPUS`] count as
     /// that many.
-    pub const fn new(vcpus: u8) -> Self {
+    pub fn new(vcpus: u8) -> Self {
+        Self::with_reset_group(vcpus, !0)
+    }
+
+    /// The same, with every interrupt in this group after this and every further reset.
+    fn with_reset_group(vcpus: u8, reset_group: u32) -> Self {
         const CPU: Cpu = Cpu {
-            private: Bank::new(0xffff),
+            private: Bank::new(0),
             routed: [0; SPI_BANKS],
             held: [0; SPI_BANKS],
             sources: [0; SGIS],
             active_source: [0; SGIS],
             asleep: false,
         };
-        const FIRST: Cpu = Cpu { routed: [!0; SPI_BANKS], ..CPU };
         const SPI: Bank = Bank::new(0);
-        let vcpus = if vcpus as usize > MAX_VCPUS { MAX_VCPUS as u8 } else { vcpus };
-        Self {
-            vcpus,
-            reset_group: !0,
+        let mut vgic = Self {
+            vcpus: vcpus.min(MAX_VCPUS as u8),
+            reset_group,
             group0: 0,
             group1: 0,
-            cpus: [FIRST, CPU, CPU, CPU, CPU, CPU, CPU, CPU],
+            cpus: [CPU; MAX_VCPUS],
             spis: [SPI; SPI_BANKS],
+            busy: 0,
             routes: [0; SPIS as usize],
-        }
-    }
-
-    /// Put every interrupt into this group after this and every further reset.
-    fn with_reset_group(mut self, group: u32) -> Self {
-        self.reset_group = group;
-        self.cpus.iter_mut().for_each(|cpu| cpu.private.group = group);
-        self.spis.iter_mut().for_each(|bank| bank.group = group);
-        self
+        };
+        vgic.reset();
+        vgic
     }
 
     /// Back to the state of [`Vgic::new`]; quiet and hardware interrupts stay so, lines fall. No vCPU may be in its
     /// guest, and list registers must be cleared with [`ListRegisters::clear`]. The caller deactivates
     /// [`Vgic::physical`] of every vCPU first.
     pub fn reset(&mut self) {
-        let new = Self::new(self.vcpus).with_reset_group(self.reset_group);
-        let old = core::mem::replace(self, new);
-        if old.reset_group == 0 {
-            self.routes.fill(1);
+        let group = self.reset_group;
+        (self.group0, self.group1, self.busy) = (0, 0, 0);
+        for (index, cpu) in self.cpus.iter_mut().enumerate() {
+            cpu.private.reset(0xffff, group);
+            cpu.routed.fill(if index == 0 { !0 } else { 0 });
+            cpu.held.fill(0);
+            (cpu.sources, cpu.active_source, cpu.asleep) = ([0; SGIS], [0; SGIS], false);
         }
-        for (new, old) in self.cpus.iter_mut().zip(&old.cpus) {
-            new.private.quiet = old.private.quiet;
-            new.private.hardware = old.private.hardware;
-        }
-        for (new, old) in self.spis.iter_mut().zip(&old.spis) {
-            new.quiet = old.quiet;
-        }
+        self.spis.iter_mut().for_each(|bank| bank.reset(0, group));
+        self.routes.fill(u32::from(group == 0));
     }
 
     /// vCPUs that this controller serves.
@@ -215,8 +214,11 @@ impl Vgic {
     pub fn has_deliverable(&self, vcpu: u8) -> bool {
         let Some(cpu) = self.cpu(vcpu) else { return false };
         let enabled = |bank: &Bank| bank.ready(self.group0, self.group1) & !bank.active;
-        let spi = |(bank, routed): (&Bank, &u32)| bank.latch | bank.line != 0 && enabled(bank) & routed != 0;
-        enabled(&cpu.private) != 0 || self.spis.iter().zip(&cpu.routed).any(spi)
+        let spi = |number: u32| {
+            let bank = self.spis.get(number as usize).zip(cpu.routed.get(number as usize));
+            bank.is_some_and(|(bank, routed)| enabled(bank) & routed != 0)
+        };
+        enabled(&cpu.private) != 0 || ones(self.busy).any(spi)
     }
 
     fn cpu(&self, vcpu: u8) -> Option<&Cpu> {
@@ -238,7 +240,11 @@ impl Vgic {
     fn bank_mut(&mut self, vcpu: u8, number: u32) -> Option<&mut Bank> {
         match (number as usize).checked_sub(1) {
             None => self.cpu_mut(vcpu).map(|cpu| &mut cpu.private),
-            Some(spi) => self.spis.get_mut(spi),
+            Some(spi) => {
+                let bank = self.spis.get_mut(spi)?;
+                self.busy |= 1u32.wrapping_shl(spi as u32);
+                Some(bank)
+            }
         }
     }
 

@@ -5,6 +5,15 @@
 
 use super::PRIORITY_MASK;
 
+/// The bits of a word, lowest first.
+pub(super) fn ones(mut word: u32) -> impl Iterator<Item = u32> {
+    core::iter::from_fn(move || {
+        let index = word.trailing_zeros();
+        word &= word.wrapping_sub(1);
+        (index < 32).then_some(index)
+    })
+}
+
 /// 32 consecutive interrupts. Bit n of each word is the n-th of them.
 #[derive(Clone, Debug)]
 pub(super) struct Bank {
@@ -39,8 +48,7 @@ pub(super) struct Bank {
 }
 
 impl Bank {
-    /// After reset, with these interrupts edge-triggered: group 1, disabled, priority 0. (The architecture leaves the
-    /// group unknown; Xen's guests were never told to set it, and use group 1.)
+    /// After reset, with these interrupts edge-triggered: disabled, priority 0, group 0.
     pub(super) const fn new(edge: u32) -> Self {
         Self {
             enabled: 0,
@@ -48,7 +56,7 @@ impl Bank {
             line: 0,
             active: 0,
             edge,
-            group: !0,
+            group: 0,
             listed: 0,
             loaded: 0,
             forced: 0,
@@ -58,6 +66,16 @@ impl Bank {
             tied: 0,
             priority: [0; 32],
         }
+    }
+
+    /// Back to the state of [`Bank::new`], with this word of groups (which the architecture leaves unknown); quiet and hardware interrupts stay so.
+    pub(super) const fn reset(&mut self, edge: u32, group: u32) {
+        *self = Self { group, quiet: self.quiet, hardware: self.hardware, ..Self::new(edge) };
+    }
+
+    /// Nothing is pending, active, up or in a list register.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.latch | self.line | self.active | self.listed == 0
     }
 
     /// Pending only because of the line, and so no longer than it.

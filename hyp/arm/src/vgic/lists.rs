@@ -9,7 +9,7 @@
 //! and the rest is made to ask for itself: completing anything listed, completing what is not listed, and having
 //! nothing pending left each raise a maintenance interrupt.
 
-use super::bank::Bank;
+use super::bank::{Bank, ones};
 use super::{PRIVATE, SPI_BANKS, VcpuMask, Vgic};
 
 /// Most list registers a processor can have.
@@ -159,15 +159,6 @@ impl Candidates {
     }
 }
 
-/// The bits of a word, lowest first.
-fn ones(mut word: u32) -> impl Iterator<Item = u32> {
-    core::iter::from_fn(move || {
-        let index = word.trailing_zeros();
-        word &= word.wrapping_sub(1);
-        (index < 32).then_some(index)
-    })
-}
-
 impl Bank {
     /// Move interrupts into list registers, as far as there is room. `false`: not all of them.
     fn list_word(&mut self, lists: &mut ListRegisters, number: u32, pending: u32, active: u32) -> bool {
@@ -310,8 +301,7 @@ impl Vgic {
     /// Nothing but private interrupts without a physical one concerns this vCPU.
     #[inline(always)]
     pub fn has_private_only(&self, vcpu: u8) -> bool {
-        let busy = self.spis.iter().fold(0, |busy, bank| busy | bank.latch | bank.line | bank.active | bank.listed);
-        busy == 0 && self.physical(vcpu) == 0
+        self.busy == 0 && self.physical(vcpu) == 0
     }
 
     /// Private interrupts that have become pending since the last flush.
@@ -347,19 +337,26 @@ impl Vgic {
         if pending | active != 0 && !bank.list_word(lists, 0, pending, active) {
             return false;
         }
-        let busy = self.spis.iter().fold(0, |busy, bank| busy | bank.latch | bank.line | bank.active);
-        busy == 0 || self.list_spis(vcpu, lists)
+        self.busy == 0 || self.list_spis(vcpu, lists)
     }
 
     /// The shared ones' part of it, out of the way of SGIs and timers.
     #[inline(never)]
     fn list_spis(&mut self, vcpu: u8, lists: &mut ListRegisters) -> bool {
         let Some(cpu) = self.cpus.get_mut(usize::from(vcpu)) else { return true };
-        let words = cpu.routed.iter().zip(&mut cpu.held);
-        for (spi, (bank, (routed, held))) in self.spis.iter_mut().zip(words).enumerate() {
+        let mut words = cpu.routed.iter().zip(&mut cpu.held);
+        let mut next = 0;
+        for spi in ones(self.busy) {
+            let Some((routed, held)) = words.nth((spi - next) as usize) else { break };
+            next = spi + 1;
+            let Some(bank) = self.spis.get_mut(spi as usize) else { break };
+            if bank.is_idle() {
+                self.busy &= !(1 << spi);
+                continue;
+            }
             let active = bank.active & *held & !bank.listed;
             let pending = bank.ready(self.group0, self.group1) & routed & (!bank.active | *held);
-            let all = bank.list_word(lists, spi as u32 + 1, pending, active);
+            let all = bank.list_word(lists, spi + 1, pending, active);
             // What found no room may become active elsewhere, and must not look as if it were active here then.
             *held |= pending & bank.listed;
             if !all {
@@ -463,12 +460,16 @@ impl Vgic {
         let room = chosen.get_mut(..usize::from(lists.count)).unwrap_or_default();
         let mut first_pending = u32::MAX;
         for ((number, any), active) in (0..).zip(candidates.any()).zip(candidates.active) {
+            let Some(bank) = self.bank(vcpu, number) else { continue };
             for index in ones(any) {
                 let waits = active >> index & 1 ^ 1;
-                let priority = self.bank(vcpu, number).map_or(0, |bank| bank.priority(index));
-                let mut key = u32::from(priority) << 16 | waits << 15 | (number * 32 + index);
+                let mut key = u32::from(bank.priority(index)) << 16 | waits << 15 | (number * 32 + index);
                 if waits != 0 {
                     first_pending = first_pending.min(key);
+                }
+                // Most of many are no better than the last.
+                if room.last().is_none_or(|last| key > *last) {
+                    continue;
                 }
                 for slot in room.iter_mut() {
                     if key < *slot {

@@ -34,7 +34,7 @@ fn machine(vcpus: u8, lists: u8, enabled: &[u32]) -> Machine {
 
 #[test]
 fn state_is_small() {
-    assert!(size_of::<Vgic>() < 2048, "{} bytes", size_of::<Vgic>());
+    assert!(size_of::<Vgic>() <= 3200, "{} bytes", size_of::<Vgic>());
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn linux_finds_the_controller() {
     let word = |region, offset| v3::read(&vgic, 0, region, offset, Width::Word);
     assert_eq!(word(GICD, 0xffe8) >> 4 & 0xf, 3, "GICD_PIDR2.ArchRev");
     assert_eq!(word(GICR, 0xffe8) >> 4 & 0xf, 3, "GICR_PIDR2.ArchRev");
-    assert_eq!(word(GICD, 4) & 0x1f, 2, "GICD_TYPER.ITLinesNumber");
+    assert_eq!(word(GICD, 4) & 0x1f, 8, "GICD_TYPER.ITLinesNumber");
     assert_eq!(word(GICD, 0) & 0x50, 0x50, "GICD_CTLR.ARE and DS");
     for vcpu in 0..4 {
         let kind = v3::read(&vgic, 0, GICR, vcpu * 0x2_0000 + 8, Width::Double);
@@ -295,7 +295,7 @@ fn vcpus_that_do_not_exist_are_harmless() {
         vgic.flush(vcpu, &mut lists);
         assert_eq!((vgic.sync(vcpu, &mut lists), vgic.has_deliverable(vcpu), vgic.physical(vcpu)), (0, false, 0));
     }
-    for intid in [96, 1023, u32::MAX] {
+    for intid in [288, 1023, u32::MAX] {
         assert_eq!(vgic.pulse(0, intid) | vgic.set_line(0, intid, true), 0);
         vgic.set_quiet(intid);
         vgic.map_hardware(intid);

@@ -21,9 +21,7 @@ pub const DISTRIBUTOR_BYTES: u32 = 0x1000;
 
 /// A controller after reset, for vCPUs 0 to `vcpus` - 1. More than [`super::MAX_VCPUS`] count as that many.
 pub fn new(vcpus: u8) -> Vgic {
-    let mut vgic = Vgic::new(vcpus).with_reset_group(0);
-    vgic.routes.fill(1);
-    vgic
+    Vgic::with_reset_group(vcpus, 0)
 }
 
 /// Emulate a guest's load at `offset` bytes into the distributor, by `vcpu`. Any offset will do: where nothing is, 0.

@@ -39,7 +39,7 @@ impl Random {
             1 => 26 + self.below(6),
             2 => 32 + self.below(8),
             3 => 60 + self.below(8),
-            _ => 92 + self.below(4),
+            _ => 284 + self.below(4),
         }
     }
 
@@ -62,8 +62,8 @@ impl Random {
             4 => (region, base + self.below(0x20), self.width()),
             5 => (region, base + 0xffd0 + self.below(0x38), self.width()),
             6 => (Region::Distributor, 0xef8 + self.below(0x40), self.width()),
-            7 | 8 if version == Version::V2 => (Region::Distributor, 0x7f0 + self.below(0x80), self.width()),
-            7 | 8 => (Region::Distributor, 0x60f0 + self.below(0x220), self.width()),
+            7 | 8 if version == Version::V2 => (Region::Distributor, 0x7f0 + self.below(0x140), self.width()),
+            7 | 8 => (Region::Distributor, 0x60f0 + self.below(0x820), self.width()),
             _ => {
                 let (region, offset) = self.array(version);
                 (region, offset, Width::Word)

@@ -7,6 +7,9 @@ use super::super::Width;
 use super::super::v3::{Region, SgiRegister};
 use super::machine::{Running, Version};
 
+/// Shared interrupts, from INTID 32 on.
+const SPIS: u32 = 256;
+
 /// How an interrupt is wired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wire {
@@ -83,7 +86,7 @@ impl Model {
         Self {
             version,
             private: (0..u64::from(vcpus)).map(private).collect(),
-            spis: (0..64).map(|_| new(false, target)).collect(),
+            spis: (0..SPIS).map(|_| new(false, target)).collect(),
             groups: [false; 2],
             asleep: (0..vcpus).map(|_| false).collect(),
         }
@@ -121,7 +124,7 @@ impl Model {
                 && self.groups[usize::from(interrupt.group1)]
                 && self.target(*intid, interrupt) == u64::from(vcpu)
         };
-        (0..96).filter(signalled).collect()
+        (0..32 + SPIS).filter(signalled).collect()
     }
 
     /// The most urgent of them that beats the running priority.
@@ -159,14 +162,14 @@ impl Model {
         let (vcpu, frame) = match region {
             _ if self.version == Version::V2 => {
                 let intid = offset.checked_sub(base)? * 8 / bits;
-                return (intid < 96).then_some((vcpu, intid));
+                return (intid < 32 + SPIS).then_some((vcpu, intid));
             }
             Region::Distributor => (vcpu, offset),
             Region::Redistributors if offset % 0x2_0000 < 0x1_0000 => return None,
             Region::Redistributors => ((offset / 0x2_0000) as u8, offset % 0x1_0000),
         };
         let intid = frame.checked_sub(base)? * 8 / bits;
-        let valid = if region == Region::Distributor { (32..96).contains(&intid) } else { intid < 32 };
+        let valid = if region == Region::Distributor { (32..32 + SPIS).contains(&intid) } else { intid < 32 };
         (valid && usize::from(vcpu) < self.private.len()).then_some((vcpu, intid))
     }
 
@@ -225,9 +228,9 @@ impl Model {
         let ids = [4, 0, 0, 0, 0x92, 0xb4, 0x2b, 0, 0x0d, 0xf0, 5, 0xb1];
         match (offset, bytes) {
             (0, 4) => u64::from(self.groups[0]) | u64::from(self.groups[1]) << 1,
-            (4, 4) => 2 | (vcpus - 1) << 5,
+            (4, 4) => 8 | (vcpus - 1) << 5,
             (8, 4) => 0x4d00_043b,
-            (0x800..0x860, 1 | 4) if vcpus > 1 => gather(0x800, &|intid| match intid {
+            (0x800..0x920, 1 | 4) if vcpus > 1 => gather(0x800, &|intid| match intid {
                 0..32 => 1 << vcpu,
                 _ => self.get(vcpu, intid).route,
             }),
@@ -244,7 +247,7 @@ impl Model {
         let parts = (0..bytes).map(|n| (n, (value >> (8 * n)) as u8 & everyone));
         match (offset, bytes) {
             (0, 4) => self.groups = [value & 1 != 0, value & 2 != 0],
-            (0x820..0x860, 1 | 4) if vcpus > 1 => {
+            (0x820..0x920, 1 | 4) if vcpus > 1 => {
                 parts.for_each(|(n, targets)| self.get_mut(0, offset - 0x800 + n).route = targets.into());
             }
             (0xf00, 4) => {
@@ -294,7 +297,7 @@ impl Model {
             (Region::Redistributors, ..) if vcpu >= vcpus => 0,
             (_, 0xffd0..0x1_0000, 4) => ids[(frame as usize - 0xffd0) / 4],
             (Region::Distributor, 0, 4) => 0x50 | groups,
-            (Region::Distributor, 4, 4) => 1 << 25 | 9 << 19 | 2,
+            (Region::Distributor, 4, 4) => 1 << 25 | 9 << 19 | 8,
             (Region::Distributor, 8, 4) | (Region::Redistributors, 4, 4) => 0x4d00_043b,
             (Region::Redistributors, 8 | 12, _) => {
                 half(u64::from(vcpu) << 32 | u64::from(vcpu) << 8 | u64::from(vcpu + 1 == vcpus) << 4)

@@ -27,7 +27,7 @@ pub(super) enum Step {
 
 /// The INTIDs in play: few, so that things happen to the same one, of every kind.
 fn intid() -> impl Strategy<Value = u32> {
-    prop_oneof![0..4u32, 26..32u32, 32..40u32, 60..68u32, 92..96u32]
+    prop_oneof![0..4u32, 26..32u32, 32..40u32, 60..68u32, 284..288u32]
 }
 
 fn width() -> impl Strategy<Value = Width> {
@@ -44,7 +44,7 @@ fn place() -> impl Strategy<Value = (Region, u32, Width)> {
     let heads = (region(), 0..5u32, 0..6u32, width()).prop_map(|(r, vcpu, word, w)| (r, vcpu * 0x2_0000 + word * 4, w));
     let ids = (region(), 0..14u32).prop_map(|(r, word)| (r, 0xffc8 + word * 4, Width::Word));
     let routes =
-        (28..100u32, 0..2u32, width()).prop_map(|(n, half, w)| (Region::Distributor, 0x6000 + n * 8 + half * 4, w));
+        (28..292u32, 0..2u32, width()).prop_map(|(n, half, w)| (Region::Distributor, 0x6000 + n * 8 + half * 4, w));
     let arrays = (intid(), 0..5u32, 1..8u32).prop_map(|(n, vcpu, array)| match n {
         0..32 => (Region::Redistributors, vcpu * 0x2_0000 + 0x1_0000 + array * 0x80, Width::Word),
         _ => (Region::Distributor, array * 0x80 + n / 32 * 4, Width::Word),
@@ -90,7 +90,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// The bits of a word that enables or activates interrupts, or of any other word, which leave no more of them than
-/// there can be list registers: INTIDs 0, 1, 27, 31, 34, 35, 62, 63, 64, 65 and 95.
+/// there can be list registers: INTIDs 0, 1, 27, 31, 34, 35, 62, 63, 64, 65 and 287.
 fn few(version: Version, region: Region, offset: u32) -> u64 {
     match (region, offset % 0x1_0000) {
         // An SGI that a guest makes active itself has no sender.
@@ -99,7 +99,9 @@ fn few(version: Version, region: Region, offset: u32) -> u64 {
         (_, at) if !(0x100..0x180).contains(&at) && !(0x300..0x380).contains(&at) => !0,
         (Region::Redistributors, _) => 0x8800_0003,
         (_, at) if at % 0x80 == 4 => 0xc000_000c,
-        _ => 0x8000_0003,
+        (_, at) if at % 0x80 == 8 => 0x3,
+        (_, at) if at % 0x80 == 0x20 => 0x8000_0000,
+        _ => 0,
     }
 }
 
@@ -123,7 +125,7 @@ impl Pair {
         }
         // Something to see from the start: both groups, most interrupts, priorities that differ, lines of both kinds.
         pair.write(0, Region::Distributor, 0, Width::Word, 3);
-        for word in 0..24 {
+        for word in 0..72 {
             for vcpu in 0..if word < 8 { vcpus } else { 1 } {
                 let (region, base) = match version {
                     Version::V3 if word < 8 => (Region::Redistributors, 0x1_0000 + u32::from(vcpu) * 0x2_0000),
@@ -137,7 +139,7 @@ impl Pair {
                 pair.write(vcpu, region, base + 0xc00 + word / 4 * 4, Width::Word, 0xa0a0_2222);
             }
         }
-        for spi in 0..64 {
+        for spi in 0..256 {
             let target = u64::from(spi % (u32::from(vcpus) + 1));
             match version {
                 Version::V2 => pair.write(0, Region::Distributor, 0x820 + spi, Width::Byte, 1 << target),

@@ -79,7 +79,7 @@ impl Machine {
 fn linux_finds_the_distributor() {
     let mut machine = Machine::new(4);
     assert_eq!(machine.read(0, 0xfe8, Width::Word) >> 4 & 0xf, 2, "ICPIDR2.ArchRev");
-    assert_eq!(machine.read(0, 4, Width::Word), 2 | 3 << 5, "96 interrupts, 4 vCPUs");
+    assert_eq!(machine.read(0, 4, Width::Word), 8 | 3 << 5, "288 interrupts, 4 vCPUs");
     assert_eq!(machine.read(2, 0x800, Width::Word), 0x0404_0404, "private interrupts target whoever asks");
     assert_eq!(machine.read(0, 0x820, Width::Byte), 1);
 }
