@@ -5,5 +5,6 @@ fn main() {
     println!("cargo:rustc-link-arg=-T{scripts}");
     println!("cargo:rustc-link-arg=-Tdefmt.x");
     println!("cargo:rustc-link-arg=-n");
+    println!("cargo:rustc-link-arg=--icf=all");
     println!("cargo:rerun-if-changed={scripts}");
 }

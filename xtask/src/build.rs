@@ -4,7 +4,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -148,27 +148,32 @@ fn compile(target: &str, packages: &[&str], more_flags: &[&str]) -> Result<()> {
     for package in packages {
         cargo.args(["--package", package]);
     }
-    cargo.arg("--target-dir").arg(paths::target()).env("RUSTFLAGS", flags(more_flags));
+    cargo.arg("--target-dir").arg(paths::target()).env("RUSTFLAGS", flags(more_flags)?);
     process::quiet(&mut cargo)?;
     Ok(())
 }
 
 /// Compiler flags that take this machine's folders out of the binaries, so that an image has the same bytes everywhere.
-fn flags(more: &[&str]) -> OsString {
+///
+/// # Errors
+/// There is no compiler.
+fn flags(more: &[&str]) -> Result<OsString> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| env::home_dir().map(|dir| dir.join(".cargo"))).unwrap_or_default();
     let registries = fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten();
-    let mut flags = OsString::from("--remap-path-prefix=");
-    flags.push(paths::root());
-    flags.push("=.");
-    for registry in registries {
+    let mut flags = OsString::new();
+    let mut remap = |folder: &Path, name: &str| {
         flags.push(" --remap-path-prefix=");
-        flags.push(registry.path());
-        flags.push("=crates");
-    }
+        flags.push(folder);
+        flags.push(name);
+    };
+    remap(&paths::root(), "=.");
+    registries.for_each(|registry| remap(&registry.path(), "=crates"));
+    // Where the component rust-src is installed, messages name its files by their place on this machine.
+    remap(&setup::sysroot()?.join("lib/rustlib/src/rust"), "=rust");
     for flag in more {
         flags.push(" ");
         flags.push(flag);
     }
-    flags
+    Ok(flags)
 }

@@ -7,6 +7,8 @@ mod toolchain;
 
 use anyhow::{Result, bail};
 
+pub(crate) use toolchain::sysroot;
+
 use crate::board::Board;
 use crate::process;
 use crate::qemu::Qemu;

@@ -28,11 +28,19 @@ fn wanted() -> Result<Toolchain> {
     Ok(toml::from_str::<File>(&text).context("rust-toolchain.toml is not understood")?.toolchain)
 }
 
+/// The folder of the workspace's toolchain.
+///
+/// # Errors
+/// There is no compiler.
+pub(crate) fn sysroot() -> Result<PathBuf> {
+    let said = process::quiet(Command::new("rustc").args(["--print", "sysroot"]).current_dir(paths::root()))?;
+    Ok(PathBuf::from(String::from_utf8_lossy(&said.stdout).trim()))
+}
+
 /// `None` if all targets and components are there.
 pub(super) fn problem() -> Result<Option<String>> {
     let wanted = wanted()?;
-    let sysroot = process::quiet(Command::new("rustc").args(["--print", "sysroot"]).current_dir(paths::root()))?;
-    let missing = missing(Path::new(String::from_utf8_lossy(&sysroot.stdout).trim()), &wanted);
+    let missing = missing(&sysroot()?, &wanted);
     if missing.is_empty() {
         return Ok(None);
     }
