@@ -2,17 +2,20 @@
 //! reads it, and where `setpriv` exists the kernel kills it when this process dies without a chance to clean up.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Arc, Once, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::monitor::{Monitor, Place};
+
+/// How often the virtual clock is read.
+const LOOK: Duration = Duration::from_millis(500);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -45,8 +48,8 @@ pub(crate) struct Child {
     process: std::process::Child,
     serial: Receiver<Vec<u8>>,
     complaints: Option<JoinHandle<String>>,
-    place: Place,
-    monitor: Mutex<Option<Monitor>>,
+    socket: PathBuf,
+    clock: Arc<AtomicU64>,
 }
 
 impl Child {
@@ -73,8 +76,10 @@ impl Child {
             });
             String::from_utf8_lossy(&all).trim().to_owned()
         });
-        let connected = Mutex::new(None);
-        Ok(Self { process, serial: receiver, complaints: Some(complaints), place: monitor, monitor: connected })
+        let (socket, clock) = (monitor.socket.clone(), Arc::new(AtomicU64::new(0)));
+        let watched = Arc::downgrade(&clock);
+        std::thread::spawn(move || watch_clock(&monitor, &watched));
+        Ok(Self { process, serial: receiver, complaints: Some(complaints), socket, clock })
     }
 
     /// The serial port's other direction; once, and only if it was started with a keyboard.
@@ -93,11 +98,7 @@ impl Child {
 
     /// Virtual time since power-on in whole seconds, if the emulator answers.
     pub(crate) fn virtual_seconds(&self) -> Option<u64> {
-        let mut monitor = self.monitor.lock().unwrap_or_else(PoisonError::into_inner);
-        if monitor.is_none() {
-            *monitor = Monitor::connect(&self.place);
-        }
-        monitor.as_mut()?.seconds()
+        self.clock.load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// Ends the emulator if it still runs; returns its status and what it complained of.
@@ -118,7 +119,7 @@ impl Drop for Child {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        let _ = std::fs::remove_file(&self.place.socket);
+        let _ = std::fs::remove_file(&self.socket);
     }
 }
 
@@ -131,6 +132,20 @@ pub(super) fn tied(program: &Path) -> Command {
     let mut command = Command::new(SETPRIV);
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
+}
+
+/// Writes the emulator's virtual seconds down, plus 1, as long as somebody wants them. On its own, because an emulator that
+/// hangs may not even answer to a connection.
+fn watch_clock(place: &Place, clock: &Weak<AtomicU64>) {
+    let mut monitor = None;
+    while let Some(clock) = clock.upgrade() {
+        monitor = monitor.or_else(|| Monitor::connect(place));
+        if let Some(seconds) = monitor.as_mut().and_then(Monitor::seconds) {
+            clock.store(seconds + 1, Ordering::Relaxed);
+        }
+        drop(clock);
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// Copies a pipe in pieces until it or the taker ends.
