@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
 
-pub(crate) use arguments::{Clock, alone, boot, clock, machine, multiboot};
+pub(crate) use arguments::{Clock, alone, bare, boot, clock, machine, multiboot};
 pub(crate) use child::{Child, Output, interrupted, watch_interrupts};
 use monitor::Place;
 

@@ -23,7 +23,9 @@ use crate::{paths, peer, setup};
 /// The peer's figures and the goals.
 const TABLE: &str = include_str!("micro.toml");
 /// The machines that are measured, in `tests/qemu/bench`. The first says when a domain is made, which others build on.
-const MACHINES: [&str; 6] = ["alone", "domains", "domains-2", "grants", "processors", "init"];
+const MACHINES: [&str; 6] = ["alone", "domains", "domains-2", "grants", "processors", LAST];
+/// The one that a stock kernel starts.
+const LAST: &str = "init";
 /// From power-on to the making of the first domain: no row, but the zero of its clock.
 const MADE: &str = "domain_made";
 /// Nanoseconds, which are instructions, of a tick of the counter (62.5 MHz).
@@ -35,6 +37,9 @@ pub(crate) struct Args {
     /// Measure the peer too, Debian's Xen 4.17 for arm64, instead of quoting it
     #[arg(long)]
     peer: bool,
+    /// Also boot the kernel of the row `init` on the bare machine, without any hypervisor
+    #[arg(long)]
+    bare: bool,
 }
 
 /// What is measured.
@@ -87,6 +92,7 @@ pub(super) fn main(args: &Args) -> Result<()> {
     setup::ensure(&setup::for_runs(Board::QemuVirt))?;
     let built = build::everything(Board::QemuVirt)?;
     let qemu = Qemu::find(Board::QemuVirt)?;
+    let bare = args.bare.then(|| bare(&qemu)).transpose()?;
     let ours = all(Whose::Ours, &qemu, &built)?;
     let quoted = if args.peer { replace(&mut rows, &all(Whose::Peers, &qemu, &built)?) } else { Vec::new() };
     let figures = together(rows, &ours)?;
@@ -95,6 +101,9 @@ pub(super) fn main(args: &Args) -> Result<()> {
     print!("{}", table(&figures, Paint::stdout()));
     for (name, why) in quoted {
         println!("not measured on the peer, but quoted: {name}: {why}");
+    }
+    if let Some(insns) = bare {
+        println!("{LAST} without any hypervisor: {}", grouped(insns));
     }
     let above = figures.iter().filter(|(row, insns)| *insns > row.goal).count();
     println!("{above} of {} rows above goal; peer: {origin}", figures.len());
@@ -145,12 +154,27 @@ fn measure(whose: Whose, qemu: &Qemu, name: &str, built: &Built, measured: &mut 
             }
             Event::Linux { counter: Some(ticks), .. } => {
                 let made = measured.get(MADE).context("nobody said when the domain was made")?;
-                measured.insert("init".to_owned(), made + ticks * TICK);
+                measured.insert(LAST.to_owned(), made + ticks * TICK);
             }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// From power-on to the kernel's first program where there is no hypervisor: what the best one could reach.
+fn bare(qemu: &Qemu) -> Result<u64> {
+    let scenario = scenario::single(&paths::root().join("tests/qemu/bench"), LAST)?;
+    eprintln!("measures {LAST} on the bare machine");
+    let folder = paths::target().join("bench/bare");
+    let session = Machine::bare(qemu, &scenario, Clock::Instructions, &folder)?.run(&mut |_, _| {})?;
+    check(&session, true).with_context(|| format!("the bare machine; log: {}", paths::shown(&session.log)))?;
+    let counter = session.said.iter().find_map(|said| match said.event {
+        Event::Linux { counter, .. } => counter,
+        _ => None,
+    });
+    // The counter starts at power-on.
+    Ok(counter.context("the kernel's first program said no time")? * TICK)
 }
 
 fn check(session: &Session, by_event: bool) -> Result<()> {

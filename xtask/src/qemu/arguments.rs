@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::board::Board;
 use crate::compose::{Composed, RAM_BASE, tree_address};
-use crate::scenario::{Machine, Word};
+use crate::scenario::{Guest, Machine, Word};
 
 /// How virtual time goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +28,27 @@ const DEBUG_EXIT: &str = "isa-debug-exit,iobase=0xf4,iosize=4";
 /// The machine alone; with `dump`, it only writes its device tree.
 pub(crate) fn machine(machine: &Machine, dump: Option<&Path>) -> Vec<OsString> {
     let mut arguments = match machine.board {
-        Board::QemuVirt => virt(machine, dump),
+        Board::QemuVirt => {
+            let mut options = String::from("virtualization=on");
+            if let Some(path) = dump {
+                options += &format!(",dumpdtb={}", path.display());
+            }
+            virt(machine, &options)
+        }
         Board::X86 => pc(machine),
     };
-    arguments.extend([
-        "-smp".into(),
-        machine.cpus.to_string().into(),
-        "-m".into(),
-        machine.memory_mib.to_string().into(),
-    ]);
-    arguments.extend(["-display", "none", "-no-reboot", "-nodefaults"].map(OsString::from));
+    arguments.extend(sizes(machine.cpus, machine.memory_mib));
+    arguments
+}
+
+/// The machine of one guest without a hypervisor: its CPUs and memory, and the emulator as its loader.
+pub(crate) fn bare(machine: &Machine, guest: &Guest, kernel: &Path, ramdisk: &Path) -> Vec<OsString> {
+    let mut arguments = virt(machine, "virtualization=off");
+    arguments.extend(sizes(guest.vcpus, guest.memory_mib));
+    for (option, file) in [("-kernel", kernel), ("-initrd", ramdisk)] {
+        arguments.extend([option.into(), file.into()]);
+    }
+    arguments.extend(["-append", &guest.bootargs].map(OsString::from));
     arguments
 }
 
@@ -47,15 +58,16 @@ fn pc(machine: &Machine) -> Vec<OsString> {
     ["-cpu", &cpu, "-device", DEBUG_EXIT].map(OsString::from).to_vec()
 }
 
-fn virt(machine: &Machine, dump: Option<&Path>) -> Vec<OsString> {
-    let mut board = OsString::from(format!("virt,virtualization=on,gic-version={},dtb-randomness=off", machine.gic));
-    if let Some(path) = dump {
-        board.push(",dumpdtb=");
-        board.push(path);
-    }
-    let mut arguments: Vec<OsString> = vec!["-M".into(), board];
-    arguments.extend(["-cpu", machine.cpu().name()].map(OsString::from));
-    arguments
+fn virt(machine: &Machine, options: &str) -> Vec<OsString> {
+    let board = format!("virt,gic-version={},dtb-randomness=off,{options}", machine.gic);
+    ["-M", &board, "-cpu", machine.cpu().name()].map(OsString::from).to_vec()
+}
+
+/// What every machine is told.
+fn sizes(cpus: u32, memory_mib: u64) -> Vec<OsString> {
+    let (cpus, memory) = (cpus.to_string(), memory_mib.to_string());
+    let quiet = ["-display", "none", "-no-reboot", "-nodefaults"];
+    ["-smp", &cpus, "-m", &memory].into_iter().chain(quiet).map(OsString::from).collect()
 }
 
 /// The clock's arguments.

@@ -8,7 +8,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::hold::Hold;
 use super::typist::{Hands, Typist};
@@ -121,6 +121,24 @@ impl<'s> Machine<'s> {
             Whose::Nobody => (alone(scenario, &sources)?, Demultiplexer::of_peer(names())),
         };
         arguments.extend(boot);
+        let log = folder.join(format!("{}.log", scenario.name()));
+        Ok(Self { qemu, scenario, arguments, console, log, hands: Hands::Scenario, _hold: hold })
+    }
+
+    /// The machine of a scenario without any hypervisor: its only guest, a stock kernel, has what the guest would have of
+    /// processors and memory, and the emulator is its loader.
+    ///
+    /// # Errors
+    /// The scenario is no such thing, or a file is missing.
+    pub(crate) fn bare(qemu: &'s Qemu, scenario: &'s Scenario, clock: Clock, folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let hold = Hold::take(folder, &scenario.name())?;
+        let [guest] = &scenario.guests[..] else { bail!("{}: only one guest can be bare", scenario.path.display()) };
+        let flavour = guest.image.as_ref().and_then(|image| Flavour::of_word(image.to_str()?));
+        let kernel = flavour.context("only a stock kernel can be bare")?.kernel()?;
+        let mut arguments = qemu::bare(&scenario.machine, guest, &kernel, &kernel::initramfs()?);
+        arguments.extend(qemu::clock(clock, guest.vcpus));
+        let console = Demultiplexer::of_peer(vec![guest.name.clone()]);
         let log = folder.join(format!("{}.log", scenario.name()));
         Ok(Self { qemu, scenario, arguments, console, log, hands: Hands::Scenario, _hold: hold })
     }
