@@ -7,11 +7,14 @@ mod fixed;
 mod layout;
 mod tamper;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use dtoolkit::ToPropertyValue;
 use dtoolkit::model::{DeviceTreeNode, DeviceTreeProperty};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use crate::board::Board;
 use crate::kernel::Flavour;
@@ -136,6 +139,7 @@ fn domain(
     policies(&mut node, guest)?;
     fixed::describe(&mut node, scenario, guest)?;
     let kernel = kernel(scenario, guest, sources)?;
+    let kernel = if guest.gzip { packed(&kernel, &guest.name, folder)? } else { kernel };
     let kernel = tamper::kernel(&scenario.tamper, &guest.name, kernel, folder)?;
     let mut kernel = module(layout, &kernel, "multiboot,kernel")?;
     if !guest.bootargs.is_empty() {
@@ -200,6 +204,17 @@ fn policies(node: &mut DeviceTreeNode, guest: &Guest) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A guest's kernel, packed by gzip.
+fn packed(kernel: &Path, guest: &str, folder: &Path) -> Result<PathBuf> {
+    let bytes = std::fs::read(kernel).with_context(|| format!("cannot read {}", kernel.display()))?;
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&bytes).context("cannot pack the kernel")?;
+    let path = folder.join(format!("{guest}.gz"));
+    let bytes = encoder.finish().context("cannot pack the kernel")?;
+    std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
 }
 
 fn module(layout: &mut Layout, path: &Path, kind: &str) -> Result<DeviceTreeNode> {

@@ -182,6 +182,9 @@ pub(crate) struct Guest {
     /// Path of an arm64 Image, relative to the scenario, or `linux-cloud` or `linux-full` for Debian's kernels; or
     /// `program`.
     pub(crate) image: Option<PathBuf>,
+    /// The loader has its kernel packed by gzip.
+    #[serde(default)]
+    pub(crate) gzip: bool,
     /// RAM, MiB.
     pub(crate) memory_mib: u64,
     /// Virtual CPUs.

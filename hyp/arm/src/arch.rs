@@ -229,7 +229,12 @@ impl Arch for Arm {
     }
 
     fn reset_domain(&self, domain: &ArmDomain, step: u32) -> Option<(u64, u64)> {
-        domain.reset(step)
+        domain.reset(step).unwrap_or_else(|why| {
+            // It worked at the first start, so its file has been changed since. The guest starts where nothing is, which is a
+            // crash like any other.
+            hyp_log::error!("{}", Shown(&why));
+            Some((0, 0))
+        })
     }
 
     fn console_write(&self, domain: DomainId, bytes: &[u8]) -> usize {

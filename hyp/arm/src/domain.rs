@@ -4,12 +4,14 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use aarch64_cpu::registers::{VTTBR_EL2, Writeable};
 use heapless::Vec;
+use hyp_boot::BootError;
 use hyp_boot::plan::GuestMemory;
 use hyp_core::arch::{BadAddress, Page, VcpuMask};
 use hyp_core::limits::{GRANT_FRAMES, MAX_CPUS};
 use hyp_dev::timer;
 
 use crate::guest_memory;
+use crate::kernel::PackedKernel;
 use crate::layout::{self, DIRECT_MAP, PAGE_SIZE};
 use crate::lock::Lock;
 use crate::percpu;
@@ -105,6 +107,8 @@ pub struct ArmDomain {
     pub last_ran: [AtomicU8; MAX_CPUS],
     /// What it starts from: kernel, device tree, ramdisk.
     pub images: Vec<Image, 3>,
+    /// Its kernel where it is packed, and so none of the images.
+    pub packed: Option<PackedKernel>,
     /// Guest-physical entry point and device tree.
     pub start: (u64, u64),
 }
@@ -138,7 +142,7 @@ impl ArmDomain {
         }
         // SAFETY: the page lies in this domain's RAM, which stays mapped in the direct map for good; any bytes are
         // valid words, and all accesses through the reference are atomic.
-        Ok(unsafe { &*((pa + DIRECT_MAP) as *const Page) })
+        Ok(unsafe { &*(pa.wrapping_add(DIRECT_MAP) as *const Page) })
     }
 
     pub(crate) fn lent(&self) -> impl Iterator<Item = &Lent> {
@@ -177,8 +181,17 @@ impl ArmDomain {
         self.stale.fetch_or(vcpus, Ordering::Release);
     }
 
-    /// Takes a step of the reset. Step 0 is everything but the copying. `None` while there is more to do.
-    pub fn reset(&self, step: u32) -> Option<(u64, u64)> {
+    /// The same for one vCPU.
+    pub fn mark_one_stale(&self, index: u8) {
+        self.mark_stale(1u32.wrapping_shl(index.into()));
+    }
+
+    /// Takes a step of the reset. Step 0 is everything but unpacking and copying. `None` while there is more to do.
+    ///
+    /// # Errors
+    ///
+    /// A packed kernel that cannot be unpacked.
+    pub fn reset(&self, step: u32) -> Result<Option<(u64, u64)>, BootError<'static>> {
         if step == 0 {
             self.vgic.lock().reset();
             if let Some(port) = &self.vpl011 {
@@ -188,16 +201,22 @@ impl ArmDomain {
             self.forget_translations();
             self.clock_offset.store(timer::counter(), Ordering::Relaxed);
         }
-        let restored = self.change(|stage2| stage2.restore(&self.memory))?;
-        let mut skip = u64::from(step.saturating_sub(restored)) * RESET_STEP;
+        let Some(mut before) = self.change(|stage2| stage2.restore(&self.memory)) else { return Ok(None) };
+        if let Some(kernel) = &self.packed {
+            let unpacked = kernel.step(step.saturating_sub(before));
+            let unpacked = unpacked.map_err(|what| BootError::NotAnImage { path: kernel.path(), what })?;
+            let Some(steps) = unpacked else { return Ok(None) };
+            before += steps;
+        }
+        let mut skip = u64::from(step.saturating_sub(before)) * RESET_STEP;
         for image in &self.images {
             if skip < image.size {
                 self.copy(image, skip);
-                return None;
+                return Ok(None);
             }
             skip -= image.size.next_multiple_of(RESET_STEP);
         }
-        Some(self.start)
+        Ok(Some(self.start))
     }
 
     /// Takes the hypervisor's pages out of the guest's memory and forgets every translation of the life that ended.

@@ -180,10 +180,17 @@ pub(crate) fn load(from: u64, to: u64, size: u64) {
     // What is no whole line, or not aligned to its words, is left to the compiler's copy.
     let lines = if (from | to) % 8 == 0 { size / LINE } else { 0 };
     copy_lines(from, to, lines);
-    let (from_rest, to_rest) = (from + lines * LINE, to + lines * LINE);
+    let copied = lines * LINE;
+    let (from_rest, to_rest) = (from.wrapping_add(copied), to.wrapping_add(copied));
+    let rest = size.wrapping_sub(copied) as usize;
     // SAFETY: the caller took both ranges from the boot plan, which gave them to one module and to one domain that
     // does not run; the rest lies inside them.
-    unsafe { ptr::copy_nonoverlapping(from_rest as *const u8, to_rest as *mut u8, (size - lines * LINE) as usize) };
+    unsafe { ptr::copy_nonoverlapping(from_rest as *const u8, to_rest as *mut u8, rest) };
+    publish(to, size);
+}
+
+/// Makes bytes of RAM at this address of ours visible to a guest whose caches are still off.
+pub(crate) fn publish(to: u64, size: u64) {
     let line = 4 << (sysreg::read_ctr_el0() >> 16 & 0xf);
     for at in ((to & !(line - 1))..to + size).step_by(line as usize) {
         // SAFETY: cleaning and invalidating a line of mapped RAM by address is always allowed. Invalidating too: a

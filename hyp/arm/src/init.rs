@@ -19,10 +19,11 @@ use hyp_core::limits::MAX_CPUS;
 use hyp_core::policy::Rights;
 use hyp_dev::timer::Clock;
 use hyp_log::Shown;
-use spin::{Once, RelaxStrategy};
+use spin::RelaxStrategy;
 
 use crate::arch::Arm;
 use crate::domain::{ArmDomain, Image, Lent};
+use crate::interrupts::Own;
 use crate::layout::{self, PAGE_SIZE};
 use crate::lock::{Lock, Relax};
 use crate::pool::PoolEmpty;
@@ -45,8 +46,6 @@ pub(crate) static HYPERVISOR: Hypervisor<Arm> = Hypervisor::new(Arm::new());
 /// Where each CPU but the first finds its stack; read by boot.s.
 #[unsafe(no_mangle)]
 static SECONDARY_STACKS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
-/// Where each CPU writes down whom it runs.
-static TRACES: [Once<&'static [AtomicU64]>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
 /// CPUs beside the first that have come up.
 static CPUS_UP: AtomicU8 = AtomicU8::new(0);
 /// Every domain is there and every CPU has come up: guests may run.
@@ -102,9 +101,9 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
     let plan = Plan::make(&machine, &manifest, layout::image_block(), tree, 0).or_give_up();
     machine.ram.iter().try_for_each(|ram| mmu::map_ram(*ram, &machine.reserved)).or_give_up();
     init_interrupts(&machine);
-    interrupts::init_keyboard(machine.uart.as_ref().and_then(|uart| uart.interrupt));
+    interrupts::init_keyboard();
     vcpu::init_cpu();
-    give_trace(0);
+    let mut cpu = HYPERVISOR.cpu(0, take_trace());
     let cpus = start_cpus(&machine);
     HYPERVISOR.set_cpus(cpus);
     hyp_log::info!("Makuhari {} on {}, {} CPU(s)", env!("CARGO_PKG_VERSION"), config::board().name, cpus);
@@ -133,8 +132,6 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
             .map_err(|_| "a domain that was just built cannot be started")
             .or_give_up();
     }
-    let trace = trace_of(0);
-    let mut cpu = HYPERVISOR.cpu(0, trace);
     GO.store(true, Ordering::Release);
     HYPERVISOR.run_cpu(&mut cpu);
     firmware::halt()
@@ -146,7 +143,8 @@ extern "C" fn secondary_main(cpu: u64) -> ! {
     percpu::init(cpu as CpuId, MPIDR_EL1.get() & MPIDR_AFFINITY);
     interrupts::init_cpu().or_give_up();
     vcpu::init_cpu();
-    let mut local = HYPERVISOR.cpu(cpu as CpuId, trace_of(cpu as CpuId));
+    // The first CPU waits meanwhile, so that the pool is this one's.
+    let mut local = HYPERVISOR.cpu(cpu as CpuId, take_trace());
     CPUS_UP.fetch_add(1, Ordering::Release);
     while !GO.load(Ordering::Acquire) {
         Relax::relax();
@@ -155,16 +153,9 @@ extern "C" fn secondary_main(cpu: u64) -> ! {
     firmware::halt()
 }
 
-/// Sets memory aside for a CPU's trace.
-fn give_trace(cpu: CpuId) {
-    let trace = pool::take(TRACE_PAGES).or_give_up();
-    if let Some(slot) = TRACES.get(usize::from(cpu)) {
-        slot.call_once(|| trace.as_flattened());
-    }
-}
-
-fn trace_of(cpu: CpuId) -> &'static [AtomicU64] {
-    TRACES.get(usize::from(cpu)).and_then(Once::get).copied().unwrap_or(&[])
+/// Sets memory aside where a CPU writes down whom it runs.
+fn take_trace() -> &'static [AtomicU64] {
+    pool::take(TRACE_PAGES).or_give_up().as_flattened()
 }
 
 fn now_ns() -> u64 {
@@ -184,7 +175,8 @@ fn device_tree(tree: u64) -> &'static [u8] {
 
 fn init_interrupts(machine: &Machine<'_>) {
     let (gic, maintenance) = controller::find(&machine.gic).or_give_up();
-    interrupts::init(gic, machine.timer.hypervisor, maintenance);
+    let keyboard = machine.uart.as_ref().and_then(|uart| uart.interrupt);
+    interrupts::init(Own { gic, timer: machine.timer.hypervisor, maintenance, keyboard });
     interrupts::init_cpu().or_give_up();
 }
 
@@ -199,7 +191,6 @@ fn start_cpus(machine: &Machine<'_>) -> u8 {
     let mut up = 1;
     for affinity in machine.cpus.iter().filter(|affinity| **affinity != own) {
         let stack = pool::take_stack(STACK_PAGES).or_give_up();
-        give_trace(up);
         let Some(slot) = SECONDARY_STACKS.get(usize::from(up)) else { break };
         slot.store(stack, Ordering::Release);
         if let Err(why) = firmware::cpu_on(*affinity, layout::secondary_entry_pa(), u64::from(up)) {
@@ -231,7 +222,7 @@ fn add_domain(
     let arm = build(spec, memory, views, tree);
     let mut step = 0;
     let (entry, argument) = loop {
-        match arm.reset(step) {
+        match arm.reset(step).or_give_up() {
             Some(start) => break start,
             None => step += 1,
         }
@@ -280,15 +271,19 @@ fn build(
     controller::map_for_guest(&mut stage2).or_give_up();
     let banks = memory.banks();
     let first = banks.first().copied().unwrap_or_default();
-    let layout = Layout::make(spec, kernel::module(spec.kernel.place), spec.kernel.place.size, first);
-    let layout = layout.or_give_up();
+    let file = kernel::module(spec.kernel.place);
+    let kernel = kernel::open(spec.kernel.path, file, first.size).or_give_up();
+    let layout = Layout::make(spec, &kernel.head, kernel.size, first).or_give_up();
+    let packed = kernel.packed(spec.kernel.path, file, memory, layout.kernel.start).or_give_up();
     let tree = tree(layout.ramdisk).or_give_up();
     let mut images = Vec::new();
     // Cannot fail: there is room for all three.
     let mut add = |from: u64, to: u64, size: u64| {
         let _ = images.push(Image { from, to, size });
     };
-    add(spec.kernel.place.start, layout.kernel.start, spec.kernel.place.size);
+    if packed.is_none() {
+        add(spec.kernel.place.start, layout.kernel.start, spec.kernel.place.size);
+    }
     add(tree.start, layout.tree.start, tree.size);
     if let (Some(module), Some(place)) = (&spec.ramdisk, layout.ramdisk) {
         add(module.place.start, place.start, module.place.size);
@@ -316,6 +311,7 @@ fn build(
         spare: lend(pool::take(1)).page,
         last_ran: [const { AtomicU8::new(0) }; MAX_CPUS],
         images,
+        packed,
         start: (layout.entry, layout.tree.start),
     }
 }

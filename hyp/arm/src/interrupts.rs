@@ -25,22 +25,26 @@ pub(crate) const EVENT_CHANNEL: u32 = 31;
 /// Priority of the serial port: behind everything else.
 const KEYBOARD_PRIORITY: u8 = 0xf0;
 
-static GIC: Once<Gic> = Once::new();
-/// INTID of the machine's serial port.
-static KEYBOARD: Once<u32> = Once::new();
-static OWN_TIMER: Once<(u32, u32)> = Once::new();
+/// The machine's interrupt controller, and the INTIDs of EL2's own interrupts.
+pub(crate) struct Own {
+    pub gic: Gic,
+    pub timer: u32,
+    pub maintenance: u32,
+    /// The serial port's, where it has one.
+    pub keyboard: Option<u32>,
+}
 
-/// Notes the machine's interrupt controller and brings it to a known state. `timer` and `maintenance` are the INTIDs of
-/// EL2's own interrupts.
-pub(crate) fn init(gic: Gic, timer: u32, maintenance: u32) {
-    gic.init();
-    GIC.call_once(|| gic);
-    OWN_TIMER.call_once(|| (timer, maintenance));
+static OWN: Once<Own> = Once::new();
+
+/// Notes the machine's interrupt controller and brings it to a known state.
+pub(crate) fn init(own: Own) {
+    own.gic.init();
+    OWN.call_once(|| own);
 }
 
 /// Brings this CPU's part to a known state and enables what EL2 takes.
 pub(crate) fn init_cpu() -> Result<(), hyp_dev::gic::GicError> {
-    let (Some(gic), Some((timer, maintenance))) = (GIC.get(), OWN_TIMER.get()) else { return Ok(()) };
+    let Some(Own { gic, timer, maintenance, .. }) = OWN.get() else { return Ok(()) };
     // What a loader left switched on would interrupt at once.
     sysreg::write_cntv_ctl_el0(0);
     sysreg::write_cntp_ctl_el0(0);
@@ -56,8 +60,9 @@ pub(crate) fn init_cpu() -> Result<(), hyp_dev::gic::GicError> {
 }
 
 /// Has the serial port's interrupt taken by this CPU; typed bytes are lost without it, and the log says so.
-pub(crate) fn init_keyboard(intid: Option<u32>) {
-    let (Some(gic), Some(intid)) = (GIC.get(), intid) else { return };
+pub(crate) fn init_keyboard() {
+    let Some(Own { gic, keyboard: Some(intid), .. }) = OWN.get() else { return };
+    let intid = *intid;
     let affinity = percpu::this().affinity.load(Ordering::Relaxed);
     let enabled = gic
         .route(intid, affinity)
@@ -65,74 +70,73 @@ pub(crate) fn init_keyboard(intid: Option<u32>) {
         .and_then(|()| gic.set_priority(intid, KEYBOARD_PRIORITY))
         .and_then(|()| gic.enable(intid, true));
     match enabled {
-        Ok(()) => {
-            KEYBOARD.call_once(|| intid);
-            console::listen(true);
-        }
+        Ok(()) => console::listen(true),
         Err(why) => hyp_log::warn!("nothing can be typed: {}", Shown(&why)),
     }
 }
 
 /// Makes another CPU leave its guest or its idle state.
 pub(crate) fn kick(affinity: u64) {
-    if let Some(gic) = GIC.get() {
+    if let Some(own) = OWN.get() {
         // Fails only for an SGI number above 15.
-        let _ = gic.send_sgi(affinity, KICK);
+        let _ = own.gic.send_sgi(affinity, KICK);
     }
 }
 
 /// Takes what is pending while no vCPU is loaded.
 pub(crate) fn idle(clock: &hyp_dev::timer::Clock) -> Interrupt {
     let mut result = Interrupt::Other;
-    while let Some((gic, interrupt)) = acknowledge() {
-        let what = own(gic, interrupt, clock);
+    while let Some((own, interrupt)) = acknowledge() {
+        let what = own.take(interrupt, clock);
         // A timer makes the core look at its inbox too, a kick does not make it look at its timers.
         if what == Interrupt::Timer || result == Interrupt::Other {
             result = what;
         }
-        gic.end(interrupt);
+        own.gic.end(interrupt);
     }
     result
 }
 
-fn acknowledge() -> Option<(&'static Gic, Acknowledged)> {
-    let gic = GIC.get()?;
-    gic.acknowledge().map(|interrupt| (gic, interrupt))
+fn acknowledge() -> Option<(&'static Own, Acknowledged)> {
+    let own = OWN.get()?;
+    own.gic.acknowledge().map(|interrupt| (own, interrupt))
 }
 
-/// What one of EL2's own interrupts means.
-fn own(gic: &Gic, interrupt: Acknowledged, clock: &hyp_dev::timer::Clock) -> Interrupt {
-    let (timer, maintenance) = OWN_TIMER.get().copied().unwrap_or_default();
-    match interrupt.intid() {
-        intid if intid == timer => {
-            clock.set_alarm(None);
-            Interrupt::Timer
-        }
-        KICK => Interrupt::Kick,
-        // Of a vCPU that left the CPU in this very moment, which knows that its time has come.
-        VIRTUAL_TIMER => Interrupt::Other,
-        PHYSICAL_TIMER => {
-            // Whoever runs looks at its timer now; its line stays up until it does.
-            sysreg::write_cntp_ctl_el0(0);
-            sysreg::isb();
-            Interrupt::Other
-        }
-        intid if KEYBOARD.get() == Some(&intid) => {
-            keyboard::poll();
-            Interrupt::Other
-        }
-        intid if intid == maintenance => Interrupt::Other,
-        // Nobody here drives the device that raised it; silence it for good.
-        intid => {
-            let _ = gic.enable(intid, false);
-            Interrupt::Other
+impl Own {
+    /// What one of these interrupts means.
+    fn take(&self, interrupt: Acknowledged, clock: &hyp_dev::timer::Clock) -> Interrupt {
+        match interrupt.intid() {
+            intid if intid == self.timer => {
+                clock.set_alarm(None);
+                Interrupt::Timer
+            }
+            KICK => Interrupt::Kick,
+            // Of a vCPU that left the CPU in this very moment, which knows that its time has come.
+            VIRTUAL_TIMER => Interrupt::Other,
+            PHYSICAL_TIMER => {
+                // Whoever runs looks at its timer now; its line stays up until it does.
+                sysreg::write_cntp_ctl_el0(0);
+                sysreg::isb();
+                Interrupt::Other
+            }
+            intid if self.keyboard == Some(intid) => {
+                keyboard::poll();
+                Interrupt::Other
+            }
+            intid if intid == self.maintenance => Interrupt::Other,
+            // Nobody here drives the device that raised it; silence it for good.
+            intid => {
+                let _ = self.gic.enable(intid, false);
+                Interrupt::Other
+            }
         }
     }
 }
 
 /// Takes an interrupt that came while a vCPU ran. `None`: it was the vCPU's own, or housekeeping.
 pub(crate) fn take(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, clock: &hyp_dev::timer::Clock) -> Option<Exit> {
-    let (gic, interrupt) = acknowledge()?;
+    let (own, interrupt) = acknowledge()?;
+    let gic = &own.gic;
     if interrupt.intid() == VIRTUAL_TIMER {
         // It stays active until the guest deactivates it through its list register.
         gic.drop_priority(interrupt);
@@ -142,10 +146,10 @@ pub(crate) fn take(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, clock: &hy
         }
         return None;
     }
-    let what = own(gic, interrupt, clock);
+    let what = own.take(interrupt, clock);
     if what == Interrupt::Other {
         // A maintenance interrupt: the list registers want to be made anew.
-        domain.mark_stale(1 << index);
+        domain.mark_one_stale(index);
     }
     gic.end(interrupt);
     (what != Interrupt::Other).then_some(Exit::Interrupt(what))
@@ -156,7 +160,7 @@ pub(crate) fn take(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, clock: &hy
 #[inline(always)]
 fn show(domain: &ArmDomain, vgic: &mut Vgic, lists: &mut ListRegisters, index: u8, intid: u32) {
     if domain.is_stale(index) || !virtual_interface::show(vgic, index, lists, 1 << intid) {
-        domain.mark_stale(1 << index);
+        domain.mark_one_stale(index);
     }
 }
 
@@ -171,7 +175,7 @@ pub(crate) fn send_sgi(
 ) -> VcpuMask {
     let mut vgic = domain.vgic.lock();
     let stale = v3::send_sgi(&mut vgic, index, register, value);
-    let mine = stale & 1 << index;
+    let mine = stale & 1u32.wrapping_shl(index.into());
     if mine != 0 {
         show(domain, &mut vgic, lists, index, v3::sgi_number(value));
     }
@@ -274,7 +278,7 @@ pub(crate) fn set_event_line(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, 
     } else if vgic.set_line(index, EVENT_CHANNEL, false) != 0
         && !virtual_interface::withdraw(&vgic, &vcpu.lists, index, EVENT_CHANNEL)
     {
-        domain.mark_stale(1 << index);
+        domain.mark_one_stale(index);
     }
 }
 
@@ -302,7 +306,7 @@ pub(crate) fn look(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> VcpuMas
     }
     virtual_interface::read(&mut vcpu.lists);
     let others = virtual_interface::sync(&mut domain.vgic.lock(), index, &mut vcpu.lists);
-    domain.mark_stale(others | 1 << index);
+    domain.mark_stale(others | 1u32.wrapping_shl(index.into()));
     others
 }
 

@@ -51,12 +51,12 @@ pub(crate) fn image_va() -> u64 {
 
 /// Bytes in the image file.
 pub(crate) fn file_bytes() -> u64 {
-    address!(file_end) - image_va()
+    address!(file_end).wrapping_sub(image_va())
 }
 
 /// Bytes of the image with zeroed data and the boot stack.
 pub(crate) fn image_bytes() -> u64 {
-    address!(image_end) - image_va()
+    address!(image_end).wrapping_sub(image_va())
 }
 
 /// The first-stage tables' memory, virtual: start and end.
@@ -71,12 +71,13 @@ pub(crate) fn secondary_entry_pa() -> u64 {
 
 /// Physical address of something inside the image or the pool.
 pub(crate) fn image_pa(va: u64) -> u64 {
-    va - image_va() + LOADED_AT.load(Ordering::Relaxed)
+    va.wrapping_sub(image_va()).wrapping_add(LOADED_AT.load(Ordering::Relaxed))
 }
 
 /// Virtual address of a physical one: in the image's window if it lies in the hypervisor's block, else in the
 /// direct map.
 pub(crate) fn va(pa: u64) -> u64 {
     let block = image_block();
-    if pa >= block.start && pa < block.end() { pa - block.start + image_va() } else { pa + DIRECT_MAP }
+    let offset = pa.wrapping_sub(block.start);
+    if offset < block.size { image_va().wrapping_add(offset) } else { pa.wrapping_add(DIRECT_MAP) }
 }

@@ -58,7 +58,7 @@ mod inject;
 #[cfg(target_arch = "aarch64")]
 mod interrupts;
 #[cfg(target_arch = "aarch64")]
-mod kernel;
+pub mod kernel;
 #[cfg(target_arch = "aarch64")]
 mod keyboard;
 #[cfg(target_arch = "aarch64")]

@@ -43,12 +43,12 @@ pub(crate) fn init(used: u64) {
 fn read(table: u64, index: u64) -> u64 {
     // SAFETY: `table` is the virtual address of one of the image's own tables and `index` is below 512; only the
     // booting CPU changes tables.
-    unsafe { ptr::read_volatile((table + index * 8) as *const u64) }
+    unsafe { ptr::read_volatile((table as *const u64).wrapping_add(index as usize)) }
 }
 
 fn write(table: u64, index: u64, entry: u64) {
     // SAFETY: as in `read`; the walkers of all CPUs accept an aligned 64-bit store at any time.
-    unsafe { ptr::write_volatile((table + index * 8) as *mut u64, entry) }
+    unsafe { ptr::write_volatile((table as *mut u64).wrapping_add(index as usize), entry) }
 }
 
 fn new_table() -> Result<u64, OutOfTables> {
@@ -79,7 +79,7 @@ fn walk(va: u64, shift: u32) -> Result<Option<u64>, OutOfTables> {
 }
 
 fn map(pa: u64, shift: u32, attributes: u64) -> Result<bool, OutOfTables> {
-    let va = pa + DIRECT_MAP;
+    let va = pa.wrapping_add(DIRECT_MAP);
     let Some(table) = walk(va, shift)? else { return Ok(true) };
     if read(table, index(va, shift)) & TABLE == TABLE {
         return Ok(false);
@@ -121,7 +121,7 @@ pub(crate) fn map_ram(region: Region, reserved: &[Region]) -> Result<(), OutOfTa
 /// Maps a device's registers; returns their virtual address.
 pub(crate) fn map_device(region: Region) -> Result<u64, OutOfTables> {
     map_range(region, 0, false, &[])?;
-    Ok(region.start + DIRECT_MAP)
+    Ok(region.start.wrapping_add(DIRECT_MAP))
 }
 
 /// Takes away a page of the image's window, so that what runs over it faults.

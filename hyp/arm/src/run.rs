@@ -174,7 +174,7 @@ impl Turn<'_> {
             return None;
         }
         self.domain.mark_stale(stale);
-        let others = stale & !(1 << self.index);
+        let others = stale & !1u32.wrapping_shl(self.index.into());
         (others != 0).then_some(Exit::Notify(others))
     }
 

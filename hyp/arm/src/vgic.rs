@@ -280,6 +280,6 @@ impl Vgic {
 
     /// Every vCPU of the domain.
     const fn everyone(&self) -> VcpuMask {
-        (1 << self.vcpus) - 1
+        !VcpuMask::MAX.wrapping_shl(self.vcpus as u32)
     }
 }

@@ -44,7 +44,7 @@ impl Header {
         let truncated = "is shorter than the header of an arm64 Image: load all of it, and give its size in reg";
         let magic = head.get(56..60).filter(|_| head.len() >= HEADER_BYTES).ok_or(truncated)?;
         if magic != MAGIC {
-            return Err("is no arm64 Image (no magic number at byte 56): give an uncompressed Image");
+            return Err("is no arm64 Image (no magic number at byte 56): give an Image, as it is or packed by gzip");
         }
         let (text_offset, image_size, flags) = (field(8), field(16), field(24));
         let mut header = Self {

@@ -7,7 +7,7 @@
 //! 1. [`machine`] reads memory, CPUs, interrupt controller, timer and console;
 //! 2. [`manifest`] reads the guests and refuses what cannot work, naming the node and the fix;
 //! 3. [`plan`] gives every guest its memory;
-//! 4. [`image`] says where kernel, device tree and ramdisk go in it;
+//! 4. [`image`] says where kernel, device tree and ramdisk go in it, and [`gzip`] unpacks a kernel that is packed;
 //! 5. [`guest_tree`] writes the tree that the guest reads, with what a [`partial`] tree adds.
 //!
 //! The tree comes from outside. Nothing in this crate panics on a damaged one, and nothing allocates: what is returned
@@ -18,6 +18,7 @@
 
 mod error;
 pub mod guest_tree;
+pub mod gzip;
 pub mod image;
 mod limits;
 pub mod machine;

@@ -71,7 +71,7 @@ fn the_smallest_guests_fit() {
 fn refuses_what_is_no_kernel() {
     let module = "/chosen/player/module@49000000";
     let cases = [
-        (vec![0; 64], "is no arm64 Image (no magic number at byte 56): give an uncompressed Image"),
+        (vec![0; 64], "is no arm64 Image (no magic number at byte 56): give an Image, as it is or packed by gzip"),
         (vec![0x1f; 20], "is shorter than the header of an arm64 Image: load all of it, and give its size in reg"),
         (head(0, MIB, 1), "is a big-endian arm64 Image: give a little-endian one"),
         (head(2 * MIB, MIB, 0), "is a damaged arm64 Image (text_offset is 2 MiB or more): make it again"),

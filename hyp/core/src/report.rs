@@ -114,7 +114,7 @@ struct Value<'a>(&'a str);
 
 impl Display for Value<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for (number, word) in self.0.split_whitespace().enumerate() {
+        for (number, word) in self.0.split_ascii_whitespace().enumerate() {
             f.write_str(if number == 0 { "" } else { "-" })?;
             f.write_str(word)?;
         }

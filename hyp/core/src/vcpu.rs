@@ -38,7 +38,7 @@ impl VcpuId {
 
     /// The set that holds only this vCPU.
     pub const fn bit(self) -> u32 {
-        1 << self.0
+        1u32.wrapping_shl(self.0 as u32)
     }
 }
 

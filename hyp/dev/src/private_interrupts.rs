@@ -38,14 +38,15 @@ impl PrivateInterrupts {
         let mut redistributor = redistributors;
         loop {
             // SAFETY: the caller promises that every frame up to the last is mapped.
-            let typer = unsafe { ptr::read_volatile((redistributor + TYPER) as *const u64) };
+            let typer = unsafe { ptr::read_volatile(redistributor.wrapping_add(TYPER) as *const u64) };
             if (typer >> 32) as u32 == wanted.bits() {
-                return Some(Self { registers: redistributor + SGI_FRAME });
+                return Some(Self { registers: redistributor.wrapping_add(SGI_FRAME) });
             }
             if typer & TYPER_LAST != 0 {
                 return None;
             }
-            redistributor += if typer & TYPER_VLPIS != 0 { 4 * SGI_FRAME } else { 2 * SGI_FRAME };
+            let frames = if typer & TYPER_VLPIS != 0 { 4 } else { 2 };
+            redistributor = redistributor.wrapping_add(frames * SGI_FRAME);
         }
     }
 
@@ -60,7 +61,7 @@ impl PrivateInterrupts {
 
     /// Makes the interrupts in `intids` (bit n is INTID n) active or inactive.
     pub fn set_active(&self, intids: u32, active: bool) {
-        let register = self.registers + if active { ISACTIVER0 } else { ICACTIVER0 };
+        let register = self.registers.wrapping_add(if active { ISACTIVER0 } else { ICACTIVER0 });
         // SAFETY: a register of the frame that the makers of this value were promised; writing it has no effect on
         // memory.
         unsafe { ptr::write_volatile(register as *mut u32, intids) };

@@ -45,16 +45,25 @@ pub(super) fn set(node: &mut DeviceTreeNode, setting: &Setting) -> Result<()> {
     Ok(())
 }
 
-/// The file of a guest's kernel, replaced if the scenario says so.
+/// The file of a guest's kernel, replaced or cut if the scenario says so.
 ///
 /// # Errors
-/// If the replacement cannot be written.
+/// If the scenario says neither or both, or a file cannot be read or written.
 pub(crate) fn kernel(tamper: &Tamper, guest: &str, kernel: PathBuf, folder: &Path) -> Result<PathBuf> {
     let Some(replacement) = tamper.module.iter().find(|replacement| replacement.guest == guest) else {
         return Ok(kernel);
     };
     let path = folder.join(format!("{guest}-tampered"));
-    std::fs::write(&path, &replacement.bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    let bytes = match (&replacement.bytes, replacement.cut) {
+        (Some(bytes), None) => bytes.clone().into_bytes(),
+        (None, Some(cut)) => {
+            let mut bytes = std::fs::read(&kernel).with_context(|| format!("cannot read {}", kernel.display()))?;
+            bytes.truncate(bytes.len().checked_sub(cut).context("tamper: the module is shorter than `cut`")?);
+            bytes
+        }
+        _ => bail!("tamper: the module of {guest} needs exactly one of `bytes` and `cut`"),
+    };
+    std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }
 

@@ -111,8 +111,10 @@ pub(crate) struct Setting {
 pub(crate) struct Replacement {
     /// Whose kernel.
     pub(crate) guest: String,
-    /// The bytes.
-    pub(crate) bytes: String,
+    /// The bytes; or `cut`.
+    pub(crate) bytes: Option<String>,
+    /// This many bytes are missing at its end.
+    pub(crate) cut: Option<usize>,
 }
 
 impl Expect {

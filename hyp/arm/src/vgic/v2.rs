@@ -93,7 +93,7 @@ fn targets(vgic: &Vgic, at: At) -> u64 {
         return 0;
     }
     (0..at.width.bytes()).fold(0, |value, byte| {
-        let target = match (at.offset + byte).checked_sub(PRIVATE) {
+        let target = match at.offset.wrapping_add(byte).checked_sub(PRIVATE) {
             Some(spi) => vgic.routes.get(spi as usize).copied().unwrap_or(0),
             None => 1 << (at.vcpu % 8),
         };
@@ -107,7 +107,7 @@ fn write_targets(vgic: &mut Vgic, at: At, value: u64) -> VcpuMask {
         return 0;
     }
     for byte in 0..at.width.bytes() {
-        let Some(spi) = (at.offset + byte).checked_sub(PRIVATE) else { continue };
+        let Some(spi) = at.offset.wrapping_add(byte).checked_sub(PRIVATE) else { continue };
         let target = (value >> (8 * byte)) as u32 & vgic.everyone();
         if let Some(route) = vgic.routes.get_mut(spi as usize) {
             *route = target;
@@ -151,7 +151,8 @@ fn sources(vgic: &Vgic, at: At) -> u64 {
 }
 
 fn set_sources(vgic: &mut Vgic, at: At, value: u64) -> VcpuMask {
-    let bytes = (0..at.width.bytes()).map(|byte| ((at.offset + byte) as usize, (value >> (8 * byte)) as u8));
+    let bytes =
+        (0..at.width.bytes()).map(|byte| (at.offset.wrapping_add(byte) as usize, value.wrapping_shr(8 * byte) as u8));
     bytes.fold(0, |mask, (sgi, from)| mask | add_sources(vgic, at.vcpu, sgi, from))
 }
 

@@ -116,7 +116,7 @@ const fn spi(at: At) -> At {
 
 /// The same place `bytes` further into an array.
 const fn by(at: At, bytes: u32) -> At {
-    At { offset: at.offset + bytes, ..at }
+    At { offset: at.offset.wrapping_add(bytes), ..at }
 }
 
 /// `GICD_TYPER`: `ITLinesNumber`, 10 bits of INTID, no 1-of-N routing (`No1N`).

@@ -273,7 +273,7 @@ pub struct Translation {
 
 /// Bytes that an entry at this height spans.
 pub const fn span(height: u8) -> u64 {
-    PAGE_SIZE << (9 * height as u32)
+    PAGE_SIZE.wrapping_shl(9 * height as u32)
 }
 
 /// An entry's place.
