@@ -1,5 +1,6 @@
 //! What only an ARM guest has to check: exception levels, firmware, what a manifest fixes, the interrupt controller, traps.
 
+mod end_beside;
 mod firmware;
 mod fixed;
 mod hammer;
@@ -13,7 +14,7 @@ use xen_abi::features;
 use crate::check::Checks;
 
 /// Modes of this architecture alone.
-pub(crate) const MODES: &str = "fixed, traps, vgic-random";
+pub(crate) const MODES: &str = "end-beside, fixed, traps, vgic-random";
 
 /// Features that a hypervisor must offer here.
 pub(crate) const FEATURES: [(&str, u32); 1] = [("feature-smccc", features::XENFEAT_ARM_SMCCC_SUPPORTED)];
@@ -34,6 +35,10 @@ pub(crate) fn last(checks: &mut Checks, machine: &'static Machine) {
 pub(crate) fn mode(mode: &str, machine: &'static Machine) -> bool {
     let mut checks = Checks::default();
     match mode {
+        "end-beside" => {
+            end_beside::run(machine);
+            return true;
+        }
         "fixed" => match fixed::Arguments::read(machine) {
             Some(arguments) => fixed::run(&mut checks, machine, &arguments),
             None => checks.that("arguments", false, "see-fixed.rs"),
