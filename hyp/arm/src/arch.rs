@@ -1,6 +1,6 @@
 //! The port, as the core sees it.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use hyp_core::arch::{Arch, BadAddress, CpuId, CpuOnResult, Exit, Interrupt, MapError, Page, Place, RamSize, Running};
 use hyp_core::domain::DomainId;
@@ -148,6 +148,17 @@ impl Arch for Arm {
 
     fn write_guest(&self, domain: &ArmDomain, _vcpu: &ArmVcpu, to: u64, from: &[u8]) -> Result<(), BadAddress> {
         guest_memory::write(domain, to, from)
+    }
+
+    #[inline(always)]
+    fn guest_words<'d>(
+        &self,
+        domain: &'d ArmDomain,
+        _vcpu: &ArmVcpu,
+        address: u64,
+        count: usize,
+    ) -> Option<&'d [AtomicU64]> {
+        guest_memory::words(domain, address, count)
     }
 
     fn guest_frame(&self, _vcpu: &ArmVcpu, address: u64) -> Result<u64, BadAddress> {

@@ -5,6 +5,8 @@
 
 use core::arch::asm;
 use core::ptr;
+use core::slice;
+use core::sync::atomic::AtomicU64;
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{PAR_EL1, Readable, Writeable};
@@ -136,6 +138,31 @@ fn read_bytes(domain: &ArmDomain, from: u64, to: &mut [u8]) -> Result<(), BadAdd
         // `offset + size <= length` bytes. A guest that changes the bytes meanwhile changes only what it passed.
         unsafe { copy_piece(va as *const u8, to.wrapping_add(offset), size) }
     })
+}
+
+/// The same in memory that lies elsewhere, or when nobody is changing the second stage.
+#[cold]
+#[inline(never)]
+fn words_again(domain: &ArmDomain, at: u64, count: usize) -> Option<&[AtomicU64]> {
+    let va = place(domain, at, Intent::Write).ok()?;
+    // SAFETY: as in `words`, which has checked the alignment and the end.
+    Some(unsafe { slice::from_raw_parts(va as *const AtomicU64, count) })
+}
+
+/// Words of memory that is the domain's own, where they are aligned, in one page, and the guest could write them itself.
+#[inline(always)]
+pub(crate) fn words(domain: &ArmDomain, at: u64, count: usize) -> Option<&[AtomicU64]> {
+    const WORD: u64 = size_of::<u64>() as u64;
+    if !at.is_multiple_of(WORD) || at % PAGE_SIZE > PAGE_SIZE.wrapping_sub(count as u64 * WORD) {
+        return None;
+    }
+    let va = match translate(at, Intent::Write).and_then(|pa| domain.reach_in_first(pa)) {
+        Ok(va) => va,
+        Err(BadAddress) => return words_again(domain, at, count),
+    };
+    // SAFETY: `va` is memory of this domain, which stays mapped in the direct map for good, aligned as the guest's address
+    // is, and so are the words behind it in the same page. All accesses through the reference are atomic.
+    Some(unsafe { slice::from_raw_parts(va as *const AtomicU64, count) })
 }
 
 /// Copies at most a page into the loaded vCPU's address space.

@@ -46,7 +46,22 @@ impl ArmDomain {
     }
 
     /// What is at an address at the start.
+    #[inline(always)]
     fn home(&self, ipa: u64) -> Option<Home> {
+        self.home_in_first(ipa).or_else(|| self.home_elsewhere(ipa))
+    }
+
+    /// The same in the first piece of the guest's memory; nearly every guest has it all in one.
+    #[inline(always)]
+    fn home_in_first(&self, ipa: u64) -> Option<Home> {
+        let extent = self.memory.extents.first()?;
+        let offset = ipa.wrapping_sub(extent.guest);
+        (offset < extent.size).then(|| (extent.host.wrapping_add(offset), extent.size.wrapping_sub(offset)))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn home_elsewhere(&self, ipa: u64) -> Option<Home> {
         self.memory.host(ipa)
     }
 
@@ -82,8 +97,22 @@ impl ArmDomain {
 
     /// Does a frame lead to the page that was there at the start?
     pub(crate) fn has_ram(&self, frame: u64) -> bool {
-        let home = address(frame).ok().and_then(|ipa| Some((ipa, self.home(ipa)?)));
-        home.is_some_and(|(ipa, home)| self.stage2.lock().map.is_home(ipa, home))
+        let Ok(ipa) = address(frame) else { return false };
+        match self.home_in_first(ipa) {
+            Some(home) => self.is_home(ipa, home),
+            None => self.has_ram_elsewhere(ipa),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn has_ram_elsewhere(&self, ipa: u64) -> bool {
+        self.memory.host(ipa).is_some_and(|home| self.is_home(ipa, home))
+    }
+
+    #[inline(never)]
+    fn is_home(&self, ipa: u64, home: Home) -> bool {
+        self.stage2.lock().map.is_home(ipa, home)
     }
 
     /// How much RAM there is.

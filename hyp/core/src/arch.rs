@@ -266,6 +266,16 @@ pub trait Arch: Sized + Sync + 'static {
     fn read_guest(&self, domain: &Self::Domain, vcpu: &Self::Vcpu, from: u64, to: &mut [u8]) -> Result<(), BadAddress>;
     /// Copy into the loaded vCPU's virtual address space, at its own privilege. All or nothing.
     fn write_guest(&self, domain: &Self::Domain, vcpu: &Self::Vcpu, to: u64, from: &[u8]) -> Result<(), BadAddress>;
+    /// So many words of memory that belongs to the domain, behind an aligned virtual address that the loaded vCPU can write at
+    /// its own privilege; they lie in one page. `None` is no error, but means that they have to be read and written by the
+    /// two above.
+    fn guest_words<'d>(
+        &self,
+        domain: &'d Self::Domain,
+        vcpu: &Self::Vcpu,
+        address: u64,
+        count: usize,
+    ) -> Option<&'d [AtomicU64]>;
     /// The guest frame (4 KiB units) behind a virtual address that the loaded vCPU can write at its own privilege.
     fn guest_frame(&self, vcpu: &Self::Vcpu, address: u64) -> Result<u64, BadAddress>;
     /// The domain's shared-info page, which the hypervisor owns.

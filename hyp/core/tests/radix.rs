@@ -9,9 +9,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
+use hyp_core::memory::page::{Expected, NOWHERE};
 use hyp_core::memory::radix::{
-    Access, Attributes, ENTRIES, Entry, Error, Existing, Expected, Failure, Format, Invalidate, Mapping, MemoryType,
-    PAGE_SIZE, Progress, Radix, Tables, Translation, span,
+    Access, Attributes, ENTRIES, Entry, Error, Existing, Failure, Format, Invalidate, Mapping, MemoryType, PAGE_SIZE,
+    Progress, Radix, Tables, Translation, span,
 };
 use proptest::prelude::*;
 
@@ -286,18 +287,29 @@ impl<F: Format> Bench<F> {
 
     fn apply_set_page(&mut self, ipa: u64, right: bool, to: Option<(u64, Attributes)>) -> Option<Error> {
         let now = self.model.at(ipa).map(|(distance, _)| ipa.wrapping_add(distance));
-        let from = if right { now } else { Some(now.map_or(0, |pa| pa ^ PAGE_SIZE)) };
+        let from = if right { now.unwrap_or(NOWHERE) } else { now.map_or(0, |pa| pa ^ PAGE_SIZE) };
         let expected = match (right, now) {
-            (true, Some(_)) if ipa.is_multiple_of(2 * PAGE_SIZE) => Expected::Other(Some(0x77_7000)),
-            (true, None) if ipa.is_multiple_of(2 * PAGE_SIZE) => Expected::NothingOr(Some(0x77_7000)),
+            (true, Some(_)) if ipa.is_multiple_of(2 * PAGE_SIZE) => Expected::Other(0x77_7000),
+            (true, None) if ipa.is_multiple_of(2 * PAGE_SIZE) => Expected::NothingOr(0x77_7000),
             _ => Expected::Is(from),
         };
-        let result = self.tree.set_page(&mut self.tables, ipa, expected, to);
+        let leaf = to.map_or(F::EMPTY, |(pa, attributes)| F::encode_leaf(pa, 0, attributes));
+        let result = loop {
+            match self.tree.page_table(&self.tables, ipa) {
+                Ok(table) => break Radix::<F>::set_page(&mut self.tables, (table, ipa), expected, leaf),
+                Err(error) => assert_eq!(error, Error::NeedsTable),
+            }
+            match self.tree.prepare_page(&mut self.tables, ipa, expected, leaf) {
+                Ok(true) => {}
+                Ok(false) => break Ok(NOWHERE),
+                Err(error) => break Err(error),
+            }
+        };
         assert!(self.tables.stale.is_empty(), "{:x?} is stale after a page was set", self.tables.stale);
         assert_eq!(!right, result == Err(Error::Overlap(ipa)), "{result:?}");
         self.tree.free_empty(&mut self.tables, ipa);
         if let Ok(before) = result {
-            assert_eq!(before, now);
+            assert_eq!(before, now.unwrap_or(NOWHERE));
             let run = to.map(|(pa, attributes)| (pa.wrapping_sub(ipa), attributes));
             self.model.change(ipa..ipa + PAGE_SIZE, |_| run);
         }

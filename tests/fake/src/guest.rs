@@ -8,10 +8,12 @@ use hyp_core::arch::{BadAddress, Exit, Page};
 use hyp_core::limits::GRANT_FRAMES;
 use hyp_core::time::Nanos;
 
-use crate::memory::AddressSpace;
+use crate::memory::{AddressSpace, PAGE};
 
 /// Bytes of a guest's memory, at address 0.
 const MEMORY: usize = 0x1_0000;
+/// Bytes of a word.
+const WORD: usize = size_of::<u64>();
 /// From here on its memory can be read and not written.
 pub const READ_ONLY: u64 = 0xf000;
 /// Where a guest keeps the structures that it passes.
@@ -140,7 +142,8 @@ impl FakeVcpu {
 
 /// A domain's memory.
 pub struct FakeDomain {
-    memory: Mutex<Vec<u8>>,
+    /// In words, as guests and the hypervisor share them.
+    memory: Vec<AtomicU64>,
     /// The shared-info page.
     pub shared: Page,
     /// The first frames of its RAM.
@@ -156,7 +159,7 @@ pub struct FakeDomain {
 impl Default for FakeDomain {
     fn default() -> Self {
         let page = || array::from_fn(|_| AtomicU64::new(0));
-        let memory = Mutex::new(vec![0; MEMORY]);
+        let memory = (0..MEMORY / WORD).map(|_| AtomicU64::new(0)).collect();
         let space = Mutex::new(AddressSpace::new(MEMORY as u64));
         let grants = array::from_fn(|_| page());
         Self { memory, shared: page(), pages: [page(), page()], grants, space, resets: AtomicU32::new(0) }
@@ -166,9 +169,22 @@ impl Default for FakeDomain {
 impl FakeDomain {
     pub(crate) fn with_range(&self, from: u64, size: usize, look: impl FnOnce(&mut [u8])) -> Result<(), BadAddress> {
         let from = usize::try_from(from).map_err(|_| BadAddress)?;
-        let end = from.checked_add(size).ok_or(BadAddress)?;
-        look(self.memory.lock().unwrap().get_mut(from..end).ok_or(BadAddress)?);
+        let end = from.checked_add(size).filter(|end| *end <= MEMORY).ok_or(BadAddress)?;
+        let words = &self.memory[from / WORD..end.div_ceil(WORD).max(from / WORD)];
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.load(Ordering::SeqCst).to_le_bytes()).collect();
+        look(&mut bytes[from % WORD..][..size]);
+        for (word, bytes) in words.iter().zip(bytes.chunks(WORD)) {
+            word.store(u64::from_le_bytes(bytes.try_into().unwrap()), Ordering::SeqCst);
+        }
         Ok(())
+    }
+
+    /// Words of its memory, where they are aligned, in one page, and may be written.
+    pub(crate) fn words(&self, at: u64, count: usize) -> Option<&[AtomicU64]> {
+        let size = (count * WORD) as u64;
+        let end = at.checked_add(size).filter(|end| *end <= READ_ONLY)?;
+        let whole = at.is_multiple_of(WORD as u64) && at / PAGE == (end - 1) / PAGE;
+        whole.then(|| &self.memory[at as usize / WORD..][..count])
     }
 
     /// Puts bytes into the guest's memory.
@@ -187,7 +203,7 @@ impl FakeDomain {
         if step < crate::RESET_STEPS {
             return None;
         }
-        self.memory.lock().unwrap().fill(0);
+        self.memory.iter().for_each(|word| word.store(0, Ordering::SeqCst));
         self.space.lock().unwrap().reset();
         self.grants.iter().flatten().for_each(|word| word.store(0, Ordering::Relaxed));
         self.resets.fetch_add(1, Ordering::Relaxed);

@@ -286,6 +286,16 @@ impl Arch for Fake {
         domain.with_range(to, from.len(), |memory| memory.copy_from_slice(from))
     }
 
+    fn guest_words<'d>(
+        &self,
+        domain: &'d FakeDomain,
+        _: &FakeVcpu,
+        address: u64,
+        count: usize,
+    ) -> Option<&'d [AtomicU64]> {
+        domain.words(address, count)
+    }
+
     fn guest_frame(&self, _: &FakeVcpu, address: u64) -> Result<u64, BadAddress> {
         Ok(address >> 12)
     }

@@ -1,7 +1,7 @@
 //! Domains share pages, and end while they do.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_imports, reason = "tests, of all of one header")]
 
-use fake::{Act, Machine};
+use fake::{Act, Machine, READ_ONLY};
 use host_tests::MS;
 use host_tests::grants::{PAGE, entry};
 use host_tests::puppet::Stage;
@@ -13,6 +13,7 @@ use xen_abi::errno::Errno;
 use xen_abi::grant_table::*;
 use xen_abi::hypercall::{GRANT_TABLE_OP, MEMORY_OP};
 use xen_abi::memory::{AddToPhysmap, XENMAPSPACE_GRANT_TABLE, XENMEM_ADD_TO_PHYSMAP};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const GRANTER: usize = 0;
 const USER: usize = 1;
@@ -143,6 +144,37 @@ fn long_arrays_are_done_in_pieces_and_each_element_has_its_status() {
     assert_eq!(stage.act(USER, Act::call(GRANT_TABLE_OP, none)), 0, "an empty array is not looked at");
     let bad = [GNTTABOP_MAP_GRANT_REF.into(), u64::MAX, 1];
     assert_eq!(stage.act(USER, Act::call(GRANT_TABLE_OP, bad)), Errno::EFAULT.to_result());
+}
+
+/// Makes a call with one element that lies there, and returns the element afterwards. What is around it stays as it is.
+fn call_at<T: FromBytes + IntoBytes + Immutable>(stage: &mut Stage<'_>, at: u64, operation: u32, op: &T) -> T {
+    const AROUND: [u8; 8] = [0xa5; 8];
+    let bytes = [&AROUND, op.as_bytes(), &AROUND].concat();
+    stage.domain(USER).put(at - 8, &bytes);
+    assert_eq!(stage.act(USER, Act::call(GRANT_TABLE_OP, [operation.into(), at, 1])), 0);
+    let now = stage.domain(USER).get(at - 8, bytes.len());
+    assert!(now.starts_with(&AROUND) && now.ends_with(&AROUND), "{at:#x}: {now:x?}");
+    T::read_from_bytes(&now[8..now.len() - 8]).unwrap()
+}
+
+#[test]
+fn elements_may_lie_anywhere() {
+    let machine = Machine::new(1);
+    let mut stage = three(&machine);
+    stage.grant(GRANTER, 9, 2, 5, false);
+    let op = MapGrantRef { host_addr: 0x10_0000, flags: GNTMAP_HOST_MAP, reference: 9, dom: 1, ..Default::default() };
+    // Aligned, at the end of a page, in two pages, not aligned, and neither.
+    for at in [0x1100, 0x2000 - 32, 0x2000 - 24, 0x2000 - 8, 0x1104, 0x1101, 0x2000 - 5] {
+        let mapped = call_at(&mut stage, at, GNTTABOP_MAP_GRANT_REF, &op);
+        assert_eq!((mapped.status, mapped.dev_bus_addr), (GNTST_OKAY, op.host_addr), "{at:#x}");
+        assert_eq!(stage.place(USER, 0x100), Some((stage.home(GRANTER, 5), true)));
+        let op = UnmapGrantRef { host_addr: op.host_addr, handle: mapped.handle, ..Default::default() };
+        assert_eq!(call_at(&mut stage, at, GNTTABOP_UNMAP_GRANT_REF, &op).status, GNTST_OKAY, "{at:#x}");
+        assert!(stage.place(USER, 0x100).is_none());
+    }
+    stage.domain(USER).put(READ_ONLY, op.as_bytes());
+    let nowhere_to_answer = [GNTTABOP_MAP_GRANT_REF.into(), READ_ONLY, 1];
+    assert_eq!(stage.act(USER, Act::call(GRANT_TABLE_OP, nowhere_to_answer)), Errno::EFAULT.to_result());
 }
 
 #[test]

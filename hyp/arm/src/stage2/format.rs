@@ -57,10 +57,17 @@ impl Format for Stage2Format {
         (raw & (VALID | TABLE_OR_PAGE) == VALID | TABLE_OR_PAGE && height > 0).then_some(raw & ADDRESS)
     }
 
+    #[inline(always)]
+    fn leaf(raw: u64, height: u8) -> Option<u64> {
+        let kind = if height == 0 { VALID | TABLE_OR_PAGE } else { VALID };
+        (raw & (VALID | TABLE_OR_PAGE) == kind).then_some(raw & ADDRESS & !(span(height) - 1))
+    }
+
     fn encode_table(pa: u64) -> u64 {
         (pa & ADDRESS) | TABLE_OR_PAGE | VALID
     }
 
+    #[inline(always)]
     fn encode_leaf(pa: u64, height: u8, attributes: Attributes) -> u64 {
         let page = if height == 0 { TABLE_OR_PAGE } else { 0 };
         let memory = match attributes.memory {
@@ -117,6 +124,11 @@ mod tests {
         for (raw, height) in (0..8).flat_map(|raw| (0..3).map(move |height| (raw, height))) {
             let entry = Stage2Format::decode(raw, height);
             assert_eq!(Stage2Format::table(raw, height).is_some(), matches!(entry, Entry::Table(_)), "{raw} {height}");
+            assert_eq!(
+                Stage2Format::leaf(raw, height).is_some(),
+                matches!(entry, Entry::Leaf { .. }),
+                "{raw} {height}"
+            );
         }
     }
 }

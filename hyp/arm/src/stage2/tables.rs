@@ -75,6 +75,11 @@ impl Pages for TablePages {
         }
         (ipa..ipa + length).step_by(PAGE_SIZE as usize).for_each(tlb::invalidate_guest_page);
     }
+
+    #[inline(always)]
+    fn invalidate_page(&mut self, ipa: u64) {
+        tlb::invalidate_guest_page(ipa);
+    }
 }
 
 /// One domain's second stage. Whoever changes it has the domain's VTTBR_EL2 loaded, or no CPU has ever run it.

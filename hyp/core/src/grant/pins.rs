@@ -51,10 +51,10 @@ struct Pin {
 
 const UNUSED: Pin = Pin { frame: 0, reference: 0, readers: 0, writers: 0, user: 0, next: 0 };
 
-/// One domain's table, as far as it is in use.
+/// One domain's table, as far as it is in use. The tables come last, so that the rest is within reach of an instruction's
+/// offset.
+#[repr(C)]
 pub struct Pins {
-    pins: [Pin; MAX_PINS],
-    chains: [PinId; CHAINS],
     /// The first of those that were used and are free.
     free: PinId,
     /// How many have ever been used.
@@ -64,6 +64,8 @@ pub struct Pins {
     more_frames: u8,
     /// The domain ends: nothing new is given.
     closing: bool,
+    chains: [PinId; CHAINS],
+    pins: [Pin; MAX_PINS],
 }
 
 impl Default for Pins {
@@ -88,7 +90,7 @@ impl Pins {
 
     /// How many pages the table has.
     pub fn frames(&self) -> u8 {
-        FIRST_FRAMES.saturating_add(self.more_frames)
+        FIRST_FRAMES.wrapping_add(self.more_frames)
     }
 
     /// Lets the table have so many pages at least. Returns whether it may.
@@ -131,7 +133,7 @@ impl Pins {
         if self.closing {
             return Err(GNTST_BAD_DOMAIN);
         }
-        let entries = u32::from(self.frames()).saturating_mul(ENTRIES);
+        let entries = u32::from(self.frames()).wrapping_mul(ENTRIES);
         let word = word.filter(|_| reference < entries).ok_or(GNTST_BAD_GNTREF)?;
         let reference = reference as u16;
         let found = self.find(reference);
@@ -206,7 +208,7 @@ impl Pins {
     /// # Errors
     /// `GNTST_*`: there is no such entry, or one is in use.
     pub fn swap(&self, a: (u32, Option<&AtomicU64>), b: (u32, Option<&AtomicU64>)) -> Result<(), i16> {
-        let entries = u32::from(self.frames()).saturating_mul(ENTRIES);
+        let entries = u32::from(self.frames()).wrapping_mul(ENTRIES);
         let within = |(reference, word): (u32, Option<_>)| word.filter(|_| reference < entries).ok_or(GNTST_BAD_GNTREF);
         let (one, other): (&AtomicU64, &AtomicU64) = (within(a)?, within(b)?);
         if a.0 == b.0 {
@@ -274,7 +276,7 @@ impl Pins {
         } else {
             return None;
         };
-        self.used = self.used.saturating_add(1);
+        self.used = self.used.wrapping_add(1);
         Some(id)
     }
 
@@ -283,23 +285,25 @@ impl Pins {
         if let Some(pin) = self.get_mut(id) {
             *pin = Pin { next, ..UNUSED };
         }
-        self.used = self.used.saturating_sub(1);
+        self.used = self.used.wrapping_sub(1);
     }
 }
 
 /// Checks an entry and marks it as used; the guest frame that it names. The guest may change it between the two steps;
 /// then it is checked again.
 fn mark(word: &AtomicU64, user: DomainId, access: Access) -> Result<u32, i16> {
+    const USER: u32 = 16;
+    let (readonly, mark) = match access {
+        Access::Read => (0, GTF_READING),
+        Access::Write => (GTF_READONLY, GTF_READING | GTF_WRITING),
+    };
+    let checked = u64::from(u16::MAX) << USER | u64::from(GTF_TYPE_MASK | GTF_SUB_PAGE | readonly);
+    let permitted = u64::from(user.number()) << USER | u64::from(GTF_PERMIT_ACCESS);
     let mut entry = word.load(Ordering::Acquire);
     for _ in 0..TRIES {
-        let (flags, permitted) = (entry as u16, (entry >> 16) as u16);
-        let refused = flags & (GTF_TYPE_MASK | GTF_SUB_PAGE) != GTF_PERMIT_ACCESS
-            || permitted != user.number()
-            || (access == Access::Write && flags & GTF_READONLY != 0);
-        if refused {
-            return Err(GNTST_GENERAL_ERROR);
+        if entry & checked != permitted {
+            break;
         }
-        let mark = if access == Access::Write { GTF_READING | GTF_WRITING } else { GTF_READING };
         match word.compare_exchange(entry, entry | u64::from(mark), Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => return Ok((entry >> 32) as u32),
             Err(now) => entry = now,

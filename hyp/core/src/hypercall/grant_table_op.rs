@@ -3,6 +3,8 @@
 //! The operations on pages come in arrays. Each element has its own status, so that one that fails leaves the others
 //! alone; after [`BUDGET`] of them the caller makes the call again for the rest, with its arguments moved on.
 
+use core::sync::atomic::Ordering;
+
 use xen_abi::domid::DOMID_SELF;
 use xen_abi::errno::Errno;
 use xen_abi::grant_table::{
@@ -14,7 +16,7 @@ use xen_abi::grant_table::{
     GNTTABOP_SWAP_GRANT_REF, GNTTABOP_TRANSFER, GNTTABOP_UNMAP_AND_REPLACE, GNTTABOP_UNMAP_GRANT_REF, GetStatusFrames,
     GetVersion, MapGrantRef, QuerySize, SetupTable, SwapGrantRef, UnmapAndReplace, UnmapGrantRef, Version,
 };
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 use super::{Answer, Call, DONE};
 use crate::arch::Arch;
@@ -35,14 +37,8 @@ const NOWHERE: u64 = u64::MAX;
 #[inline(never)]
 pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision) -> Result<Answer, Errno> {
     match call.args[0] as u32 {
-        GNTTABOP_MAP_GRANT_REF => each::<A, MapGrantRef>(call, |call, op| {
-            op.status = map(call, op).err().unwrap_or(GNTST_OKAY);
-            Ok(())
-        }),
-        GNTTABOP_UNMAP_GRANT_REF => each::<A, UnmapGrantRef>(call, |call, op| {
-            op.status = unmap(call, op.handle, op.host_addr);
-            Ok(())
-        }),
+        GNTTABOP_MAP_GRANT_REF => each_in_place::<A, MapGrantRef, 4>(call),
+        GNTTABOP_UNMAP_GRANT_REF => each_in_place::<A, UnmapGrantRef, 3>(call),
         _ => rare(call, decision),
     }
 }
@@ -51,23 +47,10 @@ pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision) ->
 fn rare<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision) -> Result<Answer, Errno> {
     let [operation, at, count, ..] = call.args;
     match operation as u32 {
-        GNTTABOP_COPY => each::<A, Copy>(call, |call, op| {
-            op.status = copy(call, op).err().unwrap_or(GNTST_OKAY);
-            Ok(())
-        }),
-        GNTTABOP_UNMAP_AND_REPLACE => each::<A, UnmapAndReplace>(call, |call, op| {
-            // Another page in its place is for guests without a second stage.
-            op.status = if op.new_addr == 0 { unmap(call, op.handle, op.host_addr) } else { GNTST_GENERAL_ERROR };
-            Ok(())
-        }),
-        GNTTABOP_SWAP_GRANT_REF => each::<A, SwapGrantRef>(call, |call, op| {
-            let decision = check(call.current.domain.rights, Rights::MEMORY)?;
-            let domain = call.current.domain;
-            let swapped = call.hypervisor.swap_grants(&call.local.held, decision, domain, op.ref_a, op.ref_b);
-            op.status = swapped.err().unwrap_or(GNTST_OKAY);
-            Ok(())
-        }),
-        GNTTABOP_CACHE_FLUSH => each::<A, CacheFlush>(call, |call, op| cache_flush(call, op)),
+        GNTTABOP_COPY => each(call, size_of::<Copy>(), perform::<A, Copy>),
+        GNTTABOP_UNMAP_AND_REPLACE => each(call, size_of::<UnmapAndReplace>(), perform::<A, UnmapAndReplace>),
+        GNTTABOP_SWAP_GRANT_REF => each(call, size_of::<SwapGrantRef>(), perform::<A, SwapGrantRef>),
+        GNTTABOP_CACHE_FLUSH => each(call, size_of::<CacheFlush>(), perform::<A, CacheFlush>),
         // Nobody takes pages for good.
         GNTTABOP_TRANSFER => Err(Errno::EOPNOTSUPP),
         GNTTABOP_SETUP_TABLE | GNTTABOP_QUERY_SIZE | GNTTABOP_SET_VERSION | GNTTABOP_GET_STATUS_FRAMES
@@ -114,37 +97,112 @@ fn rare<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision) -> Result<Answe
     }
 }
 
+/// An element of an operation's array.
+trait Element: FromBytes + IntoBytes + KnownLayout {
+    /// Does what it asks for, and notes its status.
+    ///
+    /// # Errors
+    /// What ends the whole call.
+    fn perform<A: Arch>(&mut self, call: &mut Call<'_, '_, A>) -> Result<(), Errno>;
+}
+
+impl Element for MapGrantRef {
+    #[inline(always)]
+    fn perform<A: Arch>(&mut self, call: &mut Call<'_, '_, A>) -> Result<(), Errno> {
+        self.status = map(call, self).err().unwrap_or(GNTST_OKAY);
+        Ok(())
+    }
+}
+
+impl Element for UnmapGrantRef {
+    #[inline(always)]
+    fn perform<A: Arch>(&mut self, call: &mut Call<'_, '_, A>) -> Result<(), Errno> {
+        self.status = unmap(call, self.handle, self.host_addr);
+        Ok(())
+    }
+}
+
+impl Element for UnmapAndReplace {
+    fn perform<A: Arch>(&mut self, call: &mut Call<'_, '_, A>) -> Result<(), Errno> {
+        // Another page in its place is for guests without a second stage.
+        self.status = if self.new_addr == 0 { unmap(call, self.handle, self.host_addr) } else { GNTST_GENERAL_ERROR };
+        Ok(())
+    }
+}
+
+impl Element for Copy {
+    fn perform<A: Arch>(&mut self, call: &mut Call<'_, '_, A>) -> Result<(), Errno> {
+        self.status = copy(call, self).err().unwrap_or(GNTST_OKAY);
+        Ok(())
+    }
+}
+
+impl Element for SwapGrantRef {
+    fn perform<A: Arch>(&mut self, call: &mut Call<'_, '_, A>) -> Result<(), Errno> {
+        let domain = call.current.domain;
+        let decision = check(domain.rights, Rights::MEMORY)?;
+        let swapped = call.hypervisor.swap_grants(&call.local.held, decision, domain, self.ref_a, self.ref_b);
+        self.status = swapped.err().unwrap_or(GNTST_OKAY);
+        Ok(())
+    }
+}
+
+impl Element for CacheFlush {
+    fn perform<A: Arch>(&mut self, call: &mut Call<'_, '_, A>) -> Result<(), Errno> {
+        cache_flush(call, self)
+    }
+}
+
 /// The size of the largest element, in words.
 const LARGEST: usize = size_of::<Copy>() / 8;
 
-/// Does each element of the caller's array.
+/// [`perform`] for some element.
+type Perform<A> = fn(&mut Call<'_, '_, A>, &mut [u8]) -> Result<(), Errno>;
+
+/// [`Element::perform`], given the bytes: as many as an element has, and aligned to words.
 #[inline(always)]
-fn each<A: Arch, T: FromBytes + IntoBytes + Immutable + KnownLayout>(
-    call: &mut Call<'_, '_, A>,
-    one: fn(&mut Call<'_, '_, A>, &mut T) -> Result<(), Errno>,
-) -> Result<Answer, Errno> {
+fn perform<A: Arch, T: Element>(call: &mut Call<'_, '_, A>, bytes: &mut [u8]) -> Result<(), Errno> {
+    T::mut_from_bytes(bytes).map_err(|_| Errno::EFAULT)?.perform(call)
+}
+
+/// Does each element, of so many bytes, of the caller's array.
+#[inline(never)]
+fn each<A: Arch>(call: &mut Call<'_, '_, A>, size: usize, perform: Perform<A>) -> Result<Answer, Errno> {
     let [_, mut at, count, ..] = call.args;
-    let mut element = [0u64; LARGEST];
     for _ in 0..(count as u32).min(BUDGET) {
-        let bytes = element.as_mut_bytes().get_mut(..size_of::<T>()).unwrap_or_default();
-        fetch(call, at, bytes)?;
-        // It has the size, and words are aligned for all of them.
-        let Ok(op) = T::mut_from_bytes(bytes) else { return Err(Errno::EFAULT) };
-        one(call, op)?;
-        store(call, at, op.as_bytes())?;
-        at = at.wrapping_add(size_of::<T>() as u64);
+        by_copy(call, at, size, perform)?;
+        at = at.wrapping_add(size as u64);
     }
     Ok(rest(call, at, count as u32))
 }
 
 #[inline(never)]
-fn fetch<A: Arch>(call: &Call<'_, '_, A>, from: u64, to: &mut [u8]) -> Result<(), Errno> {
-    call.read_bytes(from, to)
+fn by_copy<A: Arch>(call: &mut Call<'_, '_, A>, at: u64, size: usize, perform: Perform<A>) -> Result<(), Errno> {
+    let mut element = [0u64; LARGEST];
+    let bytes = element.as_mut_bytes().get_mut(..size).unwrap_or_default();
+    call.read_bytes(at, bytes)?;
+    perform(call, bytes)?;
+    call.write_bytes(at, bytes)
 }
 
-#[inline(never)]
-fn store<A: Arch>(call: &Call<'_, '_, A>, to: u64, from: &[u8]) -> Result<(), Errno> {
-    call.write_bytes(to, from)
+/// The same for the most frequent operations: one translation reaches all of an element, for reading and for the answer,
+/// nearly everywhere.
+#[inline(always)]
+fn each_in_place<A: Arch, T: Element, const WORDS: usize>(call: &mut Call<'_, '_, A>) -> Result<Answer, Errno> {
+    const { assert!(size_of::<T>() == WORDS * size_of::<u64>()) };
+    let [_, mut at, count, ..] = call.args;
+    for _ in 0..(count as u32).min(BUDGET) {
+        if let Some(words) = call.words::<WORDS>(at) {
+            let mut element = [0u64; WORDS];
+            element.iter_mut().zip(words).for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
+            perform::<A, T>(call, element.as_mut_bytes())?;
+            element.iter().zip(words).for_each(|(from, to)| to.store(*from, Ordering::Relaxed));
+        } else {
+            by_copy(call, at, size_of::<T>(), perform::<A, T>)?;
+        }
+        at = at.wrapping_add(size_of::<T>() as u64);
+    }
+    Ok(rest(call, at, count as u32))
 }
 
 /// An array of `count` is done up to here, or up to the [`BUDGET`]; then the caller is to make the call for the rest.
@@ -256,7 +314,7 @@ fn setup_table<A: Arch>(call: &mut Call<'_, '_, A>, decision: Decision, at: u64)
 /// A page is named by the address by which the caller's own devices would find it: guest-physical, its own or one that it
 /// has mapped.
 #[inline(never)]
-fn cache_flush<A: Arch>(call: &mut Call<'_, '_, A>, op: &CacheFlush) -> Result<(), Errno> {
+fn cache_flush<A: Arch>(call: &Call<'_, '_, A>, op: &CacheFlush) -> Result<(), Errno> {
     if op.op & GNTTAB_CACHE_SOURCE_GREF != 0 {
         return Err(Errno::EOPNOTSUPP);
     }

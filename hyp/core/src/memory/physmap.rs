@@ -9,9 +9,10 @@
 //! Giving up a page splits the block around it, which takes a table from the domain's pool. When the pool is empty, a
 //! table that is not needed any more is looked for: one that is empty, or a full one that a block can stand for.
 
+use super::page::{Expected, NOWHERE};
 use super::pool::{Pages, Pool};
 use super::radix::{
-    Access, Attributes, Error, Existing, Expected, Format, Invalidate, Mapping, MemoryType, PAGE_SIZE, Radix, Tables,
+    Access, Attributes, Error, Existing, Format, Invalidate, Mapping, MemoryType, PAGE_SIZE, Radix, Tables,
     Translation, span,
 };
 
@@ -64,8 +65,9 @@ impl<F: Format, P: Pages> Physmap<F, P> {
     }
 
     /// Is the guest's own page, whose home is this address, there?
+    #[inline(always)]
     pub fn is_home(&self, ipa: u64, home: Home) -> bool {
-        self.translate(ipa).is_some_and(|now| now.pa == home.0)
+        self.tree.page(&self.pool, ipa) == home.0
     }
 
     /// Puts RAM at home, or a device, where nothing is mapped. Takes as long as the range is large in blocks: for boot only.
@@ -89,7 +91,7 @@ impl<F: Format, P: Pages> Physmap<F, P> {
         if len >= span(1) {
             done = self.give_up_block(ipa, home, len)?;
         } else {
-            self.set(ipa, Expected::Is(Some(home.0)), None)?;
+            self.set(ipa, Expected::Is(home.0), F::EMPTY)?;
         }
         self.changed = true;
         self.absent = self.absent.saturating_add(done / PAGE_SIZE);
@@ -101,7 +103,7 @@ impl<F: Format, P: Pages> Physmap<F, P> {
         let now = self.translate(ipa).filter(|now| now.pa == home.0).ok_or(Error::Overlap(ipa))?;
         let block = span(now.height);
         if now.height == 0 || !ipa.is_multiple_of(block) || len < block {
-            self.set(ipa, Expected::Is(Some(home.0)), None)?;
+            self.set(ipa, Expected::Is(home.0), F::EMPTY)?;
             return Ok(PAGE_SIZE);
         }
         let progress = self.tree.unmap(&mut self.pool, ipa, block, 1).map_err(|failure| failure.error)?;
@@ -122,7 +124,7 @@ impl<F: Format, P: Pages> Physmap<F, P> {
         if len.min(home.1) >= span(1) && (ipa | home.0).is_multiple_of(span(1)) {
             done = self.take_back_block(ipa, home)?;
         } else {
-            self.set(ipa, Expected::Is(None), Some((home.0, Attributes::RAM)))?;
+            self.set(ipa, Expected::Is(NOWHERE), leaf::<F>(home.0, Attributes::RAM))?;
         }
         self.absent = self.absent.saturating_sub(done / PAGE_SIZE);
         Ok(done)
@@ -143,14 +145,15 @@ impl<F: Format, P: Pages> Physmap<F, P> {
     ///
     /// [`Error::Overlap`] where another page that is not the guest's own is mapped, or this is the page that is at home
     /// there, which could not be told from it; [`Error::OutOfTables`].
+    #[inline(always)]
     pub fn put(&mut self, ipa: u64, home: Option<Home>, pa: u64, attributes: Attributes) -> Result<bool, Error> {
-        let expected = Expected::NothingOr(home.map(|home| home.0));
-        if Some(pa) == home.map(|home| home.0) {
+        let home = page_of(home);
+        if pa == home {
             return Err(Error::Overlap(ipa));
         }
-        let covered = self.set(ipa, expected, Some((pa, attributes)))?;
+        let covered = self.set(ipa, Expected::NothingOr(home), leaf::<F>(pa, attributes))?;
         self.changed = true;
-        Ok(covered.is_some())
+        Ok(covered != NOWHERE)
     }
 
     /// Takes such a page away again: this one, or with `None` whatever it is. `home` is what is at home there; it appears
@@ -159,10 +162,11 @@ impl<F: Format, P: Pages> Physmap<F, P> {
     /// # Errors
     ///
     /// [`Error::Overlap`] where no such page is mapped.
+    #[inline(always)]
     pub fn take_away(&mut self, ipa: u64, pa: Option<u64>, home: Option<Home>, covers: bool) -> Result<(), Error> {
-        let home = home.map(|home| home.0);
-        let expected = if pa.is_some() { Expected::Is(pa) } else { Expected::Other(home) };
-        let to = home.filter(|_| covers).map(|pa| (pa, Attributes::RAM));
+        let home = page_of(home);
+        let expected = pa.map_or(Expected::Other(home), Expected::Is);
+        let to = if covers && home != NOWHERE { leaf::<F>(home, Attributes::RAM) } else { F::EMPTY };
         self.set(ipa, expected, to).map(|_| ())
     }
 
@@ -172,7 +176,7 @@ impl<F: Format, P: Pages> Physmap<F, P> {
     ///
     /// [`Error::Overlap`] where no such page is mapped.
     pub fn replace(&mut self, ipa: u64, home: Option<Home>, to: u64) -> Result<(), Error> {
-        self.set(ipa, Expected::Other(home.map(|home| home.0)), Some((to, READ_WRITE))).map(|_| ())
+        self.set(ipa, Expected::Other(page_of(home)), leaf::<F>(to, READ_WRITE)).map(|_| ())
     }
 
     /// Has something changed since the start, so that [`Physmap::restore`] is due?
@@ -204,12 +208,31 @@ impl<F: Format, P: Pages> Physmap<F, P> {
 
     /// Changes one page.
     #[inline(never)]
-    fn set(&mut self, ipa: u64, expected: Expected, to: Option<(u64, Attributes)>) -> Result<Option<u64>, Error> {
+    fn set(&mut self, ipa: u64, expected: Expected, to: u64) -> Result<u64, Error> {
+        match self.pool.noted(ipa) {
+            Some(table) => Radix::<F>::set_page(&mut self.pool, (table, ipa), expected, to),
+            None => self.set_elsewhere(ipa, expected, to),
+        }
+    }
+
+    /// The same where another table was used last, or none is there yet.
+    #[inline(never)]
+    fn set_elsewhere(&mut self, ipa: u64, expected: Expected, to: u64) -> Result<u64, Error> {
         let mut left = F::TOP;
         loop {
-            match self.tree.set_page(&mut self.pool, ipa, expected, to) {
+            match self.tree.page_table(&self.pool, ipa) {
+                Ok(table) => {
+                    self.pool.note(table);
+                    return self.set(ipa, expected, to);
+                }
+                Err(Error::NeedsTable) => {}
+                Err(error) => return Err(error),
+            }
+            match self.tree.prepare_page(&mut self.pool, ipa, expected, to) {
+                Ok(true) => {}
+                Ok(false) => return Ok(NOWHERE),
                 Err(Error::OutOfTables) if self.find_tables(&mut left) => {}
-                result => return result,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -235,6 +258,18 @@ impl<F: Format, P: Pages> Physmap<F, P> {
         *left = left.saturating_sub(1);
         again && reclaim(&self.tree, &mut self.pool)
     }
+}
+
+/// Where a page is at home, if it is anywhere.
+#[inline(always)]
+fn page_of(home: Option<Home>) -> u64 {
+    home.map_or(NOWHERE, |home| home.0)
+}
+
+/// An entry that leads to a page.
+#[inline(always)]
+fn leaf<F: Format>(pa: u64, attributes: Attributes) -> u64 {
+    F::encode_leaf(pa, 0, attributes)
 }
 
 /// Gives back one table that is not needed any more; looks through [`LOOKS`] full ones at most.

@@ -7,7 +7,7 @@
 
 use core::marker::PhantomData;
 
-use super::radix::{ENTRIES, Entry, Format, PAGE_SIZE, Tables, span};
+use super::radix::{ENTRIES, Format, PAGE_SIZE, Tables, span};
 
 /// Most pages of a pool.
 pub const MAX_TABLES: usize = 48;
@@ -25,6 +25,11 @@ pub trait Pages {
     fn clear(&mut self, number: usize);
     /// Makes every CPU forget what it knows about this guest-physical range. Done when it returns.
     fn invalidate(&mut self, ipa: u64, len: u64);
+    /// The same for a single page.
+    #[inline(always)]
+    fn invalidate_page(&mut self, ipa: u64) {
+        self.invalidate(ipa, PAGE_SIZE);
+    }
 }
 
 /// What is known of one page.
@@ -60,6 +65,8 @@ pub struct Pool<F, P> {
     pages: P,
     count: usize,
     accounts: [Account; MAX_TABLES],
+    /// Number of a table of single pages that was used last.
+    noted: usize,
     format: PhantomData<F>,
 }
 
@@ -69,7 +76,7 @@ impl<F: Format, P: Pages> Pool<F, P> {
         pages.clear(0);
         let mut accounts = [UNUSED; MAX_TABLES];
         accounts[0] = Account { height: F::TOP, used: true, ..UNUSED };
-        Self { pages, count: count.min(MAX_TABLES), accounts, format: PhantomData }
+        Self { pages, count: count.min(MAX_TABLES), accounts, noted: 0, format: PhantomData }
     }
 
     /// Physical address of the root.
@@ -92,27 +99,42 @@ impl<F: Format, P: Pages> Pool<F, P> {
         })
     }
 
+    /// The table that holds a page's entry, if it was noted last; `None` means only that it has to be looked for.
+    #[inline(always)]
+    pub fn noted(&self, ipa: u64) -> Option<u64> {
+        // What the account says is so as long as an entry leads to the table, and while a new one is filled nobody asks.
+        let Account { base, height, used, .. } = *self.accounts.get(self.noted)?;
+        let spanned = ipa & !(span(1) - PAGE_SIZE) == u64::from(base).wrapping_mul(PAGE_SIZE);
+        let here = used && height == 0 && spanned;
+        here.then(|| self.pages.start().wrapping_add((self.noted as u64).wrapping_mul(PAGE_SIZE)))
+    }
+
+    /// Notes a table of single pages: a guest changes many pages of one after the other.
+    pub fn note(&mut self, table: u64) {
+        self.noted = self.number(table);
+    }
+
     fn number(&self, table: u64) -> usize {
         (table.wrapping_sub(self.pages.start()) / PAGE_SIZE) as usize
     }
 
-    /// Notes that an entry changed, and whom it leads to now.
-    fn account(&mut self, number: usize, index: usize, old: u64, new: u64) {
-        let Some(account) = self.accounts.get_mut(number) else { return };
-        match (old == F::EMPTY, new == F::EMPTY) {
-            (true, false) => account.live = account.live.saturating_add(1),
-            (false, true) => account.live = account.live.saturating_sub(1),
-            _ => {}
+    /// Notes that an entry changed.
+    #[inline(always)]
+    fn count(&mut self, number: usize, old: u64, new: u64) {
+        if let Some(account) = self.accounts.get_mut(number) {
+            let (before, after) = (u16::from(old != F::EMPTY), u16::from(new != F::EMPTY));
+            account.live = account.live.wrapping_add(after).wrapping_sub(before);
         }
-        let Account { base, height, .. } = *account;
-        if height > 0
-            && let Entry::Table(table) = F::decode(new, height)
-        {
-            let offset = (index as u64).wrapping_mul(span(height)) / PAGE_SIZE;
-            let child = self.number(table);
-            if let Some(child) = self.accounts.get_mut(child) {
-                *child = Account { base: base.wrapping_add(offset as u32), height: height.saturating_sub(1), ..*child };
-            }
+    }
+
+    /// Notes to which table an entry leads.
+    fn link(&mut self, number: usize, index: usize, entry: u64) {
+        let Some(Account { base, height, .. }) = self.accounts.get(number).copied() else { return };
+        let Some(table) = F::table(entry, height) else { return };
+        let offset = (index as u64).wrapping_mul(span(height)) / PAGE_SIZE;
+        let child = self.number(table);
+        if let Some(child) = self.accounts.get_mut(child) {
+            *child = Account { base: base.wrapping_add(offset as u32), height: height.saturating_sub(1), ..*child };
         }
     }
 }
@@ -125,7 +147,15 @@ impl<F: Format, P: Pages> Tables for Pool<F, P> {
     fn write(&mut self, table: u64, index: usize, entry: u64) {
         let number = self.number(table);
         let old = self.pages.read(number, index);
-        self.account(number, index, old, entry);
+        self.count(number, old, entry);
+        self.link(number, index, entry);
+        self.pages.write(number, index, entry);
+    }
+
+    #[inline(always)]
+    fn write_page(&mut self, table: u64, index: usize, old: u64, entry: u64) {
+        let number = self.number(table);
+        self.count(number, old, entry);
         self.pages.write(number, index, entry);
     }
 
@@ -146,6 +176,11 @@ impl<F: Format, P: Pages> Tables for Pool<F, P> {
 
     fn invalidate(&mut self, ipa: u64, len: u64) {
         self.pages.invalidate(ipa, len);
+    }
+
+    #[inline(always)]
+    fn invalidate_page(&mut self, ipa: u64) {
+        self.pages.invalidate_page(ipa);
     }
 
     fn is_empty(&self, table: u64) -> bool {

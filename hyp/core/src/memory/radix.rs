@@ -26,7 +26,7 @@
 //! # Tables in use
 //!
 //! [`Radix::map`] and [`Radix::unmap`] free a table that becomes empty at once, when the step leaves it. What goes back
-//! and forth page by page ([`Radix::set_page`]) leaves its tables where they are, for whoever needs one to find:
+//! and forth page by page ([`super::page`]) leaves its tables where they are, for whoever needs one to find:
 //! [`Radix::free_empty`] takes an empty one away and [`Radix::fold`] a full one that means what a block would. The root
 //! is the caller's and is never freed.
 
@@ -113,6 +113,11 @@ pub trait Format {
     fn table(raw: u64, height: u8) -> Option<u64> {
         if let Entry::Table(table) = Self::decode(raw, height) { Some(table) } else { None }
     }
+    /// Where a leaf that was read at this height leads, as [`Format::decode`] says it.
+    #[inline(always)]
+    fn leaf(raw: u64, height: u8) -> Option<u64> {
+        if let Entry::Leaf { pa, .. } = Self::decode(raw, height) { Some(pa) } else { None }
+    }
     /// An entry that leads to a table.
     fn encode_table(pa: u64) -> u64;
     /// A leaf. Must decode to what it was made of, also with no access at all.
@@ -126,6 +131,12 @@ pub trait Tables {
     fn read(&self, table: u64, index: usize) -> u64;
     /// Writes an entry, so that the processor's table walk sees it after all earlier writes.
     fn write(&mut self, table: u64, index: usize, entry: u64);
+    /// The same in a table of single pages, whose entry was `old` so far. Guests change those again and again.
+    #[inline(always)]
+    fn write_page(&mut self, table: u64, index: usize, old: u64, entry: u64) {
+        let _ = old;
+        self.write(table, index, entry);
+    }
     /// Takes a zeroed page from the domain's pool.
     fn allocate(&mut self) -> Option<u64>;
     /// Gives a table back; no entry leads to it and no CPU remembers one.
@@ -136,6 +147,11 @@ pub trait Tables {
     }
     /// Makes every CPU forget what it knows about this guest-physical range. Done when it returns.
     fn invalidate(&mut self, ipa: u64, len: u64);
+    /// The same for a single page.
+    #[inline(always)]
+    fn invalidate_page(&mut self, ipa: u64) {
+        self.invalidate(ipa, PAGE_SIZE);
+    }
 }
 
 /// What the caller must invalidate before it gives the memory behind the range to anybody else.
@@ -166,27 +182,6 @@ impl Invalidate {
     }
 }
 
-/// What has to be there before a page is changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// This physical page, or nothing.
-    Is(Option<u64>),
-    /// Nothing, or this physical page if there is one.
-    NothingOr(Option<u64>),
-    /// A page, and not this one if there is one.
-    Other(Option<u64>),
-}
-
-impl Expected {
-    fn holds(self, now: Option<u64>) -> bool {
-        match self {
-            Expected::Is(page) => now == page,
-            Expected::NothingOr(page) => now.is_none() || now == page,
-            Expected::Other(page) => now.is_some() && now != page,
-        }
-    }
-}
-
 /// How far a change came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "the caller has to invalidate, and to go on with what is left"]
@@ -208,6 +203,8 @@ pub enum Error {
     Overlap(u64),
     /// The domain's pool is empty.
     OutOfTables,
+    /// A table has to be made first, by [`Radix::prepare_page`].
+    NeedsTable,
 }
 
 impl core::fmt::Display for Error {
@@ -217,6 +214,7 @@ impl core::fmt::Display for Error {
             Error::BeyondAddressWidth => f.write_str("the range leaves the address space"),
             Error::Overlap(ipa) => write!(f, "guest address {ipa:#x} is mapped already"),
             Error::OutOfTables => f.write_str("the domain's page-table pool is empty"),
+            Error::NeedsTable => f.write_str("no table has an entry for this page"),
         }
     }
 }
@@ -273,17 +271,20 @@ pub struct Translation {
 
 /// Bytes that an entry at this height spans.
 pub const fn span(height: u8) -> u64 {
-    PAGE_SIZE.wrapping_shl(9 * height as u32)
+    1u64.wrapping_shl(shift(height))
+}
+
+/// The same as a power of two.
+const fn shift(height: u8) -> u32 {
+    PAGE_SIZE.trailing_zeros() + 9 * height as u32
 }
 
 /// An entry's place.
 #[derive(Clone, Copy)]
-struct Spot {
-    table: u64,
-    index: usize,
-    height: u8,
-    /// The entry that leads to `table`; `None` for the root.
-    parent: Option<(u64, usize)>,
+pub(super) struct Spot {
+    pub(super) table: u64,
+    pub(super) index: usize,
+    pub(super) height: u8,
 }
 
 impl Spot {
@@ -369,53 +370,6 @@ impl<F: Format> Radix<F> {
         walk(len, budget, |done, progress| self.protect_entry(tables, ipa + done, ipa + len, access, progress))
     }
 
-    /// Lets one page lead to another place, or nowhere, if what is there is what is expected. A block around it is split.
-    /// Returns the page that was there. Done with all invalidation when it returns.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Overlap`] where it leads somewhere else, [`Error::OutOfTables`], and the errors of a bad address.
-    pub fn set_page<T: Tables>(
-        &self,
-        tables: &mut T,
-        ipa: u64,
-        expected: Expected,
-        to: Option<(u64, Attributes)>,
-    ) -> Result<Option<u64>, Error> {
-        check(ipa, PAGE_SIZE, F::ADDRESS_BITS)?;
-        loop {
-            let (spot, entry) = self.find(tables, ipa, 0);
-            let (now, attributes) = match entry {
-                Entry::Leaf { pa, attributes } => (Some(pa + (ipa - spot.base(ipa))), attributes),
-                _ => (None, Attributes::RAM),
-            };
-            if !expected.holds(now) {
-                return Err(Error::Overlap(ipa));
-            }
-            if spot.height == 0 {
-                if now.is_some() {
-                    tables.write(spot.table, spot.index, F::EMPTY);
-                    tables.invalidate(ipa, PAGE_SIZE);
-                }
-                if let Some((pa, attributes)) = to {
-                    tables.write(spot.table, spot.index, F::encode_leaf(pa, 0, attributes));
-                }
-                return Ok(now);
-            }
-            match now {
-                Some(pa) => split::<F, T>(tables, spot, ipa, pa - (ipa - spot.base(ipa)), attributes)?,
-                None if to.is_none() => return Ok(now),
-                None => {
-                    let Some(table) = tables.allocate() else {
-                        self.prune(tables, ipa);
-                        return Err(Error::OutOfTables);
-                    };
-                    tables.write(spot.table, spot.index, F::encode_table(table));
-                }
-            }
-        }
-    }
-
     /// Frees the empty tables on the way to an address.
     pub fn free_empty<T: Tables>(&self, tables: &mut T, ipa: u64) {
         self.prune(tables, ipa);
@@ -426,9 +380,10 @@ impl<F: Format> Radix<F> {
     pub fn fold<T: Tables>(&self, tables: &mut T, ipa: u64, height: u8) -> bool {
         let (spot, _) = self.find(tables, ipa, height);
         let above = height.saturating_add(1);
-        let Some((table, index)) = spot.parent.filter(|_| spot.height == height && above <= F::LARGEST_LEAF) else {
+        if spot.height != height || above > F::LARGEST_LEAF {
             return false;
-        };
+        }
+        let (parent, _) = self.find(tables, ipa, above);
         let Entry::Leaf { pa, attributes } = F::decode(tables.read(spot.table, 0), height) else { return false };
         let same = |index: usize| {
             let want = F::encode_leaf(pa.wrapping_add(index as u64 * span(height)), height, attributes);
@@ -438,9 +393,9 @@ impl<F: Format> Radix<F> {
             return false;
         }
         let start = ipa & !(span(above) - 1);
-        tables.write(table, index, F::EMPTY);
+        tables.write(parent.table, parent.index, F::EMPTY);
         tables.invalidate(start, span(above));
-        tables.write(table, index, F::encode_leaf(pa, above, attributes));
+        tables.write(parent.table, parent.index, F::encode_leaf(pa, above, attributes));
         tables.free(spot.table);
         true
     }
@@ -459,19 +414,37 @@ impl<F: Format> Radix<F> {
     }
 
     /// Follows tables until an entry that is none, or until this height.
-    fn find<T: Tables>(&self, tables: &T, ipa: u64, down_to: u8) -> (Spot, Entry) {
-        let mut spot = Spot { table: self.root, index: index::<F>(ipa, F::TOP), height: F::TOP, parent: None };
-        loop {
-            let raw = tables.read(spot.table, spot.index);
-            match F::table(raw, spot.height) {
-                Some(table) if spot.height > down_to => {
-                    let height = spot.height - 1;
-                    let parent = Some((spot.table, spot.index));
-                    spot = Spot { table, index: index::<F>(ipa, height), height, parent };
+    #[inline(never)]
+    pub(super) fn find<T: Tables>(&self, tables: &T, ipa: u64, down_to: u8) -> (Spot, Entry) {
+        let (spot, raw) = self.descend(tables, ipa, down_to);
+        (spot, F::decode(raw, spot.height))
+    }
+
+    /// The same, and what is there as it was read. Each height by itself, which makes its shifts and masks constants.
+    #[inline(always)]
+    pub(super) fn descend<T: Tables>(&self, tables: &T, ipa: u64, down_to: u8) -> (Spot, u64) {
+        let mut table = self.root;
+        macro_rules! at {
+            ($height:expr) => {
+                if $height <= F::TOP {
+                    let spot = Spot { table, index: index::<F>(ipa, $height), height: $height };
+                    let raw = tables.read(table, spot.index);
+                    if $height <= down_to {
+                        return (spot, raw);
+                    }
+                    match F::table(raw, $height) {
+                        Some(below) => table = below,
+                        None => return (spot, raw),
+                    }
                 }
-                _ => return (spot, F::decode(raw, spot.height)),
-            }
+            };
         }
+        const { assert!(F::TOP <= 3) };
+        at!(3);
+        at!(2);
+        at!(1);
+        let spot = Spot { table, index: index::<F>(ipa, 0), height: 0 };
+        (spot, tables.read(table, spot.index))
     }
 
     /// Maps the first leaf of a range and returns its bytes.
@@ -559,14 +532,14 @@ impl<F: Format> Radix<F> {
     }
 
     /// Frees the empty tables on the way to an address, from the lowest up.
-    fn prune<T: Tables>(&self, tables: &mut T, ipa: u64) {
+    pub(super) fn prune<T: Tables>(&self, tables: &mut T, ipa: u64) {
         for _ in 0..F::TOP {
             let (spot, _) = self.find(tables, ipa, 0);
-            let Some((table, index)) = spot.parent else { return };
-            if !tables.is_empty(spot.table) {
+            if spot.height == F::TOP || !tables.is_empty(spot.table) {
                 return;
             }
-            tables.write(table, index, F::EMPTY);
+            let (parent, _) = self.find(tables, ipa, spot.height + 1);
+            tables.write(parent.table, parent.index, F::EMPTY);
             let spanned = span(spot.height + 1);
             tables.invalidate(ipa & !(spanned - 1), spanned);
             tables.free(spot.table);
@@ -591,7 +564,7 @@ fn walk(
 }
 
 /// Puts a table with the same meaning in a block's place.
-fn split<F: Format, T: Tables>(
+pub(super) fn split<F: Format, T: Tables>(
     tables: &mut T,
     spot: Spot,
     ipa: u64,
@@ -615,9 +588,11 @@ fn replace<F: Format, T: Tables>(tables: &mut T, spot: Spot, ipa: u64, entry: u6
 }
 
 /// Index of an address in a table whose entries have this height; the root may have more than [`ENTRIES`].
-fn index<F: Format>(ipa: u64, height: u8) -> usize {
-    let index = (ipa / span(height)) as usize;
-    if height == F::TOP { index } else { index % ENTRIES }
+#[inline(always)]
+pub(super) fn index<F: Format>(ipa: u64, height: u8) -> usize {
+    let index = ipa.wrapping_shr(shift(height)) as usize;
+    let is_large = height == F::TOP && F::ADDRESS_BITS > shift(F::TOP + 1);
+    if is_large { index } else { index % ENTRIES }
 }
 
 /// Height of the largest leaf that fits at the start of a range.
@@ -634,7 +609,7 @@ const fn in_range(address: u64, bits: u32) -> bool {
 }
 
 /// Whole pages inside an address space of so many bits?
-fn check(address: u64, len: u64, bits: u32) -> Result<(), Error> {
+pub(super) fn check(address: u64, len: u64, bits: u32) -> Result<(), Error> {
     if !(address | len).is_multiple_of(PAGE_SIZE) {
         return Err(Error::Misaligned);
     }
