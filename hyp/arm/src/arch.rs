@@ -10,6 +10,11 @@ use hyp_dev::timer::Clock;
 use hyp_log::Shown;
 use smccc::psci;
 use spin::Once;
+use xen_abi::features::{
+    XENFEAT_ARM_SMCCC_SUPPORTED, XENFEAT_AUTO_TRANSLATED_PHYSMAP, XENFEAT_NOT_DIRECT_MAPPED,
+    XENFEAT_WRITABLE_PAGE_TABLES,
+};
+use xen_abi::shared_info::Layout;
 
 use crate::domain::ArmDomain;
 use crate::lock::Relax;
@@ -54,6 +59,12 @@ impl Arch for Arm {
     type Relax = Relax;
     type Vcpu = ArmVcpu;
     type Domain = ArmDomain;
+    const SHARED_INFO: Layout = Layout::ARM;
+    const FEATURES: u32 = 1 << XENFEAT_WRITABLE_PAGE_TABLES
+        | 1 << XENFEAT_AUTO_TRANSLATED_PHYSMAP
+        | 1 << XENFEAT_ARM_SMCCC_SUPPORTED
+        | 1 << XENFEAT_NOT_DIRECT_MAPPED;
+    const CAPABILITIES: &'static str = "xen-3.0-aarch64 ";
 
     fn now(&self) -> Nanos {
         self.clock().now()

@@ -3,6 +3,8 @@
 pub(crate) use hyp_core::limits::MAX_FIXED_CHANNELS as MAX_LINKS;
 pub(crate) use hyp_core::limits::{MAX_CPUS, MAX_DOMAINS, MAX_PORTS, MAX_VCPUS, MAX_VCPUS_PER_DOMAIN};
 
+/// Files that a loader puts into memory: kernel, ramdisk and partial tree of each guest.
+pub(crate) const MAX_MODULES: usize = 3 * MAX_DOMAINS;
 /// Separate ranges of RAM in the machine's tree.
 pub(crate) const MAX_RAM: usize = 16;
 /// Reserved ranges in the machine's tree.

@@ -1,5 +1,8 @@
 //! What the machine is, read from the loader's device tree.
 //!
+//! What every machine has is a [`Host`]; on a PC that comes from the firmware's tables, and the tree only names the guests.
+//! A [`Machine`] is one that the tree describes.
+//!
 //! The hypervisor drives few devices; everything it needs to know of them is in the tree, so that a board needs no table
 //! of addresses. Bindings: Devicetree Specification 3.4 (memory), 3.5 (reserved memory), 3.8 (cpus), and Linux's
 //! `arm,gic`, `arm,gic-v3`, `arm,arch_timer` and `arm,psci`.
@@ -7,7 +10,8 @@
 use dtoolkit::Node;
 use heapless::Vec;
 
-use crate::limits::{MAX_CPUS, MAX_RAM, MAX_RESERVED};
+use crate::limits::{MAX_CPUS, MAX_MODULES, MAX_RAM, MAX_RESERVED};
+use crate::plan::Banks;
 use crate::tree::{self, Buses, Device, Spot, StringList, device_and_below, each_device, number};
 use crate::{BootError, Region};
 
@@ -83,17 +87,72 @@ pub struct Uart<'a> {
     pub interrupt: Option<u32>,
 }
 
-/// The machine.
+/// What guests are given of any machine, and who says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Machine<'a> {
+pub struct Host<'a> {
     /// RAM, sorted, without overlaps, neighbours joined.
     pub ram: Vec<Region, MAX_RAM>,
     /// Ranges of RAM that belong to somebody else: `/reserved-memory` and the blob's reservation block.
     pub reserved: Vec<Region, MAX_RESERVED>,
-    /// MPIDR affinity of the CPUs in the tree's order. The CPU that boots need not be the first.
+    /// What the CPUs are called: MPIDR affinity in the tree's order, or APIC identifiers. The CPU that boots need not be the
+    /// first.
     pub cpus: Vec<u64, MAX_CPUS>,
-    /// CPUs in the tree beyond those that the hypervisor has room for.
+    /// CPUs beyond those that the hypervisor has room for.
     pub cpus_left_out: u32,
+    /// Files that the loader put into memory without saying in the tree where: they belong to the modules without `reg`, in
+    /// the tree's order.
+    pub loose: Vec<Region, MAX_MODULES>,
+    /// Where guests of this architecture have their RAM.
+    pub banks: Banks,
+    /// The hypervisor's command line.
+    pub options: &'a str,
+    /// `/chosen`: going through a tree is most of the work of reading it, so that it is looked for once.
+    pub(crate) chosen: Option<Spot<'a>>,
+}
+
+impl<'a> Host<'a> {
+    /// A machine that its firmware describes, with the guests that a tree names. `blob` may be longer than the tree.
+    ///
+    /// # Errors
+    ///
+    /// The tree is damaged, or there is no RAM or no CPU.
+    pub fn described(
+        blob: &'a [u8],
+        ram: &[Region],
+        cpus: Vec<u64, MAX_CPUS>,
+        loose: Vec<Region, MAX_MODULES>,
+    ) -> Result<Self, BootError<'a>> {
+        let (root, _) = tree::open(blob)?;
+        let chosen = root.child("chosen")?;
+        let options = chosen.as_ref().map_or(Ok(""), read_options)?;
+        let (mut sorted, mut reserved) = (Vec::new(), Vec::new());
+        for region in ram {
+            note_memory(&mut sorted, *region, root)?;
+        }
+        for region in &loose {
+            note_reserved(&mut reserved, *region, root)?;
+        }
+        join(&mut sorted);
+        let host = Self { ram: sorted, reserved, cpus, cpus_left_out: 0, loose, banks: Banks::PC, options, chosen };
+        host.checked()
+    }
+
+    fn checked(self) -> Result<Self, BootError<'a>> {
+        if self.ram.is_empty() {
+            return Err(BootError::NoMemory);
+        }
+        if self.cpus.is_empty() {
+            return Err(BootError::NoCpu);
+        }
+        Ok(self)
+    }
+}
+
+/// A machine that its tree describes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine<'a> {
+    /// What every machine has.
+    pub host: Host<'a>,
     /// How to call PSCI; `None` without PSCI.
     pub psci: Option<Conduit>,
     /// The interrupt controller.
@@ -102,10 +161,15 @@ pub struct Machine<'a> {
     pub timer: Timer,
     /// The console, where the tree names one.
     pub uart: Option<Uart<'a>>,
-    /// The hypervisor's command line.
-    pub options: &'a str,
-    /// `/chosen`: going through a tree is most of the work of reading it, so that it is looked for once.
-    pub(crate) chosen: Option<Spot<'a>>,
+}
+
+/// Whoever asks about a machine mostly asks about its memory and its CPUs.
+impl<'a> core::ops::Deref for Machine<'a> {
+    type Target = Host<'a>;
+
+    fn deref(&self) -> &Host<'a> {
+        &self.host
+    }
 }
 
 impl<'a> Machine<'a> {
@@ -138,23 +202,14 @@ impl<'a> Machine<'a> {
             }
         }
         join(&mut ram);
-        if ram.is_empty() {
-            return Err(BootError::NoMemory);
-        }
-        if cpus.is_empty() {
-            return Err(BootError::NoCpu);
-        }
+        let banks = Banks::ARM;
+        let host = Host { ram, reserved, cpus, cpus_left_out, loose: Vec::new(), banks, options, chosen };
         Ok(Self {
-            ram,
-            reserved,
-            cpus,
-            cpus_left_out,
+            host: host.checked()?,
             psci: found.psci()?,
             gic: found.gic()?,
             timer: found.timer()?,
             uart: read_uart(root, chosen, options)?,
-            options,
-            chosen,
         })
     }
 
@@ -173,13 +228,14 @@ fn read_memory<'a>(node: &Spot<'a>, ram: &mut Vec<Region, MAX_RAM>) -> Result<()
     if !node.enabled() {
         return Ok(());
     }
-    for region in node.reg()?.filter(|region| region.size != 0) {
-        let full = BootError::TooMany { path: node.path, what: "ranges of RAM", limit: MAX_RAM };
-        // Kept sorted. A sort of the library would be larger than the rest of this file.
-        let at = ram.iter().position(|other| other.start > region.start).unwrap_or(ram.len());
-        ram.insert(at, region).map_err(|_| full)?;
-    }
-    Ok(())
+    node.reg()?.filter(|region| region.size != 0).try_for_each(|region| note_memory(ram, region, *node))
+}
+
+/// Kept sorted. A sort of the library would be larger than the rest of this file.
+fn note_memory<'a>(ram: &mut Vec<Region, MAX_RAM>, region: Region, node: Spot<'a>) -> Result<(), BootError<'a>> {
+    let full = BootError::TooMany { path: node.path, what: "ranges of RAM", limit: MAX_RAM };
+    let at = ram.iter().position(|other| other.start > region.start).unwrap_or(ram.len());
+    ram.insert(at, region).map_err(|_| full)
 }
 
 /// Joins sorted ranges that touch or overlap.

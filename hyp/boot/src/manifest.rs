@@ -14,8 +14,8 @@ mod warning;
 
 use heapless::Vec;
 
-use crate::limits::{MAX_DOMAINS, MAX_SHARED, MAX_STATIC, MAX_VCPUS};
-use crate::machine::Machine;
+use crate::limits::{MAX_DOMAINS, MAX_MODULES, MAX_SHARED, MAX_STATIC, MAX_VCPUS};
+use crate::machine::Host;
 use crate::tree::{Path, Spot};
 use crate::{BootError, Owner, Region};
 
@@ -28,6 +28,9 @@ pub use self::warning::Warning;
 
 /// Warnings that are kept: one for each guest and each thing of another kind that is likely.
 const MAX_WARNINGS: usize = 16;
+
+/// Modules that the tree does not say the places of, and that no guest has taken yet.
+type Loose<'l> = core::slice::Iter<'l, Region>;
 
 type Warnings<'a> = Vec<Warning<'a>, MAX_WARNINGS>;
 
@@ -56,13 +59,13 @@ impl<'a> Manifest<'a> {
     /// # Errors
     ///
     /// The first thing found that cannot work.
-    pub fn parse(machine: &Machine<'a>, image: Region, tree: Region) -> Result<Self, BootError<'a>> {
+    pub fn parse(host: &Host<'a>, image: Region, tree: Region) -> Result<Self, BootError<'a>> {
         let mut manifest = Self::new();
-        manifest.read(machine, image, tree)?;
+        manifest.read(host, image, tree)?;
         Ok(manifest)
     }
 
-    /// Reads the guests from the tree that `machine` was read from. `image` is the memory that the hypervisor's image
+    /// Reads the guests from the tree that `host` was read from. `image` is the memory that the hypervisor's image
     /// takes, `tree` that of the blob; both host-physical. Reads in place, for a manifest is too large to be handed about
     /// on the stack of boot.
     ///
@@ -70,14 +73,14 @@ impl<'a> Manifest<'a> {
     ///
     /// The first thing found that cannot work.
     #[inline(never)]
-    pub fn read(&mut self, machine: &Machine<'a>, image: Region, tree: Region) -> Result<(), BootError<'a>> {
-        let (options, warn_of_options) = Options::read(machine.options);
+    pub fn read(&mut self, host: &Host<'a>, image: Region, tree: Region) -> Result<(), BootError<'a>> {
+        let (options, warn_of_options) = Options::read(host.options);
         self.options = options;
         if warn_of_options {
-            warn(&mut self.warnings, Kind::Options(machine.options));
+            warn(&mut self.warnings, Kind::Options(host.options));
         }
-        let chosen = machine.chosen.ok_or(BootError::NoGuest)?;
-        let (mut vcpus, mut peers) = (0usize, false);
+        let chosen = host.chosen.ok_or(BootError::NoGuest)?;
+        let (mut vcpus, mut peers, mut loose) = (0usize, false, host.loose.iter());
         for node in chosen.heirs()? {
             let kinds = node.strings("compatible");
             if !kinds.has("xen,domain") {
@@ -87,7 +90,7 @@ impl<'a> Manifest<'a> {
                 }
                 continue;
             }
-            vcpus = vcpus.saturating_add(self.add(&node, machine)?);
+            vcpus = vcpus.saturating_add(self.add(&node, host, &mut loose)?);
             peers |= node.value("makuhari,peers").is_some();
             if vcpus > MAX_VCPUS {
                 return Err(BootError::TooMany { path: node.path, what: "virtual CPUs", limit: MAX_VCPUS });
@@ -103,13 +106,13 @@ impl<'a> Manifest<'a> {
             self.domains.iter_mut().for_each(|domain| domain.peers = !0);
         }
         self.fixed.join_events()?;
-        self.check_places(machine, image, tree)
+        self.check_places(host, image, tree)
     }
 
     /// Reads one guest. Returns the number of its vCPUs.
-    fn add(&mut self, node: &Spot<'a>, machine: &Machine<'a>) -> Result<usize, BootError<'a>> {
+    fn add(&mut self, node: &Spot<'a>, host: &Host<'a>, loose: &mut Loose<'_>) -> Result<usize, BootError<'a>> {
         let index = self.domains.len() as u8;
-        let domain = read_domain(node, index, machine, &mut self.fixed, &mut self.warnings)?;
+        let domain = read_domain(node, index, host, loose, (&mut self.fixed, &mut self.warnings))?;
         if self.domains.iter().any(|other| other.name == domain.name) {
             return Err(BootError::DuplicateName { path: node.path, name: domain.name });
         }
@@ -138,14 +141,14 @@ impl<'a> Manifest<'a> {
     /// Every module, and memory at a given place, must be in RAM and share memory with nothing, except with a module that
     /// is the same file or with itself in another guest.
     #[inline(never)]
-    fn check_places(&self, machine: &Machine<'a>, image: Region, tree: Region) -> Result<(), BootError<'a>> {
+    fn check_places(&self, host: &Host<'a>, image: Region, tree: Region) -> Result<(), BootError<'a>> {
         let mut places: Vec<Place<'a>, MAX_PLACES> = Vec::new();
         self.each_place(&mut |place| {
             // Cannot fail: there is room for all that the tables hold.
             let _ = places.push(place);
         });
         for (number, &Place { path, place, sharing }) in places.iter().enumerate() {
-            if !machine.ram.iter().any(|ram| ram.contains(&place)) {
+            if !host.ram.iter().any(|ram| ram.contains(&place)) {
                 return Err(BootError::OutsideRam { path, place });
             }
             for (owner, other) in [(Owner::Hypervisor, image), (Owner::DeviceTree, tree)] {
@@ -207,7 +210,7 @@ struct Place<'a> {
     sharing: Sharing<'a>,
 }
 
-const MAX_PLACES: usize = 3 * MAX_DOMAINS + MAX_STATIC + MAX_SHARED;
+const MAX_PLACES: usize = MAX_MODULES + MAX_STATIC + MAX_SHARED;
 
 /// With what else a piece of memory may be one and the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@
 
 use heapless::Vec;
 
-use crate::limits::{MAX_DOMAINS, MAX_RAM, MAX_RESERVED, MAX_SHARED, MAX_STATIC};
-use crate::machine::Machine;
+use crate::limits::{MAX_DOMAINS, MAX_MODULES, MAX_RAM, MAX_RESERVED, MAX_SHARED, MAX_STATIC};
+use crate::machine::Host;
 use crate::manifest::fixed::GUEST_END;
 use crate::manifest::{DomainSpec, Fixed, Manifest, SharedMemory};
 use crate::region::{align_down, align_up};
@@ -20,11 +20,37 @@ pub const BANK0_MAX: u64 = 0xc000_0000;
 /// Guest-physical start of the second bank (`GUEST_RAM1_BASE`).
 pub const BANK1: u64 = 0x2_0000_0000;
 
+/// Where guests have their RAM: in a first range, and what does not fit from another address on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Banks {
+    /// The first range.
+    pub first: Region,
+    /// Where the second one begins.
+    pub second: u64,
+}
+
+impl Banks {
+    /// Xen's for ARM.
+    pub const ARM: Self = Self { first: Region::new(BANK0, BANK0_MAX), second: BANK1 };
+    /// A PC's: from address 0 on, with a hole below 4 GiB for devices.
+    pub const PC: Self = Self { first: Region::new(0, 3 * GIB), second: 4 * GIB };
+
+    /// Bytes from a guest address to the end of its bank.
+    fn left(&self, guest: u64) -> u64 {
+        self.first.end().checked_sub(guest).filter(|left| *left != 0).unwrap_or(u64::MAX)
+    }
+
+    /// The guest address that follows `size` bytes of RAM.
+    fn after(&self, guest: u64, size: u64) -> u64 {
+        let next = guest.saturating_add(size);
+        if next == self.first.end() { self.second } else { next }
+    }
+}
+
 /// Pieces of host memory that one guest's RAM may consist of.
 const MAX_EXTENTS: usize = 8;
 /// Free pieces: each range of RAM is one, and each thing taken out of it or allocated may split one.
-const MAX_FREE: usize =
-    MAX_RAM + MAX_RESERVED + 3 * MAX_DOMAINS + 2 + MAX_STATIC + MAX_SHARED + MAX_DOMAINS * MAX_EXTENTS;
+const MAX_FREE: usize = MAX_RAM + MAX_RESERVED + MAX_MODULES + 2 + MAX_STATIC + MAX_SHARED + MAX_DOMAINS * MAX_EXTENTS;
 /// Guest addresses that nothing uses are offered for foreign pages from this size on, as Xen does.
 const LEAST_EXTENDED: u64 = 64 << 20;
 
@@ -126,14 +152,14 @@ impl Plan {
     /// [`BootError::NoRoom`] or [`BootError::NoPool`].
     #[inline(never)]
     pub fn make<'a>(
-        machine: &Machine<'a>,
+        host: &Host<'a>,
         manifest: &Manifest<'a>,
         image: Region,
         tree: Region,
         pool_bytes: u64,
     ) -> Result<Self, BootError<'a>> {
-        let mut free = Free { pieces: machine.ram.iter().map(|ram| ram.shrink_to(PAGE)).collect() };
-        for taken in machine.reserved.iter().copied().chain([image, tree]) {
+        let mut free = Free { pieces: host.ram.iter().map(|ram| ram.shrink_to(PAGE)).collect() };
+        for taken in host.reserved.iter().copied().chain([image, tree]) {
             free.remove(taken);
         }
         for taken in &manifest.taken() {
@@ -155,9 +181,9 @@ impl Plan {
         }
         let mut guests = Vec::new();
         for (index, domain) in manifest.domains.iter().enumerate() {
-            let memory = match given(manifest, index, domain)? {
+            let memory = match given(manifest, index, domain, &host.banks)? {
                 Some(memory) => memory,
-                None => free.take_guest(domain)?,
+                None => free.take_guest(domain, &host.banks)?,
             };
             check_views(manifest, index, &memory)?;
             // Cannot fail: the manifest has no more domains than this has room for.
@@ -181,18 +207,19 @@ fn given<'a>(
     manifest: &Manifest<'a>,
     index: usize,
     domain: &DomainSpec<'a>,
+    banks: &Banks,
 ) -> Result<Option<GuestMemory>, BootError<'a>> {
     let mut memory = GuestMemory::default();
-    let mut next = BANK0;
+    let mut next = banks.first.start;
     for place in manifest.fixed.memory_of(index) {
         let mut place = place;
         while place.size != 0 {
-            let room = if domain.direct_map { u64::MAX } else { bank_left(next) };
+            let room = if domain.direct_map { u64::MAX } else { banks.left(next) };
             let (guest, size) = (if domain.direct_map { place.start } else { next }, place.size.min(room));
             let limit = MAX_EXTENTS;
             let full = BootError::TooMany { path: domain.path, what: "pieces of a guest's memory", limit };
             memory.extents.push(Extent { guest, host: place.start, size }).map_err(|_| full)?;
-            next = after(next, size);
+            next = banks.after(next, size);
             place = Region::new(place.start.saturating_add(size), place.size.saturating_sub(size));
         }
     }
@@ -201,17 +228,6 @@ fn given<'a>(
         return Err(BootError::BadNode { path: domain.path, what });
     }
     Ok((!memory.extents.is_empty()).then_some(memory))
-}
-
-/// Bytes from a guest address to the end of its bank.
-fn bank_left(guest: u64) -> u64 {
-    (BANK0 + BANK0_MAX).checked_sub(guest).filter(|left| *left != 0).unwrap_or(u64::MAX)
-}
-
-/// The guest address that follows `size` bytes of RAM.
-fn after(guest: u64, size: u64) -> u64 {
-    let next = guest.saturating_add(size);
-    if next == BANK0 + BANK0_MAX { BANK1 } else { next }
 }
 
 /// Shared memory must lie where the guest has nothing else.
@@ -284,7 +300,7 @@ impl Free {
         Some(pool)
     }
 
-    fn take_guest<'a>(&mut self, domain: &DomainSpec<'a>) -> Result<GuestMemory, BootError<'a>> {
+    fn take_guest<'a>(&mut self, domain: &DomainSpec<'a>, banks: &Banks) -> Result<GuestMemory, BootError<'a>> {
         let no_room = BootError::NoRoom {
             name: domain.name,
             want: domain.memory,
@@ -292,13 +308,13 @@ impl Free {
             total: self.total(BLOCK),
         };
         let mut memory = GuestMemory::default();
-        let (mut guest, mut left) = (BANK0, domain.memory);
+        let (mut guest, mut left) = (banks.first.start, domain.memory);
         while left != 0 {
-            let piece = self.take_piece(left.min(bank_left(guest))).ok_or(no_room)?;
+            let piece = self.take_piece(left.min(banks.left(guest))).ok_or(no_room)?;
             let extent = Extent { guest, host: piece.start, size: piece.size };
             memory.extents.push(extent).map_err(|_| no_room)?;
             left = left.saturating_sub(piece.size);
-            guest = after(guest, piece.size);
+            guest = banks.after(guest, piece.size);
         }
         Ok(memory)
     }

@@ -19,12 +19,12 @@ fn reads_qemus_gicv3_machine() {
     assert!(machine.reserved.is_empty());
     assert_eq!(machine.cpus.as_slice(), [0, 1]);
     assert_eq!(machine.psci, Some(Conduit::Smc));
-    let Gic::V3(GicV3 { distributor, redistributors, stride, maintenance }) = machine.gic else { panic!("no v3") };
+    let Gic::V3(GicV3 { distributor, ref redistributors, stride, maintenance }) = machine.gic else { panic!("no v3") };
     assert_eq!(distributor, Region::new(0x800_0000, 0x1_0000));
     assert_eq!(redistributors.as_slice(), [Region::new(0x80a_0000, 0xf6_0000)]);
     assert_eq!((stride, maintenance), (None, 25));
     assert_eq!(machine.timer, Timer { hypervisor: 26, virtual_: 27, physical: 30 });
-    let uart = machine.uart.unwrap();
+    let uart = machine.uart.as_ref().unwrap();
     assert!(uart.compatible.has("arm,pl011"));
     assert_eq!((uart.registers, uart.interrupt), (Region::new(0x900_0000, 0x1000), Some(33)));
     assert_eq!(machine.options, "");

@@ -15,6 +15,7 @@
 use core::sync::atomic::AtomicU64;
 
 use xen_abi::sched::{SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT, SHUTDOWN_SOFT_RESET, SHUTDOWN_SUSPEND, SHUTDOWN_WATCHDOG};
+use xen_abi::shared_info::Layout;
 
 use crate::domain::DomainId;
 use crate::report::Report;
@@ -218,6 +219,12 @@ pub trait Arch: Sized + Sync + 'static {
     type Vcpu: Send + 'static;
     /// What one domain owns: its second-stage tables, interrupt controller, memory map, kernel image to start from.
     type Domain: Send + Sync + 'static;
+    /// Where the page that a domain shares with us has what.
+    const SHARED_INFO: Layout;
+    /// What guests hear that they may use: bit n is the feature `XENFEAT_*` of number n.
+    const FEATURES: u32;
+    /// Which kinds of guests there are, in the words of `XENVER_capabilities`.
+    const CAPABILITIES: &'static str;
 
     /// Nanoseconds since the machine was switched on; the same clock on every CPU.
     fn now(&self) -> Nanos;
@@ -258,6 +265,13 @@ pub trait Arch: Sized + Sync + 'static {
     /// Set the level of the event-channel interrupt of a vCPU that is loaded on this CPU. It may be told `true` again: then
     /// the guest lowered the line unseen, and it went up anew.
     fn set_event_line(&self, domain: &Self::Domain, vcpu: &mut Self::Vcpu, index: u8, level: bool);
+    /// How the event interrupt reaches the guest, where guests can say so: `value` of `HVM_PARAM_CALLBACK_IRQ` for all
+    /// vCPUs, or the vector of vCPU `index`. Returns whether that is possible.
+    fn set_event_vector(&self, _domain: &Self::Domain, index: Option<u32>, _value: u64) -> bool {
+        index.is_none()
+    }
+    /// Write a `vcpu_time_info` for the vCPU, where guests tell the time by one: `record` is its four words.
+    fn publish_clock(&self, _domain: &Self::Domain, _vcpu: &Self::Vcpu, _record: &[AtomicU64]) {}
     /// Has this vCPU, loaded on this CPU, an interrupt that it could take if it had none masked at the core? Decides
     /// whether [`Exit::Idle`] blocks.
     fn has_interrupt(&self, domain: &Self::Domain, vcpu: &Self::Vcpu, index: u8) -> bool;

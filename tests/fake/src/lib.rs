@@ -19,6 +19,11 @@ use hyp_core::domain::DomainId;
 use hyp_core::limits::GRANT_FRAMES;
 use hyp_core::report::Report;
 use hyp_core::time::Nanos;
+use xen_abi::features::{
+    XENFEAT_ARM_SMCCC_SUPPORTED, XENFEAT_AUTO_TRANSLATED_PHYSMAP, XENFEAT_NOT_DIRECT_MAPPED,
+    XENFEAT_WRITABLE_PAGE_TABLES,
+};
+use xen_abi::shared_info::Layout;
 
 pub use guest::{ARGUMENTS, Act, FakeDomain, FakeVcpu, Guest, Maker, Program, READ_ONLY, program};
 pub use machine::Machine;
@@ -187,6 +192,12 @@ impl Arch for Fake {
     type Relax = spin::relax::Spin;
     type Vcpu = FakeVcpu;
     type Domain = FakeDomain;
+    const SHARED_INFO: Layout = Layout::ARM;
+    const FEATURES: u32 = 1 << XENFEAT_WRITABLE_PAGE_TABLES
+        | 1 << XENFEAT_AUTO_TRANSLATED_PHYSMAP
+        | 1 << XENFEAT_ARM_SMCCC_SUPPORTED
+        | 1 << XENFEAT_NOT_DIRECT_MAPPED;
+    const CAPABILITIES: &'static str = "xen-3.0-aarch64 ";
 
     fn now(&self) -> Nanos {
         self.clock.load(Ordering::Relaxed)

@@ -2,7 +2,7 @@
 
 use dtoolkit::{Node, Property};
 
-use super::{Fixed, Kind, Module, Warnings, warn};
+use super::{Fixed, Kind, Loose, Module, Warnings, warn};
 use crate::BootError;
 use crate::tree::{Spot, StringList};
 
@@ -46,6 +46,7 @@ pub(super) fn is_module(compatible: &StringList<'_>) -> bool {
 pub(super) fn read_modules<'a>(
     node: &Spot<'a>,
     domain: u8,
+    loose: &mut Loose<'_>,
     fixed: &mut Fixed<'a>,
     warnings: &mut Warnings<'a>,
 ) -> Result<Modules<'a>, BootError<'a>> {
@@ -73,8 +74,12 @@ pub(super) fn read_modules<'a>(
                 continue;
             }
         };
-        let place =
-            child.reg()?.next().filter(|place| place.size != 0 && place.start.checked_add(place.size).is_some());
+        let loose = if child.value("reg").is_none() { loose.next().copied() } else { None };
+        let place = child
+            .reg()?
+            .next()
+            .or(loose)
+            .filter(|place| place.size != 0 && place.start.checked_add(place.size).is_some());
         let place = place.ok_or(child.bad("reg", "the module's address and its size, which is not 0"))?;
         if slot.replace(Module { path: child.path, place }).is_some() {
             let what = ": the guest has another module of this kind: remove one";

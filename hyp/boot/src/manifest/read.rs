@@ -4,10 +4,10 @@ use dtoolkit::{Node, Property};
 
 use super::domain::GROUPS;
 use super::modules::read_modules;
-use super::{Allow, DomainSpec, EndAction, Fixed, Kind, Warnings, warn};
+use super::{Allow, DomainSpec, EndAction, Fixed, Kind, Loose, Warnings, warn};
 use crate::BootError;
 use crate::limits::{MAX_CPUS, MAX_DOMAINS, MAX_VCPUS_PER_DOMAIN};
-use crate::machine::Machine;
+use crate::machine::Host;
 use crate::tree::{Spot, number};
 
 /// The properties with our prefix, in a guest's node.
@@ -26,9 +26,9 @@ const OURS: [&str; 8] = [
 pub(super) fn read_domain<'a>(
     node: &Spot<'a>,
     domain: u8,
-    machine: &Machine<'a>,
-    fixed: &mut Fixed<'a>,
-    warnings: &mut Warnings<'a>,
+    host: &Host<'a>,
+    loose: &mut Loose<'_>,
+    (fixed, warnings): (&mut Fixed<'a>, &mut Warnings<'a>),
 ) -> Result<DomainSpec<'a>, BootError<'a>> {
     check_names(node, warnings)?;
     if node.stem() == "hyp" {
@@ -37,7 +37,7 @@ pub(super) fn read_domain<'a>(
     }
     let memory = read_memory(node)?;
     let direct_map = fixed.read_memory(node, domain, memory)?;
-    let modules = read_modules(node, domain, fixed, warnings)?;
+    let modules = read_modules(node, domain, loose, fixed, warnings)?;
     let (enhanced, xenstore) = read_enhanced(node)?;
     check_passthrough(node)?;
     Ok(DomainSpec {
@@ -46,7 +46,7 @@ pub(super) fn read_domain<'a>(
         memory,
         cpus: read_cpus(node)?,
         weight: read_weight(node)?,
-        affinity: read_affinity(node, machine.cpus.len())?,
+        affinity: read_affinity(node, host.cpus.len())?,
         vpl011: node.value("vpl011").is_some(),
         enhanced,
         xenstore,

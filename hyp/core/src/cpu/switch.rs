@@ -101,6 +101,9 @@ impl<A: Arch> Hypervisor<A> {
         let info = Info::of(&self.arch, domain, vcpu);
         let event = line_change(vcpu, &mut private, info.as_ref());
         self.arch.load(domain.arch(), &mut private.arch, vcpu.index(), event);
+        if let Some(info) = &info {
+            info.publish_clock(&self.arch, domain, &private.arch);
+        }
         vcpu.set_state(RunState::Running);
         vcpu.runstate.runs(&self.arch, domain, now);
         self.record(&cpu.local, now, Some(id));

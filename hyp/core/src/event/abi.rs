@@ -7,7 +7,7 @@
 use core::sync::atomic::Ordering;
 
 use xen_abi::errno::Errno;
-use xen_abi::shared_info::{EVTCHN_PENDING, EVTCHN_WORDS};
+use xen_abi::shared_info::EVTCHN_WORDS;
 
 use super::fifo::{Fifo, Queues};
 use super::two_level::{self, Delivery, Info};
@@ -49,7 +49,7 @@ impl<A: Arch> Hypervisor<A> {
         let vcpu = domain.vcpu(u32::from(target.vcpu)).and_then(|id| self.vcpu(id));
         let info = || vcpu.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
         let queued = self.queues_of(held, domain, |queues| queues.set_pending(target.vcpu, &info, target.port));
-        queued.unwrap_or_else(|| two_level::set_pending(self.arch.shared_info(domain.arch()), info, target.port))
+        queued.unwrap_or_else(|| two_level::set_pending::<A>(self.arch.shared_info(domain.arch()), info, target.port))
     }
 
     /// Calls `give` with what says of a free port that it is still in a queue.
@@ -69,7 +69,7 @@ impl<A: Arch> Hypervisor<A> {
     #[inline(never)]
     pub(super) fn forget_events(&self, held: &Held, domain: &Domain<A>, port: Port) {
         if self.queues_of(held, domain, |queues| queues.close(port)).is_none() {
-            two_level::clear_pending(self.arch.shared_info(domain.arch()), port);
+            two_level::clear_pending::<A>(self.arch.shared_info(domain.arch()), port);
         }
     }
 
@@ -77,7 +77,7 @@ impl<A: Arch> Hypervisor<A> {
     #[inline(never)]
     pub(crate) fn is_pending(&self, held: &Held, domain: &Domain<A>, port: Port) -> bool {
         let queued = self.queues_of(held, domain, |queues| queues.is_pending(port));
-        queued.unwrap_or_else(|| two_level::is_pending(self.arch.shared_info(domain.arch()), port))
+        queued.unwrap_or_else(|| two_level::is_pending::<A>(self.arch.shared_info(domain.arch()), port))
     }
 
     /// Unmasks a port that notifies `vcpu`, and delivers what is pending.
@@ -86,7 +86,7 @@ impl<A: Arch> Hypervisor<A> {
         let notified = domain.vcpu(u32::from(vcpu)).and_then(|id| self.vcpu(id));
         let info = || notified.and_then(|vcpu| Info::of(&self.arch, domain, vcpu));
         let queued = self.queues_of(held, domain, |queues| queues.unmask(vcpu, &info, port));
-        queued.unwrap_or_else(|| two_level::unmask(self.arch.shared_info(domain.arch()), info, port))
+        queued.unwrap_or_else(|| two_level::unmask::<A>(self.arch.shared_info(domain.arch()), info, port))
     }
 
     /// Gives a vCPU its control block at a coded place. With the first one the domain's events go by the new rules, and
@@ -113,8 +113,9 @@ impl<A: Arch> Hypervisor<A> {
             drop(self.ports_rarely(held, other.id()));
         }
         let shared = self.arch.shared_info(domain.arch());
-        const FIRST: usize = EVTCHN_PENDING / 8;
-        self.lock_queues(held, domain.id())?.take_over(shared.get(FIRST..FIRST + EVTCHN_WORDS).unwrap_or_default());
+        let first = A::SHARED_INFO.pending / 8;
+        let pending = shared.get(first..first.saturating_add(EVTCHN_WORDS)).unwrap_or_default();
+        self.lock_queues(held, domain.id())?.take_over(pending);
         Ok(())
     }
 

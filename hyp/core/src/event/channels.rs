@@ -80,7 +80,7 @@ impl<A: Arch> Hypervisor<A> {
             let vcpu = domain.vcpu(u32::from(target.vcpu)).and_then(|id| self.vcpu(id))?;
             Info::of(&self.arch, domain, vcpu)
         };
-        two_level::set_pending(self.arch.shared_info(domain.arch()), info, target.port)
+        two_level::set_pending::<A>(self.arch.shared_info(domain.arch()), info, target.port)
     }
 
     /// Wakes who waits for an event, now that no lock is held. That comes too late for nobody: a wake-up too many does
@@ -136,11 +136,11 @@ impl<A: Arch> Hypervisor<A> {
             return Ok(());
         }
         let shared = self.arch.shared_info(domain.arch());
-        if !two_level::mark(shared, port) {
+        if !two_level::mark::<A>(shared, port) {
             return Ok(());
         }
         let vcpu = domain.vcpu(vcpu.into()).and_then(|id| self.vcpu(id));
-        let raised = !two_level::is_masked(shared, port)
+        let raised = !two_level::is_masked::<A>(shared, port)
             && vcpu.is_some_and(|vcpu| two_level::raise(Info::of(&self.arch, domain, vcpu), port));
         drop(ports);
         if let Some(vcpu) = vcpu.filter(|_| raised) {

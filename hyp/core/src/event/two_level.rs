@@ -7,20 +7,19 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use xen_abi::shared_info::{EVTCHN_MASK, EVTCHN_PENDING, EVTCHN_PENDING_SEL, VCPU_INFO_SIZE};
+use xen_abi::shared_info::{EVTCHN_PENDING_SEL, VcpuTimeInfo};
 
 use super::Port;
 use crate::arch::{Arch, Page};
 use crate::domain::Domain;
 use crate::vcpu::Vcpu;
 
-/// A vCPU whose `vcpu_info` is where the ABI puts it at first: in the shared-info page for vCPU 0, nowhere for others.
+/// A vCPU whose `vcpu_info` is where the ABI puts it at first: in the shared-info page for the first ones, nowhere for
+/// others.
 pub const NOT_REGISTERED: u64 = u64::MAX;
 
 const PAGE_BITS: u32 = 12;
 const PAGE_MASK: u64 = (1 << PAGE_BITS) - 1;
-const PENDING_WORD: usize = EVTCHN_PENDING / 8;
-const MASK_WORD: usize = EVTCHN_MASK / 8;
 const SELECTOR_WORD: usize = EVTCHN_PENDING_SEL / 8;
 /// `evtchn_upcall_pending` is the first byte of the first word of a `vcpu_info`.
 const UPCALL_BYTE: u64 = 0xff;
@@ -40,7 +39,10 @@ impl<'d> Info<'d> {
     /// Where a vCPU has its `vcpu_info`; `None` where it has none yet.
     pub fn of<A: Arch>(arch: &A, domain: &'d Domain<A>, vcpu: &Vcpu<A>) -> Option<Self> {
         match vcpu.info.load(Ordering::Acquire) {
-            NOT_REGISTERED if vcpu.index() == 0 => Some(Self { page: arch.shared_info(domain.arch()), word: 0 }),
+            NOT_REGISTERED if usize::from(vcpu.index()) < A::SHARED_INFO.vcpus => {
+                let word = usize::from(vcpu.index()).wrapping_mul(A::SHARED_INFO.vcpu_info / 8);
+                Some(Self { page: arch.shared_info(domain.arch()), word })
+            }
             NOT_REGISTERED => None,
             place => {
                 let page = arch.guest_page(domain.arch(), place >> PAGE_BITS).ok()?;
@@ -50,8 +52,8 @@ impl<'d> Info<'d> {
     }
 
     /// Coded place of a `vcpu_info` at this offset of a guest frame; `None` where it would not fit or not be aligned.
-    pub fn place(frame: u64, offset: u32) -> Option<u64> {
-        let end = u64::from(offset).checked_add(VCPU_INFO_SIZE as u64)?;
+    pub fn place<A: Arch>(frame: u64, offset: u32) -> Option<u64> {
+        let end = u64::from(offset).checked_add(A::SHARED_INFO.vcpu_info as u64)?;
         let fits = end <= PAGE_MASK.wrapping_add(1) && offset.is_multiple_of(8) && frame >> (64 - PAGE_BITS) == 0;
         fits.then_some(frame << PAGE_BITS | u64::from(offset))
     }
@@ -70,6 +72,14 @@ impl<'d> Info<'d> {
     /// Selects a word of pending bits. Returns whether it was selected already.
     fn select(&self, word: usize) -> bool {
         fetch_set(self.page, self.word.saturating_add(SELECTOR_WORD), 1u64.checked_shl(word as u32).unwrap_or(0))
+    }
+
+    /// Writes the clock in it, where guests tell the time by one.
+    pub(crate) fn publish_clock<A: Arch>(&self, arch: &A, domain: &Domain<A>, vcpu: &A::Vcpu) {
+        let first = self.word.saturating_add(A::SHARED_INFO.time / 8);
+        if let Some(record) = self.page.get(first..first.saturating_add(size_of::<VcpuTimeInfo>() / 8)) {
+            arch.publish_clock(domain.arch(), vcpu, record);
+        }
     }
 
     /// Selects nothing: no port is pending.
@@ -98,16 +108,16 @@ fn word(page: &Page, base: usize, index: usize) -> Option<&AtomicU64> {
 }
 
 /// Is the port pending, masked or not?
-pub fn is_pending(shared: &Page, port: Port) -> bool {
+pub fn is_pending<A: Arch>(shared: &Page, port: Port) -> bool {
     let (index, bit) = bit(port);
-    word(shared, PENDING_WORD, index).is_some_and(|word| word.load(Ordering::Acquire) & bit != 0)
+    word(shared, A::SHARED_INFO.pending / 8, index).is_some_and(|word| word.load(Ordering::Acquire) & bit != 0)
 }
 
 /// Is the port masked?
 #[inline(always)]
-pub fn is_masked(shared: &Page, port: Port) -> bool {
+pub fn is_masked<A: Arch>(shared: &Page, port: Port) -> bool {
     let (index, bit) = bit(port);
-    word(shared, MASK_WORD, index).is_some_and(|word| word.load(Ordering::Acquire) & bit != 0)
+    word(shared, A::SHARED_INFO.mask / 8, index).is_some_and(|word| word.load(Ordering::Acquire) & bit != 0)
 }
 
 /// What became of an event.
@@ -123,17 +133,17 @@ pub enum Delivery {
 
 /// Sets a port's pending bit. Returns whether it was clear.
 #[inline(always)]
-pub fn mark(shared: &Page, port: Port) -> bool {
+pub fn mark<A: Arch>(shared: &Page, port: Port) -> bool {
     let (index, bit) = bit(port);
-    !fetch_set(shared, PENDING_WORD.wrapping_add(index), bit)
+    !fetch_set(shared, (A::SHARED_INFO.pending / 8).wrapping_add(index), bit)
 }
 
 /// Makes a port pending.
-pub fn set_pending<'d>(shared: &Page, info: impl FnOnce() -> Option<Info<'d>>, port: Port) -> Delivery {
-    if !mark(shared, port) {
+pub fn set_pending<'d, A: Arch>(shared: &Page, info: impl FnOnce() -> Option<Info<'d>>, port: Port) -> Delivery {
+    if !mark::<A>(shared, port) {
         return Delivery::Merged;
     }
-    if !is_masked(shared, port) && raise(info(), port) { Delivery::Raised } else { Delivery::Noted }
+    if !is_masked::<A>(shared, port) && raise(info(), port) { Delivery::Raised } else { Delivery::Noted }
 }
 
 /// Tells the vCPU that a port is pending which is not masked. Returns whether its event interrupt was down.
@@ -143,19 +153,19 @@ pub fn raise(info: Option<Info<'_>>, port: Port) -> bool {
 }
 
 /// Makes a port not pending, because it is closed.
-pub fn clear_pending(shared: &Page, port: Port) {
+pub fn clear_pending<A: Arch>(shared: &Page, port: Port) {
     let (index, bit) = bit(port);
-    if let Some(word) = word(shared, PENDING_WORD, index) {
+    if let Some(word) = word(shared, A::SHARED_INFO.pending / 8, index) {
         word.fetch_and(!bit, Ordering::AcqRel);
     }
 }
 
 /// Unmasks a port; what was pending is delivered now.
-pub fn unmask<'d>(shared: &Page, info: impl FnOnce() -> Option<Info<'d>>, port: Port) -> Delivery {
+pub fn unmask<'d, A: Arch>(shared: &Page, info: impl FnOnce() -> Option<Info<'d>>, port: Port) -> Delivery {
     let (index, bit) = bit(port);
-    let was_masked =
-        word(shared, MASK_WORD, index).is_some_and(|word| word.fetch_and(!bit, Ordering::AcqRel) & bit != 0);
-    let raised = was_masked && is_pending(shared, port) && raise(info(), port);
+    let was_masked = word(shared, A::SHARED_INFO.mask / 8, index)
+        .is_some_and(|word| word.fetch_and(!bit, Ordering::AcqRel) & bit != 0);
+    let raised = was_masked && is_pending::<A>(shared, port) && raise(info(), port);
     if raised { Delivery::Raised } else { Delivery::Noted }
 }
 

@@ -1,14 +1,15 @@
 //! `hvm_op`: numbers by which a guest finds things (`public/hvm/hvm_op.h`, `public/hvm/params.h`).
 //!
-//! As on Xen's ARM port they are just kept. Those that the toolstack sets are the guest's to read only; a domain that may
+//! They are kept, and a port whose guests choose how events interrupt them hears of that one. Those that the toolstack sets are the guest's to read only; a domain that may
 //! control others is their toolstack.
 
 use core::sync::atomic::Ordering;
 
 use xen_abi::errno::Errno;
 use xen_abi::hvm::{
-    HVM_NR_PARAMS, HVM_PARAM_CALLBACK_IRQ, HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN, HVM_PARAM_STORE_EVTCHN,
-    HVM_PARAM_STORE_PFN, HVMOP_GET_PARAM, HVMOP_GUEST_REQUEST_VM_EVENT, HVMOP_SET_PARAM, HvmParam,
+    EvtchnUpcallVector, HVM_NR_PARAMS, HVM_PARAM_CALLBACK_IRQ, HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN,
+    HVM_PARAM_STORE_EVTCHN, HVM_PARAM_STORE_PFN, HVMOP_GET_PARAM, HVMOP_GUEST_REQUEST_VM_EVENT,
+    HVMOP_SET_EVTCHN_UPCALL_VECTOR, HVMOP_SET_PARAM, HvmParam,
 };
 
 use super::{Answer, Call, DONE};
@@ -19,6 +20,7 @@ pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result
     let operation = call.operation();
     match operation {
         HVMOP_SET_PARAM | HVMOP_GET_PARAM => {}
+        HVMOP_SET_EVTCHN_UPCALL_VECTOR => return set_vector(call),
         // Nobody watches, so that nobody is told.
         HVMOP_GUEST_REQUEST_VM_EVENT if call.args[1] == 0 => return DONE,
         HVMOP_GUEST_REQUEST_VM_EVENT => return Err(Errno::EINVAL),
@@ -40,8 +42,20 @@ pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result
         call.write(call.args[1], &op)?;
     } else if others && domain.id() == call.me() {
         return Err(Errno::EPERM);
+    } else if !others && !call.hypervisor.arch.set_event_vector(domain.arch(), None, op.value) {
+        return Err(Errno::EINVAL);
     } else {
         param.store(op.value, Ordering::Relaxed);
     }
     DONE
+}
+
+/// The caller says by which vector events interrupt one of its vCPUs.
+#[inline(never)]
+fn set_vector<A: Arch>(call: &Call<'_, '_, A>) -> Result<Answer, Errno> {
+    let op: EvtchnUpcallVector = call.read(call.args[1])?;
+    let domain = call.current.domain;
+    domain.vcpu(op.vcpu).ok_or(Errno::ENOENT)?;
+    let vector = u64::from(op.vector);
+    if call.hypervisor.arch.set_event_vector(domain.arch(), Some(op.vcpu), vector) { DONE } else { Err(Errno::EINVAL) }
 }

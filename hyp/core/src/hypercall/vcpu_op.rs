@@ -74,7 +74,7 @@ fn timer<A: Arch>(call: &mut Call<'_, '_, A>, vcpu: &Vcpu<A>) -> Result<Answer, 
 /// that came meanwhile is lost; the guest finds that most of it is not.
 fn register_info<A: Arch>(call: &mut Call<'_, '_, A>, vcpu: &Vcpu<A>) -> Result<Answer, Errno> {
     let RegisterVcpuInfo { mfn, offset, .. } = call.read(call.args[2])?;
-    let place = Info::place(mfn, offset).ok_or(Errno::EINVAL)?;
+    let place = Info::place::<A>(mfn, offset).ok_or(Errno::EINVAL)?;
     let (arch, domain) = (&call.hypervisor.arch, call.current.domain);
     arch.guest_page(domain.arch(), mfn).map_err(|_| Errno::EINVAL)?;
     let free = vcpu.info.compare_exchange(NOT_REGISTERED, place, Ordering::AcqRel, Ordering::Acquire);
@@ -84,6 +84,9 @@ fn register_info<A: Arch>(call: &mut Call<'_, '_, A>, vcpu: &Vcpu<A>) -> Result<
         info.take_over();
     }
     if vcpu.id() == call.current.vcpu.id() {
+        if let Some(info) = &info {
+            info.publish_clock(arch, domain, &call.current.private.arch);
+        }
         call.current.info = info;
         call.local.look_around();
     } else {

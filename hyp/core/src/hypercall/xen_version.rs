@@ -3,10 +3,6 @@
 //! Guests decide by these answers what they may use, so we say 4.17, whose ABI we follow, and nothing about the machine.
 
 use xen_abi::errno::Errno;
-use xen_abi::features::{
-    XENFEAT_ARM_SMCCC_SUPPORTED, XENFEAT_AUTO_TRANSLATED_PHYSMAP, XENFEAT_NOT_DIRECT_MAPPED,
-    XENFEAT_WRITABLE_PAGE_TABLES,
-};
 use xen_abi::version::{
     CAPABILITIES_LEN, CHANGESET_LEN, CompileInfo, EXTRAVERSION_LEN, FeatureInfo, PlatformParameters, XENVER_BUILD_ID,
     XENVER_CAPABILITIES, XENVER_CHANGESET, XENVER_COMMANDLINE, XENVER_COMPILE_INFO, XENVER_EXTRAVERSION,
@@ -20,7 +16,6 @@ use crate::policy::Decision;
 /// Major number in the upper half, minor in the lower.
 const VERSION: u64 = 4 << 16 | 17;
 const EXTRAVERSION: &str = "-makuhari";
-const CAPABILITIES: &str = "xen-3.0-aarch64 ";
 const PAGE_SIZE: u64 = 4096;
 
 /// A text in a field of `N` bytes, filled up with zeros, the last of which stays.
@@ -28,19 +23,6 @@ fn text<const N: usize>(text: &str) -> [u8; N] {
     let mut field = [0; N];
     field.iter_mut().take(N.saturating_sub(1)).zip(text.bytes()).for_each(|(to, from)| *to = from);
     field
-}
-
-fn features(submap: u32) -> Result<u32, Errno> {
-    if submap != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let bits = [
-        XENFEAT_WRITABLE_PAGE_TABLES,
-        XENFEAT_AUTO_TRANSLATED_PHYSMAP,
-        XENFEAT_ARM_SMCCC_SUPPORTED,
-        XENFEAT_NOT_DIRECT_MAPPED,
-    ];
-    Ok(bits.iter().fold(0, |set, bit| set | 1 << bit))
 }
 
 #[inline]
@@ -64,12 +46,15 @@ fn describe<A: Arch>(call: &Call<'_, '_, A>) -> Result<Answer, Errno> {
                 &CompileInfo { compiler, compile_by: [0; 16], compile_domain: [0; 32], compile_date: [0; 32] },
             )?;
         }
-        XENVER_CAPABILITIES => call.write(to, &text::<CAPABILITIES_LEN>(CAPABILITIES))?,
+        XENVER_CAPABILITIES => call.write(to, &text::<CAPABILITIES_LEN>(A::CAPABILITIES))?,
         XENVER_CHANGESET => call.write(to, &text::<CHANGESET_LEN>("unavailable"))?,
         XENVER_PLATFORM_PARAMETERS => call.write(to, &PlatformParameters { virt_start: 0 })?,
         XENVER_GET_FEATURES => {
             let mut info: FeatureInfo = call.read(to)?;
-            info.submap = features(info.submap_idx)?;
+            if info.submap_idx != 0 {
+                return Err(Errno::EINVAL);
+            }
+            info.submap = A::FEATURES;
             call.write(to, &info)?;
         }
         // All zeros: the domain was not given a handle by a toolstack.
