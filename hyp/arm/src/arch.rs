@@ -172,7 +172,7 @@ impl Arch for Arm {
         guest_memory::words(domain, address, count)
     }
 
-    fn guest_frame(&self, _vcpu: &ArmVcpu, address: u64) -> Result<u64, BadAddress> {
+    fn guest_frame(&self, _domain: &ArmDomain, _vcpu: &ArmVcpu, address: u64) -> Result<u64, BadAddress> {
         guest_memory::frame(address)
     }
 

@@ -113,7 +113,7 @@ impl Layout {
 }
 
 /// Places device tree and ramdisk at the end of what a kernel reaches; `None` where they do not fit.
-fn tail(bank: Region, ramdisk: Option<u64>) -> Option<(Region, Option<Region>)> {
+pub(crate) fn tail(bank: Region, ramdisk: Option<u64>) -> Option<(Region, Option<Region>)> {
     let end = bank.end().min(align_up(bank.start.checked_add(REACH)?, BLOCK)?);
     let Some(size) = ramdisk else {
         let tree = align_down(end.checked_sub(TREE_BYTES)?, TREE_BYTES);

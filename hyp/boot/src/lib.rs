@@ -7,7 +7,8 @@
 //! 1. [`machine`] reads memory, CPUs, interrupt controller, timer and console;
 //! 2. [`manifest`] reads the guests and refuses what cannot work, naming the node and the fix;
 //! 3. [`plan`] gives every guest its memory;
-//! 4. [`image`] says where kernel, device tree and ramdisk go in it, and [`gzip`] unpacks a kernel that is packed;
+//! 4. [`image`] (and for x86 guests [`pvh`]) says where kernel, device tree and ramdisk go in it, and [`gzip`] unpacks a
+//!    kernel that is packed;
 //! 5. [`guest_tree`] writes the tree that the guest reads, with what a [`partial`] tree adds.
 //!
 //! The tree comes from outside. Nothing in this crate panics on a damaged one, and nothing allocates: what is returned
@@ -25,6 +26,7 @@ pub mod machine;
 pub mod manifest;
 pub mod partial;
 pub mod plan;
+pub mod pvh;
 mod region;
 mod tree;
 mod writer;

@@ -291,7 +291,7 @@ pub trait Arch: Sized + Sync + 'static {
         count: usize,
     ) -> Option<&'d [AtomicU64]>;
     /// The guest frame (4 KiB units) behind a virtual address that the loaded vCPU can write at its own privilege.
-    fn guest_frame(&self, vcpu: &Self::Vcpu, address: u64) -> Result<u64, BadAddress>;
+    fn guest_frame(&self, domain: &Self::Domain, vcpu: &Self::Vcpu, address: u64) -> Result<u64, BadAddress>;
     /// The domain's shared-info page, which the hypervisor owns.
     fn shared_info<'d>(&self, domain: &'d Self::Domain) -> &'d Page;
     /// Map the shared-info page at a guest frame (4 KiB units) instead of the RAM or nothing that is there. Where it was

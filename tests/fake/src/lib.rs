@@ -307,7 +307,7 @@ impl Arch for Fake {
         domain.words(address, count)
     }
 
-    fn guest_frame(&self, _: &FakeVcpu, address: u64) -> Result<u64, BadAddress> {
+    fn guest_frame(&self, _: &FakeDomain, _: &FakeVcpu, address: u64) -> Result<u64, BadAddress> {
         Ok(address >> 12)
     }
 

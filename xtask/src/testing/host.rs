@@ -7,12 +7,13 @@ use super::Outcome;
 use crate::{process, qemu};
 
 /// Packages with tests for the host.
-const PACKAGES: [&str; 11] = [
+const PACKAGES: [&str; 12] = [
     "xen-abi",
     "hyp-core",
     "hyp-boot",
     "hyp-dev",
     "hyp-arm",
+    "hyp-x86",
     "hyp-log",
     "board",
     "fake",

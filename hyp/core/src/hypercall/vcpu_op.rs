@@ -107,7 +107,7 @@ fn register_runstate<A: Arch>(call: &mut Call<'_, '_, A>, vcpu: &Vcpu<A>) -> Res
     }
     let (arch, domain) = (&call.hypervisor.arch, call.current.domain);
     let place = |address: u64| {
-        let frame = arch.guest_frame(&call.current.private.arch, address).map_err(|_| Errno::EFAULT)?;
+        let frame = arch.guest_frame(domain.arch(), &call.current.private.arch, address).map_err(|_| Errno::EFAULT)?;
         arch.guest_page(domain.arch(), frame).map_err(|_| Errno::EINVAL)?;
         frame.checked_mul(PAGE).ok_or(Errno::EINVAL)
     };
