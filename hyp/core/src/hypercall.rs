@@ -144,15 +144,10 @@ impl<A: Arch> Call<'_, '_, A> {
 
 impl<'h, A: Arch> Call<'_, 'h, A> {
     /// A structure of so many words where it is in the caller's memory: see [`Arch::guest_words`].
-    #[inline(always)]
-    fn words<const WORDS: usize>(&self, at: u64) -> Option<&'h [AtomicU64; WORDS]> {
-        self.some_words(at, WORDS)?.try_into().ok()
-    }
-
     #[inline(never)]
-    fn some_words(&self, at: u64, count: usize) -> Option<&'h [AtomicU64]> {
+    fn words<const WORDS: usize>(&self, at: u64) -> Option<&'h [AtomicU64; WORDS]> {
         let Current { domain, private, .. } = &*self.current;
-        self.hypervisor.arch.guest_words(domain.arch(), &private.arch, at, count)
+        self.hypervisor.arch.guest_words(domain.arch(), &private.arch, at, WORDS)?.try_into().ok()
     }
 
     /// The caller's domain, or another one where the policy lets the caller control others.

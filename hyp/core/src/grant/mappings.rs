@@ -58,6 +58,10 @@ impl Slot {
     }
 }
 
+/// A place for a mapping: its number, from 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Room(u16);
+
 /// One domain's mappings.
 pub struct Mappings {
     slots: [Slot; MAX_MAPPINGS],
@@ -85,25 +89,25 @@ impl Mappings {
         self.used
     }
 
-    /// Is there room for one more?
-    pub fn has_room(&self) -> bool {
-        usize::from(self.used) < MAX_MAPPINGS
+    /// A place for one more; `None` where there is none.
+    pub fn room(&self) -> Option<Room> {
+        let number = if self.free != 0 { self.free } else { self.fresh.wrapping_add(1) };
+        (usize::from(number) <= MAX_MAPPINGS).then_some(Room(number))
     }
 
-    /// Notes a mapping; `None` where there is no room.
-    pub fn add(&mut self, mapping: &Mapping) -> Option<Handle> {
-        let again = self.free != 0;
-        let number = if again { self.free } else { self.fresh.saturating_add(1) };
+    /// Notes a mapping in a place that was found just before.
+    pub fn add(&mut self, Room(number): Room, mapping: &Mapping) -> Handle {
         let handle = number.wrapping_sub(1);
-        let slot = self.slots.get_mut(usize::from(handle))?;
-        if again {
-            self.free = slot.frame as u16;
-        } else {
-            self.fresh = number;
+        if let Some(slot) = self.slots.get_mut(usize::from(handle)) {
+            if self.free == number {
+                self.free = slot.frame as u16;
+            } else {
+                self.fresh = number;
+            }
+            *slot = Slot::of(mapping);
+            self.used = self.used.wrapping_add(1);
         }
-        *slot = Slot::of(mapping);
-        self.used = self.used.saturating_add(1);
-        Some(handle.into())
+        handle.into()
     }
 
     /// A mapping by its handle.
@@ -116,7 +120,7 @@ impl Mappings {
         if let Some(slot) = self.slots.get_mut(handle as usize).filter(|slot| slot.granter != 0) {
             *slot = Slot { frame: self.free.into(), ..Slot::FREE };
             self.free = (handle as u16).saturating_add(1);
-            self.used = self.used.saturating_sub(1);
+            self.used = self.used.wrapping_sub(1);
         }
     }
 

@@ -117,14 +117,14 @@ impl Pins {
         (self.closing, self.more_frames) = (false, 0);
     }
 
-    /// Notes that `user` uses an entry, of which `word` is the entry itself and `is_page` says whether a guest frame is a
+    /// Notes that `user` uses an entry, of which `word` gives the entry itself and `is_page` says whether a guest frame is a
     /// page of the granting domain. Returns the pin, by which to let go of it, and the guest frame.
     ///
     /// # Errors
     /// `GNTST_*`: there is no such entry, it does not permit this, it keeps changing, or the table of pins is full.
-    pub fn pin(
+    pub fn pin<'w>(
         &mut self,
-        word: Option<&AtomicU64>,
+        word: impl FnOnce() -> Option<&'w AtomicU64>,
         reference: u32,
         user: DomainId,
         access: Access,
@@ -134,7 +134,7 @@ impl Pins {
             return Err(GNTST_BAD_DOMAIN);
         }
         let entries = u32::from(self.frames()).wrapping_mul(ENTRIES);
-        let word = word.filter(|_| reference < entries).ok_or(GNTST_BAD_GNTREF)?;
+        let Some(word) = (if reference < entries { word() } else { None }) else { return Err(GNTST_BAD_GNTREF) };
         let reference = reference as u16;
         let found = self.find(reference);
         if let Some(id) = found

@@ -49,7 +49,7 @@ impl<A: Arch> Hypervisor<A> {
         user: DomainId,
         access: Access,
     ) -> Result<(PinId, u64), i16> {
-        let word = self.entry(granter, reference);
+        let word = || self.entry(granter, reference);
         let is_page = |frame| self.arch.has_ram(granter.arch(), frame);
         self.grants(held, granter.id()).ok_or(GNTST_BAD_DOMAIN)?.pins.pin(word, reference, user, access, is_page)
     }
@@ -91,13 +91,11 @@ impl<A: Arch> Hypervisor<A> {
         let mut grants = self.grants(held, user.id()).ok_or(GNTST_BAD_DOMAIN)?;
         let number = u32::try_from(frame).map_err(|_| GNTST_GENERAL_ERROR)?;
         let mut mapping = Mapping { granter: granter.id(), pin, access, frame: number, covers: false, revoked: false };
-        if !grants.mappings.has_room() {
-            return Err(GNTST_NO_SPACE);
-        }
+        let room = grants.mappings.room().ok_or(GNTST_NO_SPACE)?;
         let owner = (granter.arch(), owned);
         let covers = self.arch.map_foreign(user.arch(), frame, owner, access == Access::Write);
         mapping.covers = covers.map_err(|_| GNTST_GENERAL_ERROR)?;
-        grants.mappings.add(&mapping).ok_or(GNTST_NO_SPACE)
+        Ok(grants.mappings.add(room, &mapping))
     }
 
     /// Unmaps one of `user`'s mappings, which has to be at this frame.
