@@ -103,6 +103,7 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
     init_interrupts(&machine);
     interrupts::init_keyboard();
     vcpu::init_cpu();
+    firmware::ask();
     let mut cpu = HYPERVISOR.cpu(0, take_trace());
     let cpus = start_cpus(&machine);
     HYPERVISOR.set_cpus(cpus);
@@ -143,6 +144,7 @@ extern "C" fn secondary_main(cpu: u64) -> ! {
     percpu::init(cpu as CpuId, MPIDR_EL1.get() & MPIDR_AFFINITY);
     interrupts::init_cpu().or_give_up();
     vcpu::init_cpu();
+    firmware::ask();
     // The first CPU waits meanwhile, so that the pool is this one's.
     let mut local = HYPERVISOR.cpu(cpu as CpuId, take_trace());
     CPUS_UP.fetch_add(1, Ordering::Release);

@@ -19,8 +19,9 @@ const VERSION_1_1: u64 = 1 << 16 | 1;
 const NOTHING_TO_MIGRATE: u64 = 2;
 const SMCCC_VERSION: u32 = 0x8000_0000;
 const SMCCC_ARCH_FEATURES: u32 = 0x8000_0001;
-/// Invalidates branch predictors (DEN 0028, 7.5).
+/// Invalidate branch predictors, and what they remember of branches (DEN 0028, 7.5 and 7.7).
 const SMCCC_ARCH_WORKAROUND_1: u32 = 0x8000_8000;
+const SMCCC_ARCH_WORKAROUND_3: u32 = 0x8000_3fff;
 /// power_state of CPU_SUSPEND, original format: the CPU loses its state; bits that must be zero.
 const POWER_DOWN: u64 = 1 << 16;
 const POWER_RESERVED: u64 = 0xfcfe_0000;
@@ -32,6 +33,11 @@ const CALL_64: u32 = 1 << 30;
 pub enum Call {
     /// Nothing but this value in x0.
     Answer(u64),
+    /// A workaround of the machine's firmware.
+    WorkAround {
+        /// Its number.
+        function: u32,
+    },
     /// Start a vCPU.
     CpuOn {
         /// Its index in the domain.
@@ -92,9 +98,10 @@ fn exists(function: u32) -> bool {
     )
 }
 
-/// The value that a call asks for, where it asks for nothing else: its number and the first argument's low half.
+/// The value that a call asks for, where it asks for nothing else: its number and the first argument's low half. `offers` is
+/// what SMCCC_ARCH_FEATURES says of a workaround.
 #[inline(always)]
-pub fn answer(function: u32, argument: u32) -> Option<u64> {
+pub fn answer(function: u32, argument: u32, offers: impl FnOnce(u32) -> u64) -> Option<u64> {
     Some(match function {
         psci::PSCI_VERSION | SMCCC_VERSION => VERSION_1_1,
         psci::PSCI_MIGRATE_INFO_TYPE => NOTHING_TO_MIGRATE,
@@ -105,9 +112,9 @@ pub fn answer(function: u32, argument: u32) -> Option<u64> {
                 NOT_SUPPORTED
             }
         }
-        SMCCC_ARCH_WORKAROUND_1 => SUCCESS,
         SMCCC_ARCH_FEATURES => match argument {
-            SMCCC_VERSION | SMCCC_ARCH_FEATURES | SMCCC_ARCH_WORKAROUND_1 => SUCCESS,
+            SMCCC_VERSION | SMCCC_ARCH_FEATURES => SUCCESS,
+            SMCCC_ARCH_WORKAROUND_1 | SMCCC_ARCH_WORKAROUND_3 => offers(argument),
             _ => NOT_SUPPORTED,
         },
         _ => return None,
@@ -133,6 +140,7 @@ pub fn decode(x0: u64, args: [u64; 3]) -> Call {
             (Some(target), 0) => Call::AffinityInfo { target },
             _ => Call::Answer(INVALID_PARAMETERS),
         },
+        SMCCC_ARCH_WORKAROUND_1 | SMCCC_ARCH_WORKAROUND_3 => Call::WorkAround { function },
         psci::PSCI_SYSTEM_OFF => Call::SystemOff,
         psci::PSCI_SYSTEM_RESET => Call::SystemReset,
         _ => Call::Answer(NOT_SUPPORTED),
@@ -143,9 +151,19 @@ pub fn decode(x0: u64, args: [u64; 3]) -> Call {
 mod tests {
     use super::*;
 
-    /// As run.rs does it.
+    /// As run.rs does it, on firmware that has workaround 1 for a CPU that does not need it.
     fn call(x0: u64, args: [u64; 3]) -> Call {
-        answer(x0 as u32, args[0] as u32).map_or_else(|| decode(x0, args), Call::Answer)
+        let offers = |function| if function == SMCCC_ARCH_WORKAROUND_1 { 1 } else { NOT_SUPPORTED };
+        answer(x0 as u32, args[0] as u32, offers).map_or_else(|| decode(x0, args), Call::Answer)
+    }
+
+    #[test]
+    fn workarounds_are_the_firmwares() {
+        assert_eq!(call(0x8000_0001, [0x8000_8000, 0, 0]), Call::Answer(1));
+        assert_eq!(call(0x8000_0001, [0x8000_3fff, 0, 0]), Call::Answer(NOT_SUPPORTED));
+        for function in [0x8000_8000, 0x8000_3fff] {
+            assert_eq!(call(function.into(), [0; 3]), Call::WorkAround { function });
+        }
     }
 
     #[test]
@@ -205,7 +223,7 @@ mod tests {
             assert_eq!(call(function, [0; 3]), Call::Answer(NOT_SUPPORTED), "{function:#x}");
         }
         let arch = |function| call(0x8000_0001, [function, 0, 0]);
-        assert!([0x8000_0000, 0x8000_0001, 0x8000_8000].iter().all(|call| arch(*call) == Call::Answer(0)));
+        assert!([0x8000_0000, 0x8000_0001].iter().all(|call| arch(*call) == Call::Answer(0)));
         // Workarounds 2 and 3, stolen time.
         for function in [0x8000_7fff, 0x8000_3fff, 0xc500_0020] {
             assert_eq!(arch(function), Call::Answer(NOT_SUPPORTED), "{function:#x}");

@@ -14,7 +14,7 @@ use crate::uart;
 use crate::vcpu::ArmVcpu;
 use crate::vgic::Width;
 use crate::vgic::v3::SgiRegister;
-use crate::{inject, interrupts, virtual_interface};
+use crate::{firmware, inject, interrupts, virtual_interface};
 
 /// A loaded vCPU, its domain, and where its exits are counted.
 pub(crate) struct Turn<'t> {
@@ -117,7 +117,7 @@ impl Turn<'_> {
     #[inline(always)]
     pub(crate) fn quick_firmware(&mut self) -> bool {
         let [function, argument, ..] = self.vcpu.registers.x;
-        let Some(value) = psci::answer(function as u32, argument as u32) else { return false };
+        let Some(value) = psci::answer(function as u32, argument as u32, firmware::offers) else { return false };
         self.counts.count(ExitReason::Firmware);
         self.vcpu.registers.set(0, value);
         true
@@ -135,6 +135,11 @@ impl Turn<'_> {
             }
             Call::PowerDown { entry, .. } | Call::CpuOn { entry, .. } if !self.is_entry(entry) => {
                 self.vcpu.registers.set(0, psci::INVALID_ADDRESS);
+                return None;
+            }
+            Call::WorkAround { function } => {
+                self.counts.count(ExitReason::Firmware);
+                self.vcpu.registers.set(0, firmware::work_around(function));
                 return None;
             }
             Call::Standby => {

@@ -41,7 +41,7 @@ vectors:
     .endm
 
     // A synchronous exception. Linux makes the firmware call SMCCC_ARCH_WORKAROUND_1 at every exception from user mode
-    // on some processors; that one is answered here.
+    // on some processors, where firmware has it; that one is handed on from here.
     .macro synchronous
     .balign 128
     stp     x0, x1, [sp]
@@ -75,7 +75,7 @@ vectors:
 firmware_call:
     ldr     x0, [sp]
     eor     w0, w0, #0x80008000                 // SMCCC_ARCH_WORKAROUND_1
-    cbz     w0, 1f
+    cbz     w0, work_around
     store_volatile
 visit:
     ldr     x0, [sp, #HOST_STACK]
@@ -100,6 +100,16 @@ resume:
     eret
     dsb     nsh                                 // keeps the processor from running ahead past the ERET
     isb
+
+work_around:
+    adrp    x0, WORKAROUNDS
+    ldr     w0, [x0, #:lo12:WORKAROUNDS]
+    tbz     w0, #0, 1b                          // CALL of workaround 1: firmware has it
+    stp     x2, x3, [sp, #16]
+    mov     w0, #0x80008000
+    smc     #0                                  // changes x0 to x3 at most (DEN 0028, 2.6)
+    ldp     x2, x3, [sp, #16]
+    b       1b
 
 leave_guest:
     stp     x19, x20, [x9, #152]
