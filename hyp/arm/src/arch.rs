@@ -6,10 +6,9 @@ use hyp_core::arch::{Arch, BadAddress, CpuId, CpuOnResult, Exit, Interrupt, MapE
 use hyp_core::domain::DomainId;
 use hyp_core::report::Report;
 use hyp_core::time::Nanos;
-use hyp_dev::timer::Clock;
+use hyp_dev::timer::{Clock, SharedClock};
 use hyp_log::Shown;
 use smccc::psci;
-use spin::Once;
 use xen_abi::features::{
     XENFEAT_ARM_SMCCC_SUPPORTED, XENFEAT_AUTO_TRANSLATED_PHYSMAP, XENFEAT_NOT_DIRECT_MAPPED,
     XENFEAT_WRITABLE_PAGE_TABLES,
@@ -23,29 +22,24 @@ use crate::{exit_loop, firmware, guest_memory, interrupts, percpu};
 
 /// ARMv8-A at EL2.
 pub struct Arm {
-    clock: Once<Clock>,
+    clock: SharedClock,
 }
-
-/// A clock for the time before [`Arm::init`], in which nobody asks for the time. The rate is QEMU's.
-const NO_CLOCK: &Clock = match &Clock::new(62_500_000) {
-    Some(clock) => clock,
-    None => unreachable!(),
-};
 
 impl Arm {
     /// A machine whose clock is not known yet.
     pub const fn new() -> Self {
-        Self { clock: Once::new() }
+        Self { clock: SharedClock::new() }
     }
 
     /// Notes the machine's clock.
     pub fn init(&self, clock: Clock) {
-        self.clock.call_once(|| clock);
+        self.clock.set(clock);
     }
 
     /// The machine's clock.
-    pub fn clock(&self) -> &Clock {
-        self.clock.get().unwrap_or(NO_CLOCK)
+    #[inline(always)]
+    pub fn clock(&self) -> Clock {
+        self.clock.get()
     }
 }
 
@@ -82,7 +76,7 @@ impl Arch for Arm {
         if !hyp_log::pump() {
             aarch64_cpu::asm::wfi();
         }
-        interrupts::idle(self.clock())
+        interrupts::idle()
     }
 
     fn machine_off(&self, restart: bool) {
@@ -99,7 +93,7 @@ impl Arch for Arm {
     }
 
     fn run<R: Running<Self>>(&self, running: &mut R, exit: &mut Exit) {
-        exit_loop::run(running, self.clock(), exit);
+        exit_loop::run(running, exit);
     }
 
     fn set_result(&self, vcpu: &mut ArmVcpu, value: u64) {
@@ -141,7 +135,7 @@ impl Arch for Arm {
     }
 
     fn timer_deadline(&self, vcpu: &ArmVcpu) -> Option<Nanos> {
-        vcpu.timer_deadline(self.clock())
+        vcpu.timer_deadline(&self.clock())
     }
 
     fn set_event_line(&self, domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, level: bool) {

@@ -160,7 +160,9 @@ impl ArmDomain {
     pub fn load_translations(&self, index: u8) {
         VTTBR_EL2.set(self.vttbr);
         let ran = self.last_ran.get(usize::from(percpu::number()));
-        if ran.is_some_and(|ran| ran.swap(index + 1, Ordering::Relaxed) != index + 1) {
+        // Only this CPU touches it.
+        if let Some(ran) = ran.filter(|ran| ran.load(Ordering::Relaxed) != index + 1) {
+            ran.store(index + 1, Ordering::Relaxed);
             tlb::invalidate_guest_here();
         }
     }

@@ -6,7 +6,6 @@
 
 use aarch64_cpu::registers::{ESR_EL2, Readable};
 use hyp_core::arch::{Exit, Interrupt, Onward, Parts, Running};
-use hyp_dev::timer::Clock;
 use xen_abi::hypercall::TAG;
 
 use crate::arch::Arm;
@@ -28,14 +27,13 @@ const NEEDS_ALL: u64 = 1;
 /// A vCPU's stay on the processor.
 struct Visit<'v, R> {
     running: &'v mut R,
-    clock: &'v Clock,
     /// What the core has to hear.
     exit: &'v mut Exit,
 }
 
 /// Runs the vCPU until something needs the core, which `exit` says.
-pub(crate) fn run<R: Running<Arm>>(running: &mut R, clock: &Clock, exit: &mut Exit) {
-    let mut visit = Visit { running, clock, exit };
+pub(crate) fn run<R: Running<Arm>>(running: &mut R, exit: &mut Exit) {
+    let mut visit = Visit { running, exit };
     let mut next = visit.refresh();
     while next == GOES_ON {
         let registers = &raw mut visit.running.parts().vcpu.registers;
@@ -153,8 +151,13 @@ impl<R: Running<Arm>> Visit<'_, R> {
 
     #[inline(never)]
     fn wait_for(&mut self, syndrome: u64) -> u64 {
-        let exit = self.turn().wait_for(syndrome);
-        self.leave(exit)
+        let mut turn = self.turn();
+        turn.skip(syndrome);
+        if syndrome::is_brief_wait(syndrome) {
+            return self.leave(Exit::Yield);
+        }
+        turn.idle();
+        self.leave(Exit::Idle)
     }
 
     #[inline(never)]
@@ -179,7 +182,7 @@ impl<R: Running<Arm>> Visit<'_, R> {
     #[inline(always)]
     fn turn(&mut self) -> Turn<'_> {
         let Parts { domain, vcpu, index, counts } = self.running.parts();
-        Turn { domain, vcpu, index, counts, clock: self.clock }
+        Turn { domain, vcpu, index, counts }
     }
 
     #[inline(always)]

@@ -8,6 +8,7 @@ use core::sync::atomic::Ordering;
 use hyp_core::arch::{Exit, Interrupt, VcpuMask};
 use hyp_dev::gic::{Acknowledged, Gic, Trigger};
 use hyp_dev::sysreg;
+use hyp_dev::timer::stop_alarm;
 use hyp_log::Shown;
 use spin::Once;
 
@@ -84,10 +85,10 @@ pub(crate) fn kick(affinity: u64) {
 }
 
 /// Takes what is pending while no vCPU is loaded.
-pub(crate) fn idle(clock: &hyp_dev::timer::Clock) -> Interrupt {
+pub(crate) fn idle() -> Interrupt {
     let mut result = Interrupt::Other;
     while let Some((own, interrupt)) = acknowledge() {
-        let what = own.take(interrupt, clock);
+        let what = own.take(interrupt);
         // A timer makes the core look at its inbox too, a kick does not make it look at its timers.
         if what == Interrupt::Timer || result == Interrupt::Other {
             result = what;
@@ -104,10 +105,10 @@ fn acknowledge() -> Option<(&'static Own, Acknowledged)> {
 
 impl Own {
     /// What one of these interrupts means.
-    fn take(&self, interrupt: Acknowledged, clock: &hyp_dev::timer::Clock) -> Interrupt {
+    fn take(&self, interrupt: Acknowledged) -> Interrupt {
         match interrupt.intid() {
             intid if intid == self.timer => {
-                clock.set_alarm(None);
+                stop_alarm();
                 Interrupt::Timer
             }
             KICK => Interrupt::Kick,
@@ -134,19 +135,20 @@ impl Own {
 }
 
 /// Takes an interrupt that came while a vCPU ran. `None`: it was the vCPU's own, or housekeeping.
-pub(crate) fn take(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, clock: &hyp_dev::timer::Clock) -> Option<Exit> {
+pub(crate) fn take(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> Option<Exit> {
     let (own, interrupt) = acknowledge()?;
     let gic = &own.gic;
     if interrupt.intid() == VIRTUAL_TIMER {
         // It stays active until the guest deactivates it through its list register.
         gic.drop_priority(interrupt);
+        vcpu.lists.watch();
         let mut vgic = domain.vgic.lock();
         if vgic.set_line(index, VIRTUAL_TIMER, true) != 0 {
             show(domain, &mut vgic, &mut vcpu.lists, index, VIRTUAL_TIMER);
         }
         return None;
     }
-    let what = own.take(interrupt, clock);
+    let what = own.take(interrupt);
     if what == Interrupt::Other {
         // A maintenance interrupt: the list registers want to be made anew.
         domain.mark_one_stale(index);
@@ -227,45 +229,64 @@ fn set_physical(intids: u32, active: bool) {
 /// A vCPU comes in: its pending interrupts into list registers, and the physical interrupts they are tied to active.
 pub(crate) fn load(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, timer_is_up: bool, event: Option<bool>) {
     // Before the look at the interrupt controller: what another CPU marks from here on is not lost.
-    domain.take_marks(index);
-    let physical = {
-        let mut vgic = domain.vgic.lock();
-        match event {
-            Some(true) => vgic.raise_quiet(index, EVENT_CHANNEL),
-            Some(false) => drop(vgic.set_line(index, EVENT_CHANNEL, false)),
-            None => {}
-        }
-        let listed = vgic.physical(index) & 1 << VIRTUAL_TIMER != 0;
-        if timer_is_up && !listed {
-            // As if the interrupt had been taken: without the exit that taking it would cost.
-            let _ = vgic.set_line(index, VIRTUAL_TIMER, true);
-        }
-        virtual_interface::flush(&mut vgic, index, &mut vcpu.lists);
-        vgic.physical(index)
-    };
+    if domain.is_stale(index) {
+        domain.take_marks(index);
+    }
+    let mut vgic = domain.vgic.lock();
+    match event {
+        Some(true) => vgic.raise_quiet(index, EVENT_CHANNEL),
+        Some(false) => _ = vgic.lower_quiet(index, EVENT_CHANNEL),
+        None => {}
+    }
+    if timer_is_up || !virtual_interface::flush_one(&mut vgic, index, &mut vcpu.lists) {
+        load_all(&mut vgic, &mut vcpu.lists, index, timer_is_up);
+    }
+}
+
+/// The same with more than one interrupt, or one that is tied to a physical one.
+#[inline(never)]
+fn load_all(vgic: &mut Vgic, lists: &mut ListRegisters, index: u8, timer_is_up: bool) {
+    let listed = vgic.physical(index) & 1 << VIRTUAL_TIMER != 0;
+    if timer_is_up && !listed {
+        // As if the interrupt had been taken: without the exit that taking it would cost.
+        let _ = vgic.set_line(index, VIRTUAL_TIMER, true);
+    }
+    virtual_interface::flush(vgic, index, lists);
+    let physical = vgic.physical(index);
     if physical != 0 {
         set_physical(physical, true);
     }
-    virtual_interface::clear_others(&vcpu.lists);
-    write_lists(&vcpu.lists);
+    write_lists(lists);
 }
 
 /// A vCPU goes out: list registers back into the interrupt controller, tied physical interrupts free for the next.
 /// Returns whether its timer's interrupt had been taken and is not ended.
 pub(crate) fn save(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> bool {
-    let physical = {
-        virtual_interface::read(&mut vcpu.lists);
-        let mut vgic = domain.vgic.lock();
-        let others = virtual_interface::sync(&mut vgic, index, &mut vcpu.lists);
-        if others != 0 {
-            domain.mark_stale(others);
-        }
-        vgic.physical(index)
+    let lists = &mut vcpu.lists;
+    let timer_was_taken = if lists.must_sync() || virtual_interface::has_work(lists) {
+        save_all(domain, lists, index)
+    } else {
+        domain.vgic.lock().forget_listed(index, lists);
+        false
     };
+    virtual_interface::off();
+    timer_was_taken
+}
+
+/// The same with something left in the list registers, or with physical interrupts.
+#[inline(never)]
+fn save_all(domain: &ArmDomain, lists: &mut ListRegisters, index: u8) -> bool {
+    virtual_interface::read(lists);
+    virtual_interface::clear(lists.used());
+    let mut vgic = domain.vgic.lock();
+    let others = virtual_interface::sync(&mut vgic, index, lists);
+    lists.leave();
+    let physical = vgic.physical(index);
+    drop(vgic);
+    domain.mark_stale(others);
     if physical != 0 {
         set_physical(physical, false);
     }
-    virtual_interface::off();
     physical & 1 << VIRTUAL_TIMER != 0
 }
 
@@ -275,7 +296,7 @@ pub(crate) fn set_event_line(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, 
     if level {
         vgic.raise_quiet(index, EVENT_CHANNEL);
         show(domain, &mut vgic, &mut vcpu.lists, index, EVENT_CHANNEL);
-    } else if vgic.set_line(index, EVENT_CHANNEL, false) != 0
+    } else if vgic.lower_quiet(index, EVENT_CHANNEL)
         && !virtual_interface::withdraw(&vgic, &vcpu.lists, index, EVENT_CHANNEL)
     {
         domain.mark_one_stale(index);
@@ -284,7 +305,9 @@ pub(crate) fn set_event_line(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, 
 
 /// Takes the virtual timer's interrupt without the exit, if its line is up and nobody has taken it: before the core asks
 /// whether the vCPU may sleep.
-pub(crate) fn take_timer(domain: &ArmDomain, index: u8) {
+#[inline(never)]
+pub(crate) fn take_timer(domain: &ArmDomain, lists: &mut ListRegisters, index: u8) {
+    lists.watch();
     let mut vgic = domain.vgic.lock();
     if vgic.physical(index) & 1 << VIRTUAL_TIMER == 0 {
         let stale = vgic.set_line(index, VIRTUAL_TIMER, true);
@@ -295,7 +318,9 @@ pub(crate) fn take_timer(domain: &ArmDomain, index: u8) {
 
 /// Is there an interrupt that the loaded vCPU could take?
 pub(crate) fn any_deliverable(domain: &ArmDomain, vcpu: &ArmVcpu, index: u8) -> bool {
-    virtual_interface::any_pending(&vcpu.lists) || domain.vgic.lock().has_deliverable(index)
+    // What could be shown and is not has left a mark, or found no room.
+    let hidden = || domain.is_stale(index) || vcpu.lists.control() != 0;
+    virtual_interface::any_pending(&vcpu.lists) || hidden() && domain.vgic.lock().has_deliverable(index)
 }
 
 /// Folds the list registers back so that the interrupt controller shows the truth, for an access by the guest.

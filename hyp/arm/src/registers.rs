@@ -93,34 +93,40 @@ impl Registers {
 }
 
 macro_rules! system_registers {
-    ($($field:ident $name:literal $reset:expr, $doc:literal;)*) => {
-        /// EL1's and EL0's system registers that hold state between two instructions of a guest.
+    ($([$($field:ident $name:literal $reset:expr, $doc:literal;)*])*) => {
+        /// EL1's and EL0's system registers that hold state between two instructions of a guest, two by two, because one
+        /// instruction stores two.
         pub(crate) struct SystemRegisters {
-            $(#[doc = $doc] $field: u64,)*
+            $($(#[doc = $doc] $field: u64,)*)*
         }
 
         impl SystemRegisters {
             /// The values at reset, where the architecture gives any; zero elsewhere.
             pub(crate) const fn reset() -> Self {
-                Self { $($field: $reset,)* }
+                Self { $($($field: $reset,)*)* }
             }
 
             /// Takes them from the processor.
+            #[inline(always)]
             pub(crate) fn save(&mut self) {
                 $({
-                    let value: u64;
-                    // SAFETY: reads an EL1 or EL0 register that EL2 may read and does not use itself.
-                    unsafe { asm!(concat!("mrs {}, ", $name), out(reg) value, options(nomem, nostack, preserves_flags)) };
-                    self.$field = value;
+                    $(let $field: u64;)*
+                    // SAFETY: reads EL1 or EL0 registers that EL2 may read and does not use itself.
+                    unsafe {
+                        asm!($(concat!("mrs {}, ", $name),)* $(out(reg) $field,)*
+                            options(nomem, nostack, preserves_flags))
+                    };
+                    $(self.$field = $field;)*
                 })*
             }
 
             /// Puts them into the processor.
+            #[inline(always)]
             pub(crate) fn load(&self) {
-                $(
+                $($(
                     // SAFETY: writes an EL1 or EL0 register, which has no effect on EL2's own execution.
                     unsafe { asm!(concat!("msr ", $name, ", {}"), in(reg) self.$field, options(nomem, nostack, preserves_flags)) };
-                )*
+                )*)*
             }
         }
     };
@@ -130,29 +136,53 @@ macro_rules! system_registers {
 const SCTLR_EL1_RESET: u64 = 0x30d0_0800;
 
 system_registers! {
-    sctlr "SCTLR_EL1" SCTLR_EL1_RESET, "System control.";
-    ttbr0 "TTBR0_EL1" 0, "Translation table base 0.";
-    ttbr1 "TTBR1_EL1" 0, "Translation table base 1.";
-    tcr "TCR_EL1" 0, "Translation control.";
-    mair "MAIR_EL1" 0, "Memory attributes.";
-    amair "AMAIR_EL1" 0, "Auxiliary memory attributes.";
-    vbar "VBAR_EL1" 0, "Vector base.";
-    contextidr "CONTEXTIDR_EL1" 0, "Context number.";
-    cpacr "CPACR_EL1" 0, "Float access of EL1 and EL0.";
-    esr "ESR_EL1" 0, "Exception syndrome.";
-    far "FAR_EL1" 0, "Fault address.";
-    afsr0 "AFSR0_EL1" 0, "Auxiliary fault status 0.";
-    afsr1 "AFSR1_EL1" 0, "Auxiliary fault status 1.";
-    elr "ELR_EL1" 0, "Exception link.";
-    spsr "SPSR_EL1" 0, "Saved processor state.";
-    sp0 "SP_EL0" 0, "Stack pointer 0.";
-    sp1 "SP_EL1" 0, "Stack pointer 1.";
-    tpidr0 "TPIDR_EL0" 0, "Thread pointer of EL0.";
-    tpidrro "TPIDRRO_EL0" 0, "Thread pointer that EL0 may only read.";
-    tpidr1 "TPIDR_EL1" 0, "Thread pointer of EL1.";
-    par "PAR_EL1" 0, "Result of an address translation.";
-    csselr "CSSELR_EL1" 0, "Cache size selection.";
-    cntkctl "CNTKCTL_EL1" 0, "EL0's access to timers.";
+    [
+        sctlr "SCTLR_EL1" SCTLR_EL1_RESET, "System control.";
+        ttbr0 "TTBR0_EL1" 0, "Translation table base 0.";
+    ]
+    [
+        ttbr1 "TTBR1_EL1" 0, "Translation table base 1.";
+        tcr "TCR_EL1" 0, "Translation control.";
+    ]
+    [
+        mair "MAIR_EL1" 0, "Memory attributes.";
+        amair "AMAIR_EL1" 0, "Auxiliary memory attributes.";
+    ]
+    [
+        vbar "VBAR_EL1" 0, "Vector base.";
+        contextidr "CONTEXTIDR_EL1" 0, "Context number.";
+    ]
+    [
+        cpacr "CPACR_EL1" 0, "Float access of EL1 and EL0.";
+        esr "ESR_EL1" 0, "Exception syndrome.";
+    ]
+    [
+        far "FAR_EL1" 0, "Fault address.";
+        afsr0 "AFSR0_EL1" 0, "Auxiliary fault status 0.";
+    ]
+    [
+        afsr1 "AFSR1_EL1" 0, "Auxiliary fault status 1.";
+        elr "ELR_EL1" 0, "Exception link.";
+    ]
+    [
+        spsr "SPSR_EL1" 0, "Saved processor state.";
+        sp0 "SP_EL0" 0, "Stack pointer 0.";
+    ]
+    [
+        sp1 "SP_EL1" 0, "Stack pointer 1.";
+        tpidr0 "TPIDR_EL0" 0, "Thread pointer of EL0.";
+    ]
+    [
+        tpidrro "TPIDRRO_EL0" 0, "Thread pointer that EL0 may only read.";
+        tpidr1 "TPIDR_EL1" 0, "Thread pointer of EL1.";
+    ]
+    [
+        par "PAR_EL1" 0, "Result of an address translation.";
+        csselr "CSSELR_EL1" 0, "Cache size selection.";
+    ]
+    [
+        cntkctl "CNTKCTL_EL1" 0, "EL0's access to timers.";
+    ]
 }
 
 /// The float state of a vCPU: q0 to q31, FPCR, FPSR; vectors.s knows the layout.

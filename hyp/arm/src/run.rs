@@ -3,7 +3,6 @@
 use hyp_boot::guest_tree::GUEST_UART;
 use hyp_core::arch::{Exit, ShutdownReason, VcpuMask};
 use hyp_core::stats::{ExitCounts, ExitReason};
-use hyp_dev::timer::Clock;
 
 use aarch64_cpu::registers::{ESR_EL2, FAR_EL2, HPFAR_EL2, Readable};
 
@@ -14,7 +13,7 @@ use crate::uart;
 use crate::vcpu::ArmVcpu;
 use crate::vgic::Width;
 use crate::vgic::v3::SgiRegister;
-use crate::{firmware, inject, interrupts, virtual_interface};
+use crate::{firmware, inject, interrupts, virtual_interface, vtimer};
 
 /// A loaded vCPU, its domain, and where its exits are counted.
 pub(crate) struct Turn<'t> {
@@ -26,18 +25,9 @@ pub(crate) struct Turn<'t> {
     pub index: u8,
     /// Its exits.
     pub counts: &'t mut ExitCounts,
-    /// The machine's clock.
-    pub clock: &'t Clock,
 }
 
 impl Turn<'_> {
-    /// WFI, WFE.
-    #[inline(always)]
-    pub(crate) fn wait_for(&mut self, esr: u64) -> Exit {
-        self.skip(esr);
-        if syndrome::is_brief_wait(esr) { Exit::Yield } else { self.idle() }
-    }
-
     /// A synchronous exception that seldom comes.
     pub(crate) fn rare(&mut self, esr: u64) -> Option<Exit> {
         match syndrome::class(esr) {
@@ -83,7 +73,7 @@ impl Turn<'_> {
 
     /// An interrupt of the hypervisor's.
     pub(crate) fn interrupt(&mut self) -> Option<Exit> {
-        let exit = interrupts::take(self.domain, self.vcpu, self.index, self.clock);
+        let exit = interrupts::take(self.domain, self.vcpu, self.index);
         if exit.is_none() {
             self.counts.count(ExitReason::Interrupt);
             self.look_at_physical_timer();
@@ -91,13 +81,13 @@ impl Turn<'_> {
         exit
     }
 
-    fn idle(&mut self) -> Exit {
-        self.vcpu.timer.observe();
-        if self.vcpu.timer.is_asserted() {
-            interrupts::take_timer(self.domain, self.index);
+    /// The vCPU waits for an interrupt: those of its timers that have come are looked for, before the core asks.
+    #[inline(always)]
+    pub(crate) fn idle(&mut self) {
+        if vtimer::is_line_up() {
+            interrupts::take_timer(self.domain, &mut self.vcpu.lists, self.index);
         }
         self.look_at_physical_timer();
-        Exit::Idle
     }
 
     #[inline(always)]
@@ -144,11 +134,13 @@ impl Turn<'_> {
             }
             Call::Standby => {
                 self.vcpu.registers.set(0, 0);
-                self.idle()
+                self.idle();
+                Exit::Idle
             }
             Call::PowerDown { entry, argument } => {
                 self.vcpu.power_down(entry, argument);
-                self.idle()
+                self.idle();
+                Exit::Idle
             }
             Call::CpuOn { target, entry, argument } => Exit::CpuOn { target, entry, argument },
             Call::AffinityInfo { target } => Exit::AffinityInfo { target },

@@ -179,7 +179,7 @@ pub fn init_cpu() {
     sysreg::write_vpidr_el2(sysreg::read_midr_el1());
     sysreg::write_hstr_el2(0);
     VTCR_EL2.set(crate::stage2::vtcr());
-    virtual_interface::off();
+    virtual_interface::init_cpu();
     float::trap();
     crate::tlb::invalidate_all_guests();
 }

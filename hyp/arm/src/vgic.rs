@@ -21,7 +21,9 @@
 //! The same is due on a maintenance interrupt. Steps 1 and [`Vgic::sync`] alone are due before a vCPU leaves its CPU,
 //! before [`Vgic::has_deliverable`] decides about WFI, and before a guest's register access is emulated (else it reads
 //! the state as of the last flush; a GICv3's writes are right in any case). After a `sync`, a `flush` must come before
-//! the guest runs. When a vCPU comes onto a CPU, [`ListRegisters::invalidate`] and a `flush` are due.
+//! the guest runs. A vCPU that leaves its CPU leaves its list registers empty there: where they are, [`Vgic::forget_listed`]
+//! does in place of `sync`; else they are emptied, and [`ListRegisters::leave`] says so. When a vCPU comes onto a CPU, a
+//! `flush` is due.
 //!
 //! # Sources
 //!
@@ -198,6 +200,18 @@ impl Vgic {
             cpu.private.line |= 1u32.wrapping_shl(intid);
             cpu.private.latch |= 1u32.wrapping_shl(intid);
         }
+    }
+
+    /// Lower the line of a quiet private interrupt. Returns whether the vCPU may be shown it without reason now.
+    #[inline(always)]
+    pub fn lower_quiet(&mut self, vcpu: u8, intid: u32) -> bool {
+        let Some(cpu) = self.cpu_mut(vcpu) else { return false };
+        let (bank, bit) = (&mut cpu.private, 1u32.wrapping_shl(intid));
+        let shown = (bank.latch | bank.loaded) & bit != 0;
+        bank.line &= !bit;
+        bank.latch &= !bit;
+        bank.loaded &= !bit;
+        shown
     }
 
     /// Make an interrupt pending until it is acknowledged, whatever its line does.

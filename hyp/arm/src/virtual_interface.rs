@@ -132,21 +132,39 @@ fn write_memory(gich: &Gich, lists: &ListRegisters) {
     sysreg::dsb_sy();
 }
 
-/// Empties the list registers behind those that the flush before has to write.
-#[inline]
-pub(crate) fn clear_others(lists: &ListRegisters) {
-    let first = lists.to_write().len();
+/// Empties the first so many list registers.
+#[inline(never)]
+pub(crate) fn clear(count: u8) {
     if let Some(gich) = gich::get() {
-        return gich.lists.iter().take(list_registers()).skip(first).for_each(|register| register.set(0));
+        return gich.lists.iter().take(count.into()).for_each(|register| register.set(0));
     }
-    for i in first..sysreg::list_registers() {
-        sysreg::write_ich_lr_el2(i, 0);
+    (0..count).for_each(|i| sysreg::write_ich_lr_el2(i.into(), 0));
+}
+
+/// What a CPU needs once, before it runs guests: nobody's interrupts are in it.
+pub(crate) fn init_cpu() {
+    clear(list_registers() as u8);
+    off();
+}
+
+/// Is there an interrupt left in the loaded vCPU's list registers, or a completion that is to be noticed?
+#[inline(always)]
+pub(crate) fn has_work(lists: &ListRegisters) -> bool {
+    match (lists.used(), gich::get()) {
+        (0, _) => false,
+        (_, Some(_)) => true,
+        (used, None) => !sysreg::read_ich_elrsr_el2() & (1u64.wrapping_shl(used.into())).wrapping_sub(1) != 0,
     }
 }
 
 /// Is one of the loaded vCPU's list registers pending?
-#[inline]
+#[inline(always)]
 pub(crate) fn any_pending(lists: &ListRegisters) -> bool {
+    has_work(lists) && is_one_pending(lists)
+}
+
+#[inline(never)]
+fn is_one_pending(lists: &ListRegisters) -> bool {
     if let Some(gich) = gich::get() {
         return gich.lists.iter().take(lists.used().into()).any(|register| register.get() & GICH_PENDING != 0);
     }
@@ -208,6 +226,19 @@ pub(crate) fn sync(vgic: &mut Vgic, vcpu: u8, lists: &mut ListRegisters) -> Vcpu
 #[inline]
 pub(crate) fn flush(vgic: &mut Vgic, vcpu: u8, lists: &mut ListRegisters) {
     if gich::get().is_some() { v2::flush(vgic, vcpu, lists) } else { vgic.flush(vcpu, lists) }
+}
+
+/// [`Vgic::flush_one`] for the vCPU that comes onto this CPU, and the list registers written.
+#[inline(always)]
+pub(crate) fn flush_one(vgic: &mut Vgic, vcpu: u8, lists: &mut ListRegisters) -> bool {
+    if gich::get().is_some() || !vgic.flush_one(vcpu, lists) {
+        return false;
+    }
+    if let [value, ..] = lists.to_write() {
+        sysreg::write_ich_lr0_el2(*value);
+    }
+    sysreg::write_ich_hcr_el2(ON);
+    true
 }
 
 /// Which register of the virtual interrupt controller lies at a guest-physical address.

@@ -31,17 +31,14 @@ impl VirtualTimer {
         Self { control: 0, compare: 0 }
     }
 
-    /// Reads the loaded timer without stopping it.
-    pub fn observe(&mut self) {
-        self.control = sysreg::read_cntv_ctl_el0();
-        self.compare = sysreg::read_cntv_cval_el0();
-    }
-
     /// Takes the timer out of the processor; it is off there afterwards, and its line down.
     pub fn save(&mut self) {
-        self.observe();
-        sysreg::write_cntv_ctl_el0(0);
-        sysreg::isb();
+        self.control = sysreg::read_cntv_ctl_el0();
+        self.compare = sysreg::read_cntv_cval_el0();
+        if self.control & ENABLE != 0 {
+            sysreg::write_cntv_ctl_el0(0);
+            sysreg::isb();
+        }
     }
 
     /// Puts it in. `offset` is the domain's, in ticks.
@@ -57,7 +54,7 @@ impl VirtualTimer {
     }
 
     /// When it will interrupt, in the machine's nanoseconds; `None` when it is off, or when its line is up already, so
-    /// that time changes nothing. Valid after [`Self::save`] or [`Self::observe`].
+    /// that time changes nothing. Valid after [`Self::save`].
     pub fn deadline(&self, offset: u64, clock: &Clock) -> Option<u64> {
         /// Later than this the conversion would wrap; a guest writes such times to say never.
         const NEVER: u64 = u64::MAX / 1_000_000_000;
@@ -65,7 +62,7 @@ impl VirtualTimer {
         (self.control & (ENABLE | MASK | STATUS) == ENABLE && at < NEVER).then(|| clock.to_ns(at))
     }
 
-    /// Its line was up when it was last observed.
+    /// Its line was up when it was saved.
     pub fn is_asserted(&self) -> bool {
         asserted(self.control)
     }

@@ -5,10 +5,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::time::Nanos;
-
-/// When a timer is due that is off.
-const NEVER: Nanos = Nanos::MAX;
+use crate::time::{NEVER, Nanos};
 
 /// The timers of one vCPU.
 pub(crate) struct Alarm {

@@ -25,7 +25,7 @@ use crate::hypervisor::Hypervisor;
 use crate::limits::MAX_DOMAINS;
 use crate::sched::{Class, RunQueue};
 use crate::sync::Held;
-use crate::time::Nanos;
+use crate::time::{NEVER, Nanos};
 use crate::vcpu::{Private, Vcpu};
 
 /// What a CPU has besides the vCPU that it runs.
@@ -34,8 +34,10 @@ pub struct Local {
     queue: RunQueue,
     timers: Timers,
     alarms: Alarms,
-    /// What the timer is set to; `None` when that is not known.
-    armed: Option<Option<Nanos>>,
+    /// What the timer is set to; [`NEVER`] while it is off.
+    armed: Nanos,
+    /// The end of a slice that it was set to last.
+    slice_alarm: Nanos,
     /// Look around before the guest goes on.
     resched: bool,
     /// The event line of the current vCPU may have to be moved before the guest goes on.
@@ -60,7 +62,8 @@ impl Local {
             queue: RunQueue::new(),
             timers: Timers::new(),
             alarms: Alarms::new(),
-            armed: None,
+            armed: NEVER,
+            slice_alarm: NEVER,
             resched: true,
             line_moves: true,
             fresh: 0,
@@ -96,40 +99,43 @@ pub struct Current<'h, A: Arch> {
     blocked: bool,
     /// It switches itself off.
     leaves: bool,
-    /// When it wants to be woken at the latest, besides by its own timer.
-    pub(crate) timeout: Option<Nanos>,
+    /// When it wants to be woken at the latest, besides by its own timer; or [`NEVER`].
+    pub(crate) timeout: Nanos,
 }
 
 impl<A: Arch> Current<'_, A> {
     /// Brings the event interrupt in line with what the `vcpu_info` says.
     #[inline(always)]
     pub(crate) fn update_line(&mut self, arch: &A) {
+        if self.vcpu.raised.load(Ordering::Relaxed) {
+            if let Some(level) = line_change(self.vcpu, &mut self.private, self.info.as_ref()) {
+                self.set_line(arch, level);
+            }
+            return;
+        }
         let level = self.info.as_ref().is_some_and(Info::is_pending);
-        if level != self.private.line || self.vcpu.raised.load(Ordering::Relaxed) {
-            self.change_line(arch);
+        if level != self.private.line {
+            self.set_line(arch, level);
         }
     }
 
     #[inline(never)]
-    fn change_line(&mut self, arch: &A) {
-        if let Some(level) = line_change(self.vcpu, &mut self.private, self.info.as_ref()) {
-            arch.set_event_line(self.domain.arch(), &mut self.private.arch, self.vcpu.index(), level);
-        }
+    fn set_line(&mut self, arch: &A, level: bool) {
+        self.private.line = level;
+        arch.set_event_line(self.domain.arch(), &mut self.private.arch, self.vcpu.index(), level);
     }
 
     /// An interrupt waits for it, so that it must not block.
-    pub(crate) fn has_interrupt(&mut self, arch: &A) -> bool {
+    #[inline(always)]
+    fn has_interrupt(&mut self, arch: &A) -> bool {
         self.update_line(arch);
         arch.has_interrupt(self.domain.arch(), &self.private.arch, self.vcpu.index())
     }
-}
 
-/// The earlier of two times, of which there may be none.
-#[inline(always)]
-fn earlier(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
+    /// The same, out of line.
+    #[inline(never)]
+    pub(crate) fn has_interrupt_after_call(&mut self, arch: &A) -> bool {
+        self.has_interrupt(arch)
     }
 }
 
@@ -174,7 +180,9 @@ impl<A: Arch> Hypervisor<A> {
             self.wait(&mut cpu.local);
             return true;
         };
-        current.update_line(&self.arch);
+        if local.line_moves {
+            current.update_line(&self.arch);
+        }
         local.line_moves = current.private.line;
         let mut exit = Exit::LookAround;
         self.arch.run(&mut Turn { hypervisor: self, local, current }, &mut exit);
@@ -197,7 +205,7 @@ impl<A: Arch> Hypervisor<A> {
     fn handle_interrupt(&self, local: &mut Local, interrupt: Interrupt) {
         match interrupt {
             Interrupt::Timer => {
-                local.armed = None;
+                local.armed = NEVER;
                 local.resched = true;
             }
             Interrupt::Kick => local.resched = true,
@@ -216,8 +224,8 @@ impl<A: Arch> Hypervisor<A> {
             vcpu.runstate.woken(now);
             if local.queue.wake(now, vcpu.id()) {
                 local.resched = true;
-            } else {
-                self.arm(local);
+            } else if let Some(end) = local.queue.slice_end().filter(|end| *end < local.armed) {
+                self.set_timer(local, end, end);
             }
         }
     }
@@ -228,17 +236,26 @@ impl<A: Arch> Hypervisor<A> {
         self.wake(local, vcpu);
     }
 
-    /// Sets the timer to what comes first.
+    /// Sets the timer to what comes first. The end of a slice that has ended before its time stays set: who often wakes
+    /// others would set it and take it back each time, and now costs one look around too much in the length of a slice.
+    #[inline]
     fn arm(&self, local: &mut Local) {
-        let slice_end = local.queue.slice_end();
-        let mut first = local.timers.first();
-        let mut also = |at: Option<Nanos>| first = earlier(first, at);
-        also(local.alarms.first());
-        also(slice_end);
-        also(self.job_time(local));
-        if local.armed != Some(first) {
-            local.armed = Some(first);
-            self.arch.set_timer(first);
+        let mut first = local.timers.first().min(local.alarms.first());
+        if let Some(at) = self.job_time(local) {
+            first = first.min(at);
         }
+        let slice_end = local.queue.slice_end().unwrap_or(NEVER);
+        first = first.min(slice_end);
+        if first < local.armed || first > local.armed && local.armed != local.slice_alarm {
+            self.set_timer(local, first, slice_end);
+        }
+    }
+
+    fn set_timer(&self, local: &mut Local, at: Nanos, slice_end: Nanos) {
+        local.armed = at;
+        if at == slice_end {
+            local.slice_alarm = at;
+        }
+        self.arch.set_timer((at != NEVER).then_some(at));
     }
 }

@@ -40,7 +40,8 @@ impl DomainId {
 
     /// Its place in the tables, counted from 0.
     pub const fn index(self) -> usize {
-        self.0.wrapping_sub(1) as usize
+        // The remainder is the number itself: see [`VcpuId::index`].
+        self.0.wrapping_sub(1) as usize % MAX_DOMAINS
     }
 }
 

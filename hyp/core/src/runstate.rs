@@ -76,16 +76,17 @@ impl Runstate {
 
     /// It changes into another `RUNSTATE_*`.
     fn enter(&self, state: u32, now: Nanos) {
-        let woken = self.woken.swap(0, Ordering::Relaxed);
-        let since = self.since.load(Ordering::Relaxed);
-        let before = self.state.load(Ordering::Relaxed) as u32;
-        if before == RUNSTATE_BLOCKED && woken != 0 {
-            let woken = woken.clamp(since, now.max(since));
-            self.spend(RUNSTATE_BLOCKED, woken.saturating_sub(since));
-            self.spend(RUNSTATE_RUNNABLE, now.saturating_sub(woken));
-        } else {
-            self.spend(before, now.saturating_sub(since));
+        let mut since = self.since.load(Ordering::Relaxed);
+        let mut before = self.state.load(Ordering::Relaxed) as u32;
+        let woken = self.woken.load(Ordering::Relaxed);
+        if woken != 0 {
+            self.woken.store(0, Ordering::Relaxed);
+            if before == RUNSTATE_BLOCKED {
+                self.spend(RUNSTATE_BLOCKED, woken.saturating_sub(since));
+                (before, since) = (RUNSTATE_RUNNABLE, woken);
+            }
         }
+        self.spend(before, now.saturating_sub(since));
         self.state.store(state.into(), Ordering::Relaxed);
         self.since.store(now, Ordering::Relaxed);
     }
@@ -111,11 +112,16 @@ impl Runstate {
     }
 
     /// Writes the copy, if there is one.
+    #[inline(always)]
     pub(crate) fn publish<A: Arch>(&self, arch: &A, domain: &Domain<A>) {
         let [at, _] = &self.places;
-        if at.load(Ordering::Relaxed) == NOWHERE {
-            return;
+        if at.load(Ordering::Relaxed) != NOWHERE {
+            self.copy(arch, domain);
         }
+    }
+
+    #[inline(never)]
+    fn copy<A: Arch>(&self, arch: &A, domain: &Domain<A>) {
         let store = |number: u64, value: u64| {
             if let Some((page, word)) = self.word(arch, domain, number)
                 && let Some(word) = page.get(word)

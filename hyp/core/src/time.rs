@@ -6,6 +6,8 @@
 /// Nanoseconds; as a point in time, since power-on. Good for 584 years.
 pub type Nanos = u64;
 
+/// A time that never comes.
+pub const NEVER: Nanos = Nanos::MAX;
 /// One microsecond.
 pub const MICROSECOND: Nanos = 1_000;
 /// One millisecond.

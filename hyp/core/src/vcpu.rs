@@ -33,13 +33,24 @@ impl VcpuId {
 
     /// Its number, to index tables with.
     pub const fn index(self) -> usize {
-        self.0 as usize
+        // The remainder is the number itself, and lets the compiler see that no table ends before it.
+        self.0 as usize % MAX_VCPUS
     }
 
     /// The set that holds only this vCPU.
     pub const fn bit(self) -> u32 {
         1u32.wrapping_shl(self.0 as u32)
     }
+}
+
+/// The vCPUs of a set, by rising number.
+#[inline]
+pub(crate) fn members(mut set: u32) -> impl Iterator<Item = VcpuId> {
+    core::iter::from_fn(move || {
+        let next = VcpuId::new(set.trailing_zeros() as u8)?;
+        set &= set.wrapping_sub(1);
+        Some(next)
+    })
 }
 
 /// Whether and how a vCPU takes part.

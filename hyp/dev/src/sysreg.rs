@@ -64,6 +64,8 @@ readable! {
     read_ich_eisr_el2 = "ICH_EISR_EL2";
     /// List registers that are empty.
     read_ich_elrsr_el2 = "ICH_ELRSR_EL2";
+    /// The first list register.
+    read_ich_lr0_el2 = "ICH_LR0_EL2";
     /// Active priorities, group 0.
     read_ich_ap0r0_el2 = "ICH_AP0R0_EL2";
     /// Active priorities, group 1.
@@ -132,6 +134,8 @@ writable! {
     write_ich_hcr_el2 = "ICH_HCR_EL2";
     /// The guest's view of PMR, BPR, CTLR and group enables.
     write_ich_vmcr_el2 = "ICH_VMCR_EL2";
+    /// The first list register.
+    write_ich_lr0_el2 = "ICH_LR0_EL2";
     /// Active priorities, group 0.
     write_ich_ap0r0_el2 = "ICH_AP0R0_EL2";
     /// Active priorities, group 1.
@@ -164,12 +168,19 @@ writable! {
     write_cntkctl_el1 = "CNTKCTL_EL1";
 }
 
-/// Makes the indexed accessors: a register's name is part of its instruction, so an index means a choice.
+/// Makes the indexed accessors: a register's name is part of its instruction, so an index means a choice. It is made in
+/// one place, out of line; the first register, which is mostly the only one in use, is reached without it.
 macro_rules! indexed {
-    ($read:ident, $write:ident, $register:literal, $suffix:literal, [$($index:literal)*]) => {
+    ($read:ident = $read_first:ident or $read_other:ident, $write:ident = $write_first:ident or $write_other:ident,
+     $register:literal, $suffix:literal, [$($index:literal)*]) => {
         /// Read by index; 0 where the architecture has no such register. The CPU must implement the index.
         #[inline]
         pub fn $read(index: usize) -> u64 {
+            if index == 0 { $read_first() } else { $read_other(index) }
+        }
+
+        #[inline(never)]
+        fn $read_other(index: usize) -> u64 {
             match index {
                 $($index => {
                     let value;
@@ -189,6 +200,11 @@ macro_rules! indexed {
         /// index.
         #[inline]
         pub fn $write(index: usize, value: u64) {
+            if index == 0 { $write_first(value) } else { $write_other(index, value) }
+        }
+
+        #[inline(never)]
+        fn $write_other(index: usize, value: u64) {
             match index {
                 $(
                     // SAFETY: as for reading: a value here changes what interrupts a guest sees, nothing else.
@@ -203,9 +219,13 @@ macro_rules! indexed {
     };
 }
 
-indexed!(read_ich_lr_el2, write_ich_lr_el2, "ICH_LR", "_EL2", [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15]);
-indexed!(read_ich_ap0r_el2, write_ich_ap0r_el2, "ICH_AP0R", "_EL2", [0 1 2 3]);
-indexed!(read_ich_ap1r_el2, write_ich_ap1r_el2, "ICH_AP1R", "_EL2", [0 1 2 3]);
+indexed!(
+    read_ich_lr_el2 = read_ich_lr0_el2 or read_other_ich_lr_el2,
+    write_ich_lr_el2 = write_ich_lr0_el2 or write_other_ich_lr_el2,
+    "ICH_LR",
+    "_EL2",
+    [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15]
+);
 
 /// Number of list registers of this CPU (ICH_VTR_EL2.ListRegs + 1), 1 to 16 in practice.
 #[inline]

@@ -4,6 +4,8 @@
 //! on every exit, so it must not divide; it must also be exact, because budgets and deadlines are compared across CPUs
 //! and summed over hours. `Ratio` does both.
 
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
 /// Nanoseconds in a second.
 const NANOS: u64 = 1_000_000_000;
 
@@ -74,6 +76,43 @@ impl Clock {
     }
 }
 
+/// A clock that is set while the machine starts and read ever after. Before it is set, time stands still.
+#[derive(Debug, Default)]
+pub struct SharedClock {
+    frequency: AtomicU32,
+    ratios: [AtomicU64; 4],
+}
+
+impl SharedClock {
+    /// Not set yet.
+    pub const fn new() -> Self {
+        Self { frequency: AtomicU32::new(0), ratios: [const { AtomicU64::new(0) }; 4] }
+    }
+
+    /// Sets it, while nobody reads it.
+    pub fn set(&self, clock: Clock) {
+        let Clock { frequency, nanos_per_tick, ticks_per_nano } = clock;
+        self.frequency.store(frequency, Ordering::Relaxed);
+        let values = [nanos_per_tick.whole, nanos_per_tick.fraction, ticks_per_nano.whole, ticks_per_nano.fraction];
+        self.ratios.iter().zip(values).for_each(|(ratio, value)| ratio.store(value, Ordering::Relaxed));
+    }
+
+    /// Reads it.
+    #[inline(always)]
+    pub fn get(&self) -> Clock {
+        let [a, b, c, d] = &self.ratios;
+        let ratio = |whole: &AtomicU64, fraction: &AtomicU64| Ratio {
+            whole: whole.load(Ordering::Relaxed),
+            fraction: fraction.load(Ordering::Relaxed),
+        };
+        Clock {
+            frequency: self.frequency.load(Ordering::Relaxed),
+            nanos_per_tick: ratio(a, b),
+            ticks_per_nano: ratio(c, d),
+        }
+    }
+}
+
 #[cfg(target_arch = "aarch64")]
 mod hardware {
     use super::Clock;
@@ -102,11 +141,17 @@ mod hardware {
                     sysreg::write_cnthp_cval_el2(self.to_ticks(ns));
                     sysreg::write_cnthp_ctl_el2(ENABLE);
                 }
-                None => sysreg::write_cnthp_ctl_el2(0),
+                None => return stop_alarm(),
             }
             // The interrupt line must have its new level before the caller opens interrupts or enters a guest.
             sysreg::isb();
         }
+    }
+
+    /// Disarm this CPU's EL2 physical timer.
+    pub fn stop_alarm() {
+        sysreg::write_cnthp_ctl_el2(0);
+        sysreg::isb();
     }
 
     /// Ticks of the system counter now. The barrier keeps the read from moving before the instructions in front of it.
@@ -117,11 +162,11 @@ mod hardware {
 }
 
 #[cfg(target_arch = "aarch64")]
-pub use hardware::counter;
+pub use hardware::{counter, stop_alarm};
 
 #[cfg(test)]
 mod tests {
-    use super::{Clock, NANOS};
+    use super::{Clock, NANOS, SharedClock};
 
     /// Frequencies seen on boards: QEMU, phones, i.MX, Raspberry Pi 4, Juno, Graviton, an odd one.
     const FREQUENCIES: [u32; 8] =
@@ -149,6 +194,17 @@ mod tests {
                 assert!(clock.to_ns(ticks) >= ns, "{frequency} Hz, {ns} ns");
                 assert!(ticks == 0 || clock.to_ns(ticks - 1) < ns, "{frequency} Hz, {ns} ns");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_shared_is_the_same_clock() {
+        let shared = SharedClock::new();
+        assert_eq!(shared.get().to_ns(u64::MAX), 0);
+        for frequency in FREQUENCIES {
+            let clock = Clock::new(frequency).unwrap();
+            shared.set(clock);
+            assert_eq!(shared.get(), clock);
         }
     }
 

@@ -46,6 +46,9 @@ pub struct ListRegisters {
     write: u8,
     /// `ICH_HCR_EL2.EOIcount` as last read.
     eoi_count: u8,
+    /// There may be more in them than private interrupts, more to show than they have room for, or a physical interrupt
+    /// that belongs to one of them.
+    watch: bool,
     control: u64,
     deactivate: u32,
 }
@@ -54,7 +57,17 @@ impl ListRegisters {
     /// Empty ones. `count` is ICH_VTR_EL2.ListRegs + 1, 1 to 16.
     pub const fn new(count: u8) -> Self {
         let count = if count as usize > MAX { MAX as u8 } else { count };
-        Self { registers: [0; MAX], count, used: 0, dirty: count, write: 0, eoi_count: 0, control: 0, deactivate: 0 }
+        Self {
+            registers: [0; MAX],
+            count,
+            used: 0,
+            dirty: count,
+            write: 0,
+            eoi_count: 0,
+            watch: true,
+            control: 0,
+            deactivate: 0,
+        }
     }
 
     /// The first so many hold interrupts; their values are in the hardware while the vCPU is on a CPU.
@@ -95,10 +108,21 @@ impl ListRegisters {
         self.deactivate
     }
 
-    /// The hardware's list registers hold something else by now, because another vCPU was on this CPU, or this one
-    /// comes to another CPU: the next flush has all of them written.
-    pub const fn invalidate(&mut self) {
-        self.dirty = self.count;
+    /// The vCPU has left its CPU, whose list registers are empty: the next flush has none of them written but those that
+    /// it uses.
+    pub const fn leave(&mut self) {
+        self.dirty = 0;
+    }
+
+    /// [`Vgic::forget_listed`] will not do when the vCPU leaves its CPU.
+    #[inline(always)]
+    pub const fn must_sync(&self) -> bool {
+        self.watch
+    }
+
+    /// Makes sure of that, because a physical interrupt was taken.
+    pub const fn watch(&mut self) {
+        self.watch = true;
     }
 
     /// Forget everything, as for a reset.
@@ -253,6 +277,30 @@ impl Vgic {
         }
         lists.write = lists.dirty.max(lists.used);
         lists.dirty = lists.used;
+        lists.watch = true;
+    }
+
+    /// The same for a vCPU that comes onto a CPU, where it has to be shown one private interrupt at most, as mostly.
+    /// `false`, and nothing is done: it is more.
+    #[inline(always)]
+    pub fn flush_one(&mut self, vcpu: u8, lists: &mut ListRegisters) -> bool {
+        let shared = self.spis.iter().fold(0, |busy, bank| busy | bank.latch | bank.line | bank.active);
+        let Some(cpu) = self.cpus.get_mut(usize::from(vcpu)) else { return false };
+        let bank = &mut cpu.private;
+        let (pending, active) = (bank.ready(self.group0, self.group1), bank.active);
+        let any = pending | active;
+        if any & any.wrapping_sub(1) | shared | bank.physical != 0 || lists.used | lists.dirty != 0 {
+            return false;
+        }
+        let used = u8::from(any != 0);
+        if let (true, [register, ..]) = (any != 0, &mut lists.registers) {
+            let index = any.trailing_zeros() % 32;
+            *register = bank.image(0, index, pending, active, false);
+            bank.list(index, pending, *register);
+        }
+        (lists.used, lists.dirty, lists.write, lists.deactivate) = (used, used, used, 0);
+        lists.watch = false;
+        true
     }
 
     /// Show a private interrupt that has just become pending to its vCPU, which is on a CPU and not stale, and touch
@@ -325,6 +373,21 @@ impl Vgic {
         }
         lists.control = 0;
         self.unlist_all(vcpu, lists)
+    }
+
+    /// The same for a vCPU that leaves its CPU, where nothing is left in the list registers (ICH_ELRSR_EL2), so that they
+    /// need not be read; unless [`ListRegisters::must_sync`].
+    #[inline(always)]
+    pub fn forget_listed(&mut self, vcpu: u8, lists: &mut ListRegisters) {
+        if let Some(cpu) = self.cpus.get_mut(usize::from(vcpu)) {
+            let bank = &mut cpu.private;
+            let listed = core::mem::take(&mut bank.listed);
+            bank.active &= !listed | bank.forced;
+            bank.loaded &= !listed;
+            bank.forced &= !listed;
+        }
+        lists.used = 0;
+        lists.leave();
     }
 
     /// List everything; `false` when there is not room enough, with as much listed as there is room.

@@ -13,7 +13,7 @@ use crate::arch::{Arch, ShutdownReason};
 use crate::domain::{Domain, DomainId};
 use crate::hypervisor::Hypervisor;
 use crate::limits::{MAX_DOMAINS, MAX_VCPUS};
-use crate::time::Nanos;
+use crate::time::{NEVER, Nanos};
 use crate::vcpu::{Vcpu, VcpuId};
 
 /// Whose time has come.
@@ -41,14 +41,14 @@ impl Alarms {
     }
 
     #[inline(never)]
-    fn earliest(&self) -> Option<Nanos> {
-        self.0.iter().map(|(at, _)| *at).min()
+    fn earliest(&self) -> Nanos {
+        self.0.iter().map(|(at, _)| *at).fold(NEVER, Nanos::min)
     }
 
-    /// The earliest time.
+    /// The earliest time, or [`NEVER`].
     #[inline(always)]
-    pub(crate) fn first(&self) -> Option<Nanos> {
-        if self.is_empty() { None } else { self.earliest() }
+    pub(crate) fn first(&self) -> Nanos {
+        if self.is_empty() { NEVER } else { self.earliest() }
     }
 
     fn set(&mut self, owner: Owner, at: Option<Nanos>) {
@@ -80,8 +80,7 @@ impl<A: Arch> Hypervisor<A> {
 
     /// Rings for whatever is due.
     #[inline(never)]
-    pub(super) fn ring(&self, local: &mut Local) {
-        let now = self.arch.now();
+    pub(super) fn ring(&self, local: &mut Local, now: Nanos) {
         // What is set again here is due later, so that this comes to an end.
         while let Some(owner) = local.alarms.take_due(now) {
             match owner {

@@ -93,31 +93,36 @@ impl<A: Arch> Hypervisor<A> {
             }
             Answer::Block => {
                 self.arch.set_result(&mut current.private.arch, 0);
-                self.block(local, current);
+                block(local, current);
             }
             Answer::BlockAndRepeat => {
                 self.arch.repeat_hypercall(&mut current.private.arch);
-                self.block(local, current);
+                block(local, current);
             }
             Answer::Ended => {}
         }
     }
 
     /// Deals with one exit of the current vCPU.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn handle_exit(&self, local: &mut Local, current: &mut Current<'_, A>, exit: &Exit) {
+        if *exit != Exit::Idle {
+            return self.handle_other_exit(local, current, exit);
+        }
+        current.private.counts.count(ExitReason::Idle);
+        if !current.has_interrupt(&self.arch) {
+            block(local, current);
+        }
+    }
+
+    #[inline(never)]
+    fn handle_other_exit(&self, local: &mut Local, current: &mut Current<'_, A>, exit: &Exit) {
         let counts = &mut current.private.counts;
         match *exit {
-            Exit::LookAround => {}
+            Exit::LookAround | Exit::Idle => {}
             Exit::Interrupt(interrupt) => {
                 counts.count(ExitReason::Interrupt);
                 self.handle_interrupt(local, interrupt);
-            }
-            Exit::Idle => {
-                counts.count(ExitReason::Idle);
-                if !current.has_interrupt(&self.arch) {
-                    self.block(local, current);
-                }
             }
             Exit::Yield => {
                 counts.count(ExitReason::Yield);
@@ -183,6 +188,7 @@ impl<A: Arch> Hypervisor<A> {
     }
 
     /// Interrupts became pending for vCPUs of the current one's domain.
+    #[inline(always)]
     fn notify(&self, local: &mut Local, current: &Current<'_, A>, mask: VcpuMask) {
         let mut rest = mask & !(1u32.wrapping_shl(current.vcpu.index().into()));
         while rest != 0 {
@@ -194,13 +200,6 @@ impl<A: Arch> Hypervisor<A> {
         }
     }
 
-    /// The current vCPU waits for an event.
-    fn block(&self, local: &mut Local, current: &mut Current<'_, A>) {
-        current.blocked = true;
-        local.queue.block(self.arch.now());
-        local.resched = true;
-    }
-
     /// The current vCPU lets others go first.
     fn give_way(&self, local: &mut Local) {
         if local.queue.has_others() {
@@ -208,4 +207,10 @@ impl<A: Arch> Hypervisor<A> {
             local.resched = true;
         }
     }
+}
+
+/// The current vCPU waits for an event. The run queue hears of it when the CPU looks around, which it does at once.
+fn block<A: Arch>(local: &mut Local, current: &mut Current<'_, A>) {
+    current.blocked = true;
+    local.resched = true;
 }

@@ -16,7 +16,7 @@ use crate::report::{DomainChange, Report, TRACE_RECORDS};
 use crate::sched::Class;
 use crate::sync::Held;
 use crate::time::{MILLISECOND, Nanos};
-use crate::vcpu::{RunState, VcpuId};
+use crate::vcpu::{RunState, VcpuId, members};
 
 /// While there is a job, it gets a step this often.
 const JOB_PERIOD: Nanos = MILLISECOND;
@@ -152,25 +152,23 @@ impl<A: Arch> Hypervisor<A> {
     }
 
     /// Deals with what others left in the inbox.
-    pub(super) fn read_inbox<'h>(&'h self, cpu: &mut Cpu<'h, A>) {
-        let mut set = self.take_inbox(cpu.local.id);
-        while let Some(id) = VcpuId::new(set.trailing_zeros() as u8) {
-            set &= !id.bit();
-            self.look_at(cpu, id);
+    #[inline]
+    pub(super) fn read_inbox<'h>(&'h self, cpu: &mut Cpu<'h, A>, now: Nanos) {
+        for id in members(self.take_inbox(cpu.local.id)) {
+            self.look_at(cpu, id, now);
         }
     }
 
     /// Somebody wants something of a vCPU whose home this CPU is; the vCPU's and its domain's state say what.
-    fn look_at<'h>(&'h self, cpu: &mut Cpu<'h, A>, id: VcpuId) {
+    fn look_at<'h>(&'h self, cpu: &mut Cpu<'h, A>, id: VcpuId, now: Nanos) {
         let Some(vcpu) = self.vcpu(id) else { return };
         let Some(domain) = self.domain(vcpu.domain()) else { return };
         let state = vcpu.state();
         if matches!(state, RunState::Offline | RunState::Claimed) {
             return;
         }
-        let now = self.arch.now();
         if domain.is_stopping() {
-            return self.switch_off(cpu, id);
+            return self.switch_off(cpu, id, now);
         }
         if state == RunState::Starting {
             cpu.local.fresh |= id.bit();
@@ -179,7 +177,7 @@ impl<A: Arch> Hypervisor<A> {
         }
         if domain.paused.load(Ordering::Acquire) {
             if cpu.current.as_ref().is_some_and(|current| current.vcpu.id() == id) {
-                self.put_away(cpu, RunState::Runnable);
+                self.put_away(cpu, RunState::Runnable, now);
             }
             cpu.local.timers.remove(id);
             cpu.local.queue.remove(now, id);
@@ -201,14 +199,14 @@ impl<A: Arch> Hypervisor<A> {
 
     /// Switches off a vCPU whose home this CPU is. Whoever switches off the last of a domain that ends goes on with
     /// what follows.
-    pub(super) fn switch_off(&self, cpu: &mut Cpu<'_, A>, id: VcpuId) {
+    pub(super) fn switch_off(&self, cpu: &mut Cpu<'_, A>, id: VcpuId, now: Nanos) {
         let Some(vcpu) = self.vcpu(id) else { return };
         let Some(domain) = self.domain(vcpu.domain()) else { return };
         if cpu.current.as_ref().is_some_and(|current| current.vcpu.id() == id) {
-            self.put_away(cpu, RunState::Runnable);
+            self.put_away(cpu, RunState::Runnable, now);
         }
         let local = &mut cpu.local;
-        local.queue.remove(self.arch.now(), id);
+        local.queue.remove(now, id);
         local.timers.remove(id);
         local.fresh &= !id.bit();
         local.parked &= !id.bit();

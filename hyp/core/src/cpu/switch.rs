@@ -8,7 +8,7 @@ use crate::event::two_level::Info;
 use crate::hypervisor::Hypervisor;
 use crate::report::Report;
 use crate::sched::Class;
-use crate::time::Nanos;
+use crate::time::{NEVER, Nanos};
 use crate::vcpu::{NOT_POLLING, RunState, VcpuId};
 
 impl<A: Arch> Hypervisor<A> {
@@ -16,22 +16,28 @@ impl<A: Arch> Hypervisor<A> {
     /// when the machine is being switched off and this CPU is done.
     pub(super) fn schedule<'h>(&'h self, cpu: &mut Cpu<'h, A>) -> bool {
         cpu.local.resched = false;
+        let mut now = self.arch.now();
         if self.machine_off.load(Ordering::Acquire) {
-            self.put_away(cpu, RunState::Runnable);
+            self.put_away(cpu, RunState::Runnable, now);
             self.park_cpu(&cpu.local);
             return false;
         }
-        if let Some(leaving) = cpu.current.as_ref().filter(|current| current.leaves).map(|current| current.vcpu.id()) {
-            self.switch_off(cpu, leaving);
+        match &cpu.current {
+            Some(Current { blocked: true, .. }) => cpu.local.queue.block(now),
+            Some(Current { leaves: true, vcpu, .. }) => {
+                let leaving = vcpu.id();
+                self.switch_off(cpu, leaving, now);
+            }
+            _ => {}
         }
         if !cpu.local.alarms.is_empty() {
-            self.ring(&mut cpu.local);
+            self.ring(&mut cpu.local, now);
         }
-        self.read_inbox(cpu);
-        if !cpu.local.queue.is_urgent() {
+        self.read_inbox(cpu, now);
+        if self.has_job(&cpu.local) && !cpu.local.queue.is_urgent() {
             self.do_job(&mut cpu.local);
+            now = self.arch.now();
         }
-        let now = self.arch.now();
         while let Some(vcpu) = cpu.local.timers.take_due(now).and_then(|id| self.vcpu(id)) {
             vcpu.runstate.woken(now);
             cpu.local.queue.wake(now, vcpu.id());
@@ -41,10 +47,11 @@ impl<A: Arch> Hypervisor<A> {
         if next == running {
             if let Some(current) = &mut cpu.current {
                 self.unblock(&mut cpu.local, current);
+                cpu.local.line_moves = true;
             }
         } else {
             let blocked = cpu.current.as_ref().is_some_and(|current| current.blocked);
-            self.put_away(cpu, if blocked { RunState::Blocked } else { RunState::Runnable });
+            self.put_away(cpu, if blocked { RunState::Blocked } else { RunState::Runnable }, now);
             match next {
                 Some(next) => self.take_up(cpu, next, now),
                 None => self.record(&cpu.local, now, None),
@@ -57,29 +64,28 @@ impl<A: Arch> Hypervisor<A> {
     /// A vCPU goes on: it waits for nothing any more.
     fn unblock(&self, local: &mut Local, current: &mut Current<'_, A>) {
         if core::mem::take(&mut current.blocked) {
-            current.timeout = None;
+            current.timeout = NEVER;
             self.stop_polling(current);
             local.timers.remove(current.vcpu.id());
         }
     }
 
     pub(crate) fn stop_polling(&self, current: &Current<'_, A>) {
-        if current.vcpu.polling.swap(NOT_POLLING, Ordering::SeqCst) != NOT_POLLING {
+        // Others only read it.
+        if current.vcpu.polling.load(Ordering::Relaxed) != NOT_POLLING {
+            current.vcpu.polling.store(NOT_POLLING, Ordering::SeqCst);
             current.domain.pollers.fetch_and(!(1 << current.vcpu.index()), Ordering::SeqCst);
         }
     }
 
     /// Takes the current vCPU, if there is one, out of the CPU.
-    pub(super) fn put_away(&self, cpu: &mut Cpu<'_, A>, state: RunState) {
+    pub(super) fn put_away(&self, cpu: &mut Cpu<'_, A>, state: RunState, now: Nanos) {
         let Some(current) = &mut cpu.current else { return };
-        let now = self.arch.now();
-        let index = current.vcpu.index();
         let private = &mut *current.private;
-        self.arch.save(current.domain.arch(), &mut private.arch, index);
-        private.cpu_time = private.cpu_time.saturating_add(now.saturating_sub(current.since));
-        let own = self.arch.timer_deadline(&private.arch);
-        let deadline = [own, current.timeout].into_iter().flatten().min();
-        cpu.local.timers.set(current.vcpu.id(), deadline);
+        self.arch.save(current.domain.arch(), &mut private.arch, current.vcpu.index());
+        private.cpu_time = private.cpu_time.wrapping_add(now.saturating_sub(current.since));
+        let own = self.arch.timer_deadline(&private.arch).unwrap_or(NEVER);
+        cpu.local.timers.set(current.vcpu.id(), own.min(current.timeout));
         current.vcpu.set_state(state);
         current.vcpu.runstate.stops(&self.arch, current.domain, now, state == RunState::Blocked);
         cpu.current = None;
@@ -104,13 +110,15 @@ impl<A: Arch> Hypervisor<A> {
         if let Some(info) = &info {
             info.publish_clock(&self.arch, domain, &private.arch);
         }
+        cpu.local.line_moves = false;
         vcpu.set_state(RunState::Running);
         vcpu.runstate.runs(&self.arch, domain, now);
         self.record(&cpu.local, now, Some(id));
         if !self.first_guest.load(Ordering::Relaxed) && !self.first_guest.swap(true, Ordering::Relaxed) {
             self.arch.report(Report::FirstGuest { ns: self.arch.now() });
         }
-        let current = Current { vcpu, domain, private, info, since: now, blocked: false, leaves: false, timeout: None };
+        let current =
+            Current { vcpu, domain, private, info, since: now, blocked: false, leaves: false, timeout: NEVER };
         self.stop_polling(&current);
         cpu.current = Some(current);
     }

@@ -1,47 +1,59 @@
 //! Who wants to be woken when, among the vCPUs of one CPU that do not run.
 //!
-//! There are few of them, so a short unsorted list beats every clever structure.
-
-use heapless::Vec;
+//! There are few of them, so a table by vCPU and the set of those in it beat every clever structure.
 
 use crate::limits::MAX_VCPUS;
-use crate::time::Nanos;
-use crate::vcpu::VcpuId;
+use crate::time::{NEVER, Nanos};
+use crate::vcpu::{VcpuId, members};
 
 /// At most one deadline for each vCPU.
-pub struct Timers(Vec<(Nanos, VcpuId), MAX_VCPUS>);
+pub struct Timers {
+    deadlines: [Nanos; MAX_VCPUS],
+    /// The vCPUs that have one.
+    set: u32,
+}
 
 impl Timers {
     /// None.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self { deadlines: [NEVER; MAX_VCPUS], set: 0 }
     }
 
-    /// The earliest deadline.
-    pub fn first(&self) -> Option<Nanos> {
-        self.0.iter().map(|(at, _)| *at).min()
+    /// Deadlines with their vCPUs.
+    fn all(&self) -> impl Iterator<Item = (Nanos, VcpuId)> + '_ {
+        members(self.set).map(|vcpu| (self.deadlines.get(vcpu.index()).copied().unwrap_or(NEVER), vcpu))
     }
 
-    /// Replaces a vCPU's deadline.
-    pub fn set(&mut self, vcpu: VcpuId, at: Option<Nanos>) {
+    /// The earliest deadline, or [`NEVER`].
+    #[inline]
+    pub fn first(&self) -> Nanos {
+        self.all().map(|(at, _)| at).fold(NEVER, Nanos::min)
+    }
+
+    /// Replaces a vCPU's deadline; [`NEVER`] is none.
+    #[inline]
+    pub fn set(&mut self, vcpu: VcpuId, at: Nanos) {
         self.remove(vcpu);
-        if let Some(at) = at {
-            // There is room for every vCPU there can be, and each is there at most once.
-            let _ = self.0.push((at, vcpu));
+        if at != NEVER
+            && let Some(deadline) = self.deadlines.get_mut(vcpu.index())
+        {
+            *deadline = at;
+            self.set |= vcpu.bit();
         }
     }
 
     /// Forgets a vCPU's deadline.
+    #[inline]
     pub fn remove(&mut self, vcpu: VcpuId) {
-        if let Some(index) = self.0.iter().position(|(_, other)| *other == vcpu) {
-            self.0.swap_remove(index);
-        }
+        self.set &= !vcpu.bit();
     }
 
     /// Takes one that is due.
+    #[inline]
     pub fn take_due(&mut self, now: Nanos) -> Option<VcpuId> {
-        let index = self.0.iter().position(|(at, _)| *at <= now)?;
-        Some(self.0.swap_remove(index).1)
+        let (_, due) = self.all().find(|(at, _)| *at <= now)?;
+        self.remove(due);
+        Some(due)
     }
 }
 
@@ -53,22 +65,25 @@ impl Default for Timers {
 
 #[cfg(test)]
 mod tests {
-    use super::Timers;
+    use super::{NEVER, Timers};
     use crate::vcpu::VcpuId;
 
     #[test]
     fn each_is_due_once() {
         let vcpu = |number| VcpuId::new(number).unwrap();
         let mut timers = Timers::new();
-        timers.set(vcpu(1), Some(30));
-        timers.set(vcpu(2), Some(10));
-        timers.set(vcpu(1), Some(20));
-        timers.set(vcpu(3), Some(5));
-        timers.remove(vcpu(3));
-        assert_eq!(timers.first(), Some(10));
+        timers.set(vcpu(1), 30);
+        timers.set(vcpu(2), 10);
+        timers.set(vcpu(1), 20);
+        timers.set(vcpu(3), 5);
+        timers.set(vcpu(3), NEVER);
+        timers.set(vcpu(4), 5);
+        timers.remove(vcpu(4));
+        assert_eq!(timers.first(), 10);
         assert_eq!(timers.take_due(9), None);
         assert_eq!(timers.take_due(10), Some(vcpu(2)));
         assert_eq!(timers.take_due(40), Some(vcpu(1)));
         assert_eq!(timers.take_due(40), None);
+        assert_eq!(timers.first(), NEVER);
     }
 }

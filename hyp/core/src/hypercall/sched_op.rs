@@ -14,13 +14,13 @@ use crate::domain::DomainId;
 use crate::event::Port;
 use crate::limits::{MAX_POLL_PORTS, MAX_PORTS};
 use crate::policy::{self, Decision, Rights};
-use crate::time::SECOND;
+use crate::time::{NEVER, SECOND};
 use crate::vcpu::POLLING_ANY;
 
 pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result<Answer, Errno> {
     match call.operation() {
         SCHEDOP_YIELD => Ok(Answer::GiveWay),
-        SCHEDOP_BLOCK if call.current.has_interrupt(&call.hypervisor.arch) => DONE,
+        SCHEDOP_BLOCK if call.current.has_interrupt_after_call(&call.hypervisor.arch) => DONE,
         SCHEDOP_BLOCK => Ok(Answer::Block),
         SCHEDOP_POLL => {
             let poll = call.read(call.args[1])?;
@@ -98,7 +98,7 @@ fn start_polling<A: Arch>(call: &mut Call<'_, '_, A>, poll: &Poll) -> Result<Ans
     // We say that we listen before we look, so that what comes in between is not missed.
     vcpu.polling.store(POLLING_ANY, Ordering::SeqCst);
     call.current.domain.pollers.fetch_or(1 << vcpu.index(), Ordering::SeqCst);
-    let mut ready = call.current.has_interrupt(&call.hypervisor.arch);
+    let mut ready = call.current.has_interrupt_after_call(&call.hypervisor.arch);
     let pending = |port| call.hypervisor.is_pending(&call.local.held, call.current.domain, port);
     for number in 0..u64::from(poll.nr_ports) {
         let port: u32 = call.read(poll.ports.wrapping_add(number.wrapping_mul(4)))?;
@@ -115,6 +115,6 @@ fn start_polling<A: Arch>(call: &mut Call<'_, '_, A>, poll: &Poll) -> Result<Ans
         call.hypervisor.stop_polling(call.current);
         return DONE;
     }
-    call.current.timeout = Some(poll.timeout).filter(|at| *at != 0);
+    call.current.timeout = if poll.timeout == 0 { NEVER } else { poll.timeout };
     Ok(Answer::Block)
 }

@@ -28,7 +28,7 @@
 use crate::limits::MAX_VCPUS;
 use crate::sched::Class;
 use crate::time::{MILLISECOND, Nanos};
-use crate::vcpu::VcpuId;
+use crate::vcpu::{VcpuId, members};
 
 /// Largest credit and largest debt, in ns.
 pub const BANK: i64 = 30 * MILLISECOND as i64;
@@ -38,7 +38,7 @@ pub const SLICE: Nanos = 10 * MILLISECOND;
 pub const SHORT_SLICE: Nanos = MILLISECOND;
 /// A boosted vCPU runs at least this long before its credit is looked at, and no longer while one of its domain waits.
 const LEAST_SLICE: Nanos = MILLISECOND / 5;
-/// The clock moves at most this much at a time, which is far more than fills every bank.
+/// The clock moves at most this much at a time, which is far more than fills or empties every bank.
 const LONGEST_STEP: Nanos = 1000 * MILLISECOND;
 /// Fraction bits of the clock.
 const FRACTION: u32 = 16;
@@ -55,11 +55,6 @@ struct Account {
     paid: u64,
     /// When it joined the queue, as a running number.
     turn: u64,
-    boosted: bool,
-    /// It has not been woken since it joined. The start of a vCPU is no event that anybody waits for.
-    starts: bool,
-    /// It lets others go first, once.
-    gives_way: bool,
 }
 
 /// All vCPUs of a physical CPU, under the `client` form of the credit class.
@@ -71,6 +66,12 @@ pub struct Credit {
     earning: u32,
     /// Those that wait for the CPU.
     queued: u32,
+    /// Those that run before others.
+    boosted: u32,
+    /// Those that have not been woken since they joined. The start of a vCPU is no event that anybody waits for.
+    starting: u32,
+    /// Those that let others go first, once.
+    giving_way: u32,
     current: Option<VcpuId>,
     /// Sum of the weights of those that earn.
     weights: u64,
@@ -88,33 +89,18 @@ impl Default for Credit {
     }
 }
 
-/// The vCPUs of a set.
-fn members(mut set: u32) -> impl Iterator<Item = VcpuId> {
-    core::iter::from_fn(move || {
-        let next = VcpuId::new(set.trailing_zeros() as u8)?;
-        set &= !next.bit();
-        Some(next)
-    })
-}
-
 impl Credit {
     /// Nobody there.
     pub const fn new() -> Self {
-        let nobody = Account {
-            weight: 1,
-            family: 0,
-            credit: BANK,
-            paid: 0,
-            turn: 0,
-            boosted: false,
-            starts: false,
-            gives_way: false,
-        };
+        let nobody = Account { weight: 1, family: 0, credit: BANK, paid: 0, turn: 0 };
         Self {
             accounts: [nobody; MAX_VCPUS],
             known: 0,
             earning: 0,
             queued: 0,
+            boosted: 0,
+            starting: 0,
+            giving_way: 0,
             current: None,
             weights: 0,
             clock: 0,
@@ -132,22 +118,31 @@ impl Credit {
 
     /// The vCPU runs before all that are not boosted.
     pub fn is_boosted(&self, vcpu: VcpuId) -> bool {
-        self.accounts.get(vcpu.index()).is_some_and(|account| account.boosted)
+        self.boosted & vcpu.bit() != 0
     }
 
     /// Moves the clock on and lets the current vCPU pay.
+    #[inline(always)]
     fn advance(&mut self, now: Nanos) {
-        let elapsed = now.saturating_sub(self.now);
-        self.now = self.now.max(now);
-        let step = elapsed.min(LONGEST_STEP) << FRACTION;
-        self.clock = self.clock.wrapping_add(step.checked_div(self.weights).unwrap_or(0));
+        if now > self.now {
+            self.move_on(now);
+        }
+    }
+
+    #[inline(never)]
+    fn move_on(&mut self, now: Nanos) {
+        let elapsed = now.wrapping_sub(self.now).min(LONGEST_STEP);
+        self.now = now;
+        let step = (elapsed << FRACTION).checked_div(self.weights).unwrap_or(0);
+        self.clock = self.clock.wrapping_add(step);
+        let mut asleep = self.earning & !self.queued;
         if let Some(current) = self.current {
+            asleep &= !current.bit();
             self.pay(current, elapsed);
         }
-        for vcpu in members(self.earning & !self.queued & !self.current.map_or(0, VcpuId::bit)) {
-            if self.pay(vcpu, 0) >= BANK {
-                self.leave(vcpu);
-            }
+        for vcpu in members(asleep) {
+            self.pay(vcpu, 0);
+            self.rest(vcpu);
         }
     }
 
@@ -157,11 +152,19 @@ impl Credit {
         let clock = self.clock;
         let Some(account) = self.accounts.get_mut(vcpu.index()) else { return 0 };
         let units = if earns { clock.wrapping_sub(account.paid) } else { 0 };
-        let earned = units.saturating_mul(account.weight) >> FRACTION;
-        let change = (earned as i64).saturating_sub(i64::try_from(ran).unwrap_or(i64::MAX));
-        account.credit = account.credit.saturating_add(change).clamp(-BANK, BANK);
+        // Everybody is paid at every step of the clock or, while it waits, at every choice: nothing here overflows.
+        let earned = units.wrapping_mul(account.weight) >> FRACTION;
+        let change = earned.wrapping_sub(ran) as i64;
+        account.credit = account.credit.wrapping_add(change).clamp(-BANK, BANK);
         account.paid = clock;
         account.credit
+    }
+
+    /// A vCPU that is blocked no longer takes part if its bank is full.
+    fn rest(&mut self, vcpu: VcpuId) {
+        if self.credit(vcpu) >= BANK {
+            self.leave(vcpu);
+        }
     }
 
     fn join(&mut self, vcpu: VcpuId) {
@@ -191,36 +194,31 @@ impl Credit {
         }
     }
 
-    fn any_boosted(&self, set: u32) -> bool {
-        members(set).any(|vcpu| self.is_boosted(vcpu))
-    }
-
     /// Those of a vCPU's domain that wait for the CPU.
     fn waiting_family(&self, vcpu: VcpuId) -> u32 {
         self.accounts.get(vcpu.index()).map_or(0, |account| account.family) & self.queued
     }
 
-    /// Who of the domain of a queued vCPU has its turn: itself when it is boosted, else who has waited longest. Who gives
-    /// way does so to its own domain too.
-    fn whose_turn(&self, vcpu: VcpuId) -> VcpuId {
-        if self.is_boosted(vcpu) {
-            return vcpu;
-        }
-        let account = |vcpu: &VcpuId| self.accounts.get(vcpu.index());
-        let waits = |vcpu: &VcpuId| account(vcpu).is_some_and(|account| !account.gives_way);
-        let family = members(self.waiting_family(vcpu)).filter(waits);
-        family.min_by_key(|vcpu| account(vcpu).map_or(u64::MAX, |account| account.turn)).unwrap_or(vcpu)
+    /// Who of a set joined the queue first.
+    fn earliest(&self, set: u32) -> Option<VcpuId> {
+        members(set).min_by_key(|vcpu| self.accounts.get(vcpu.index()).map_or(u64::MAX, |account| account.turn))
     }
 
-    /// How a queued vCPU compares with others; the greatest runs.
-    fn rank(&self, vcpu: VcpuId) -> (u8, i64, u64) {
-        let Some(account) = self.accounts.get(vcpu.index()) else { return (0, 0, 0) };
-        let earlier = u64::MAX.wrapping_sub(account.turn);
-        match account {
-            Account { gives_way: true, .. } => (1, 0, earlier),
-            Account { boosted: true, .. } => (3, 0, earlier),
-            _ => (2, account.credit, earlier),
+    /// Who of those that wait has its turn: the boosted before the others, among these who has most credit, and last who
+    /// gives way. In place of one that is not boosted goes who of its domain has waited longest; who gives way does so to
+    /// its own domain too.
+    fn whose_turn(&self) -> Option<VcpuId> {
+        let boosted = self.queued & self.boosted;
+        let waiting = self.queued & !self.giving_way;
+        if boosted != 0 || waiting == 0 {
+            return self.earliest(if boosted != 0 { boosted } else { self.queued });
         }
+        let rank = |vcpu: &VcpuId| {
+            let account = self.accounts.get(vcpu.index());
+            account.map_or((0, 0), |account| (account.credit, u64::MAX.wrapping_sub(account.turn)))
+        };
+        let richest = members(waiting).max_by_key(rank)?;
+        self.earliest(self.waiting_family(richest) & waiting).or(Some(richest))
     }
 }
 
@@ -228,9 +226,11 @@ impl Class for Credit {
     fn add(&mut self, now: Nanos, vcpu: VcpuId, weight: u16, family: u32) {
         self.remove(now, vcpu);
         self.known |= vcpu.bit();
+        self.boosted &= !vcpu.bit();
+        self.starting |= vcpu.bit();
+        self.giving_way &= !vcpu.bit();
         if let Some(account) = self.accounts.get_mut(vcpu.index()) {
-            let weight = u64::from(weight.max(1));
-            *account = Account { weight, family, boosted: false, starts: true, gives_way: false, ..*account };
+            *account = Account { weight: weight.max(1).into(), family, ..*account };
         }
     }
 
@@ -243,24 +243,29 @@ impl Class for Credit {
     }
 
     fn wake(&mut self, now: Nanos, vcpu: VcpuId) -> bool {
-        if self.known & vcpu.bit() == 0 || self.current == Some(vcpu) {
+        let bit = vcpu.bit();
+        if self.known & bit == 0 || self.current == Some(vcpu) {
             return false;
         }
-        self.advance(now);
-        self.join(vcpu);
-        let credit = self.pay(vcpu, 0);
-        let mut boosted = credit > 0;
-        if let Some(account) = self.accounts.get_mut(vcpu.index()) {
-            boosted &= !account.starts;
-            account.boosted = boosted;
-            account.starts = false;
-            account.gives_way = false;
+        // Nobody who waits or sleeps loses credit: who had some when it was last paid is boosted without a look at what
+        // it has by now.
+        let mut boosted = self.earning & !self.starting & bit != 0 && self.credit(vcpu) > 0;
+        let mut richer = false;
+        if !boosted {
+            self.advance(now);
+            self.join(vcpu);
+            let credit = self.pay(vcpu, 0);
+            boosted = credit > 0 && self.starting & bit == 0;
+            let rest = self.current.map_or(0, |current| self.credit(current));
+            richer = credit > rest.saturating_add(SHORT_SLICE as i64);
         }
-        if self.queued & vcpu.bit() == 0 {
+        self.boosted = if boosted { self.boosted | bit } else { self.boosted & !bit };
+        self.starting &= !bit;
+        self.giving_way &= !bit;
+        if self.queued & bit == 0 {
             self.enqueue(vcpu);
         }
         let Some(current) = self.current else { return true };
-        let richer = credit > self.credit(current).saturating_add(SHORT_SLICE as i64);
         let preempts = !self.is_boosted(current) && (boosted || richer);
         if preempts {
             self.slice = 0;
@@ -270,16 +275,17 @@ impl Class for Credit {
 
     fn block(&mut self, now: Nanos) {
         self.advance(now);
-        if let Some(account) = self.current.take().and_then(|current| self.accounts.get_mut(current.index())) {
-            account.boosted = false;
+        if let Some(current) = self.current.take() {
+            self.boosted &= !current.bit();
+            self.rest(current);
         }
     }
 
     fn give_way(&mut self, now: Nanos) {
         self.advance(now);
-        if let Some(account) = self.current.and_then(|current| self.accounts.get_mut(current.index())) {
-            account.boosted = false;
-            account.gives_way = true;
+        if let Some(current) = self.current {
+            self.boosted &= !current.bit();
+            self.giving_way |= current.bit();
         }
         self.slice = 0;
     }
@@ -290,33 +296,26 @@ impl Class for Credit {
             return self.current;
         }
         if let Some(current) = self.current.take() {
-            let alone = self.waiting_family(current) == 0;
-            if let Some(account) = self.accounts.get_mut(current.index()) {
-                account.boosted &= alone;
+            if self.waiting_family(current) != 0 {
+                self.boosted &= !current.bit();
             }
             self.enqueue(current);
         }
-        let mut gave_way = false;
         for vcpu in members(self.queued) {
-            let credit = self.pay(vcpu, 0);
-            if let Some(account) = self.accounts.get_mut(vcpu.index()) {
-                account.boosted &= credit > 0;
-                gave_way |= account.gives_way;
+            if self.pay(vcpu, 0) <= 0 {
+                self.boosted &= !vcpu.bit();
             }
         }
-        let next = self.whose_turn(members(self.queued).max_by_key(|vcpu| self.rank(*vcpu))?);
-        for vcpu in members(if gave_way { self.queued } else { 0 }) {
-            if let Some(account) = self.accounts.get_mut(vcpu.index()) {
-                account.gives_way = false;
-            }
-        }
+        let next = self.whose_turn()?;
+        let gave_way = self.giving_way & self.queued != 0;
+        self.giving_way &= !self.queued;
         self.queued &= !next.bit();
         self.current = Some(next);
         self.slice_start = self.now;
-        self.slice = match self.accounts.get(next.index()) {
-            Some(account) if account.boosted => (account.credit.max(0) as u64).max(LEAST_SLICE),
-            _ if gave_way => SHORT_SLICE,
-            _ => SLICE,
+        self.slice = match (self.is_boosted(next), gave_way) {
+            (true, _) => (self.credit(next).max(0) as u64).max(LEAST_SLICE),
+            (false, true) => SHORT_SLICE,
+            (false, false) => SLICE,
         };
         Some(next)
     }
@@ -326,17 +325,14 @@ impl Class for Credit {
         if self.queued == 0 {
             return None;
         }
-        let slice = match (self.is_boosted(current), self.any_boosted(self.queued)) {
-            (true, true) => self.slice.min(SHORT_SLICE),
-            (false, true) => 0,
-            _ => self.slice,
+        let (boosted, family) = (self.is_boosted(current), self.waiting_family(current) != 0);
+        let longest = match (boosted, self.boosted & self.queued != 0, family) {
+            (false, true, _) => 0,
+            (true, _, true) => LEAST_SLICE,
+            (true, true, false) | (false, false, true) => SHORT_SLICE,
+            (_, false, false) => Nanos::MAX,
         };
-        let slice = match (self.waiting_family(current), self.is_boosted(current)) {
-            (0, _) => slice,
-            (_, true) => slice.min(LEAST_SLICE),
-            (_, false) => slice.min(SHORT_SLICE),
-        };
-        Some(self.slice_start.saturating_add(slice))
+        Some(self.slice_start.saturating_add(self.slice.min(longest)))
     }
 
     fn current(&self) -> Option<VcpuId> {

@@ -115,6 +115,11 @@ impl Machine {
             Version::V2 => v2::flush(&mut self.vgic, vcpu, &mut interface.lists),
             Version::V3 => self.vgic.flush(vcpu, &mut interface.lists),
         }
+        self.write_lists(vcpu);
+    }
+
+    fn write_lists(&mut self, vcpu: u8) {
+        let interface = &mut self.interfaces[usize::from(vcpu)];
         for (register, value) in interface.registers.iter_mut().zip(interface.lists.to_write()) {
             *register = *value;
             if self.version == Version::V2 {
@@ -140,13 +145,30 @@ impl Machine {
         (0..self.vgic.vcpus()).filter(|vcpu| mask >> vcpu & 1 != 0).for_each(|vcpu| self.refresh(vcpu));
     }
 
-    /// Another vCPU takes the CPU for a while and leaves its list registers there.
+    /// Another vCPU takes the CPU for a while and leaves its list registers there, empty.
     pub(super) fn switch(&mut self, vcpu: u8) {
-        let others = self.sync(vcpu);
+        let Interface { lists, registers, .. } = &mut self.interfaces[usize::from(vcpu)];
+        let watched = |value: u64| value >> 61 & 1 == 0 && value >> 41 & 1 != 0;
+        let used = &registers[..usize::from(lists.used())];
+        let known = self.version == Version::V3 || lists.used() == 0;
+        let empty = known && used.iter().all(|value| value & STATE == 0 && !watched(*value));
+        let others = if empty && !lists.must_sync() {
+            self.vgic.forget_listed(vcpu, lists);
+            0
+        } else {
+            self.sync(vcpu)
+        };
         let interface = &mut self.interfaces[usize::from(vcpu)];
-        interface.registers.fill(0xdead | PENDING);
-        interface.lists.invalidate();
-        self.flush(vcpu);
+        assert_eq!(interface.lists.used(), 0);
+        assert_eq!(interface.physical, self.vgic.physical(vcpu), "vCPU {vcpu}: physical active state");
+        interface.registers.fill(0xdead);
+        interface.lists.leave();
+        if self.version == Version::V3 && self.vgic.flush_one(vcpu, &mut interface.lists) {
+            assert_eq!(self.vgic.physical(vcpu), 0, "vCPU {vcpu}: nobody looks at physical interrupts then");
+            self.write_lists(vcpu);
+        } else {
+            self.flush(vcpu);
+        }
         self.refresh_all(others);
     }
 
@@ -217,20 +239,34 @@ impl Machine {
 
     /// The CPU takes a physical private interrupt for the vCPU on it.
     pub(super) fn take_physical(&mut self, vcpu: u8, intid: u32) {
-        let physical = &mut self.interfaces[usize::from(vcpu)].physical;
+        let Interface { lists, physical, .. } = &mut self.interfaces[usize::from(vcpu)];
         assert_eq!(*physical >> intid & 1, 0, "active interrupts are silent");
         *physical |= 1 << intid;
+        lists.watch();
         self.set_line(vcpu, intid, true);
     }
 
     pub(super) fn set_line(&mut self, vcpu: u8, intid: u32, level: bool) -> VcpuMask {
+        if (intid, level) == (31, false) {
+            return self.lower(vcpu, intid);
+        }
         let mask = self.vgic.set_line(vcpu, intid, level);
         match (intid, level) {
             (27, true) => self.show_all(mask, intid),
-            (31, false) if mask != 0 && self.version == Version::V3 => self.withdraw(vcpu, intid),
             _ => self.refresh_all(mask),
         }
         mask
+    }
+
+    fn lower(&mut self, vcpu: u8, intid: u32) -> VcpuMask {
+        if !self.vgic.lower_quiet(vcpu, intid) {
+            return 0;
+        }
+        match self.version {
+            Version::V2 => self.refresh(vcpu),
+            Version::V3 => self.withdraw(vcpu, intid),
+        }
+        1 << vcpu
     }
 
     /// Takes a quiet interrupt whose line fell out of the list registers, and nothing else.
