@@ -37,7 +37,6 @@ impl Arm {
     }
 
     /// The machine's clock.
-    #[inline(always)]
     pub fn clock(&self) -> Clock {
         self.clock.get()
     }
@@ -61,7 +60,7 @@ impl Arch for Arm {
     const CAPABILITIES: &'static str = "xen-3.0-aarch64 ";
 
     fn now(&self) -> Nanos {
-        self.clock().now()
+        self.clock.now()
     }
 
     fn set_timer(&self, at: Option<Nanos>) {
@@ -142,6 +141,7 @@ impl Arch for Arm {
         interrupts::set_event_line(domain, vcpu, index, level);
     }
 
+    #[inline(always)]
     fn has_interrupt(&self, domain: &ArmDomain, vcpu: &ArmVcpu, index: u8) -> bool {
         interrupts::any_deliverable(domain, vcpu, index)
     }

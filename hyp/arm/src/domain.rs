@@ -159,10 +159,10 @@ impl ArmDomain {
     /// forgotten.
     pub fn load_translations(&self, index: u8) {
         VTTBR_EL2.set(self.vttbr);
-        let ran = self.last_ran.get(usize::from(percpu::number()));
+        let (ran, mine) = (self.last_ran.get(usize::from(percpu::number())), index.wrapping_add(1));
         // Only this CPU touches it.
-        if let Some(ran) = ran.filter(|ran| ran.load(Ordering::Relaxed) != index + 1) {
-            ran.store(index + 1, Ordering::Relaxed);
+        if let Some(ran) = ran.filter(|ran| ran.load(Ordering::Relaxed) != mine) {
+            ran.store(mine, Ordering::Relaxed);
             tlb::invalidate_guest_here();
         }
     }

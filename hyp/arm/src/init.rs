@@ -11,7 +11,7 @@ use hyp_boot::manifest::{DomainSpec, EndAction, LogFormat, Manifest};
 use hyp_boot::partial::Partial;
 use hyp_boot::plan::{Extent, GuestMemory, Plan};
 use hyp_boot::{BootError, Region, blob_size};
-use hyp_core::arch::{CpuId, Page};
+use hyp_core::arch::{Arch, CpuId, Page};
 use hyp_core::domain::{self, DomainConfig, EndActions};
 use hyp_core::event::fixed::FixedChannel;
 use hyp_core::hypervisor::Hypervisor;
@@ -161,7 +161,7 @@ fn take_trace() -> &'static [AtomicU64] {
 }
 
 fn now_ns() -> u64 {
-    HYPERVISOR.arch().clock().now()
+    HYPERVISOR.arch().now()
 }
 
 /// The loader's tree, where boot.s has mapped it.

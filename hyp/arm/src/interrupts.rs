@@ -317,10 +317,16 @@ pub(crate) fn take_timer(domain: &ArmDomain, lists: &mut ListRegisters, index: u
 }
 
 /// Is there an interrupt that the loaded vCPU could take?
+#[inline(always)]
 pub(crate) fn any_deliverable(domain: &ArmDomain, vcpu: &ArmVcpu, index: u8) -> bool {
     // What could be shown and is not has left a mark, or found no room.
     let hidden = || domain.is_stale(index) || vcpu.lists.control() != 0;
-    virtual_interface::any_pending(&vcpu.lists) || hidden() && domain.vgic.lock().has_deliverable(index)
+    virtual_interface::any_pending(&vcpu.lists) || hidden() && has_deliverable(domain, index)
+}
+
+#[inline(never)]
+fn has_deliverable(domain: &ArmDomain, index: u8) -> bool {
+    domain.vgic.lock().has_deliverable(index)
 }
 
 /// Folds the list registers back so that the interrupt controller shows the truth, for an access by the guest.

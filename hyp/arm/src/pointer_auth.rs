@@ -14,7 +14,8 @@ const ALLOWED: u64 = 1 << 40 | 1 << 41;
 /// One vCPU's keys.
 pub(crate) struct Keys {
     values: [u64; 10],
-    in_use: bool,
+    /// The bits of HCR_EL2 for this vCPU: none until a key is used.
+    control: u64,
 }
 
 /// Instructions, data, generic: APIA, APIB, APDA, APDB, APGA, each low then high, by number, because the assembler knows
@@ -52,13 +53,13 @@ macro_rules! take {
 impl Keys {
     /// Unused, all zero.
     pub(crate) const fn reset() -> Self {
-        Self { values: [0; 10], in_use: false }
+        Self { values: [0; 10], control: 0 }
     }
 
     /// The loaded vCPU used a key for the first time: it may do so again.
     #[inline(never)]
     pub(crate) fn acquire(&mut self) {
-        self.in_use = true;
+        self.control = ALLOWED;
         HCR_EL2.set(HCR_EL2.get() | ALLOWED);
         barrier::isb(barrier::SY);
         self.put();
@@ -67,13 +68,13 @@ impl Keys {
     /// The bits of HCR_EL2 for this vCPU.
     #[inline(always)]
     pub(crate) fn control(&self) -> u64 {
-        if self.in_use { ALLOWED } else { 0 }
+        self.control
     }
 
     /// The vCPU comes in.
     #[inline(always)]
     pub(crate) fn load(&self) {
-        if self.in_use {
+        if self.control != 0 {
             self.put();
         }
     }
@@ -81,7 +82,7 @@ impl Keys {
     /// The vCPU goes out.
     #[inline(always)]
     pub(crate) fn save(&mut self) {
-        if self.in_use {
+        if self.control != 0 {
             self.take();
         }
     }

@@ -106,8 +106,8 @@ macro_rules! system_registers {
                 Self { $($($field: $reset,)*)* }
             }
 
-            /// Takes them from the processor.
-            #[inline(always)]
+            /// Takes them from the processor. Out of line, where their addresses are short.
+            #[inline(never)]
             pub(crate) fn save(&mut self) {
                 $({
                     $(let $field: u64;)*
@@ -121,7 +121,7 @@ macro_rules! system_registers {
             }
 
             /// Puts them into the processor.
-            #[inline(always)]
+            #[inline(never)]
             pub(crate) fn load(&self) {
                 $($(
                     // SAFETY: writes an EL1 or EL0 register, which has no effect on EL2's own execution.

@@ -244,7 +244,7 @@ impl<A: Arch> Hypervisor<A> {
         if let Some(at) = self.job_time(local) {
             first = first.min(at);
         }
-        let slice_end = local.queue.slice_end().unwrap_or(NEVER);
+        let slice_end = if local.queue.has_others() { local.queue.slice_end().unwrap_or(NEVER) } else { NEVER };
         first = first.min(slice_end);
         if first < local.armed || first > local.armed && local.armed != local.slice_alarm {
             self.set_timer(local, first, slice_end);

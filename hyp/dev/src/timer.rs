@@ -97,25 +97,25 @@ impl SharedClock {
         self.ratios.iter().zip(values).for_each(|(ratio, value)| ratio.store(value, Ordering::Relaxed));
     }
 
+    fn nanos_per_tick(&self) -> Ratio {
+        let [whole, fraction, ..] = &self.ratios;
+        Ratio { whole: whole.load(Ordering::Relaxed), fraction: fraction.load(Ordering::Relaxed) }
+    }
+
     /// Reads it.
-    #[inline(always)]
     pub fn get(&self) -> Clock {
-        let [a, b, c, d] = &self.ratios;
-        let ratio = |whole: &AtomicU64, fraction: &AtomicU64| Ratio {
-            whole: whole.load(Ordering::Relaxed),
-            fraction: fraction.load(Ordering::Relaxed),
-        };
+        let [.., whole, fraction] = &self.ratios;
         Clock {
             frequency: self.frequency.load(Ordering::Relaxed),
-            nanos_per_tick: ratio(a, b),
-            ticks_per_nano: ratio(c, d),
+            nanos_per_tick: self.nanos_per_tick(),
+            ticks_per_nano: Ratio { whole: whole.load(Ordering::Relaxed), fraction: fraction.load(Ordering::Relaxed) },
         }
     }
 }
 
 #[cfg(target_arch = "aarch64")]
 mod hardware {
-    use super::Clock;
+    use super::{Clock, SharedClock};
     use crate::sysreg;
 
     /// CNTHP_CTL_EL2.ENABLE; IMASK (bit 1) stays 0.
@@ -126,11 +126,6 @@ mod hardware {
         pub fn of_machine() -> Option<Self> {
             // Bits 63:32 of CNTFRQ_EL0 are RES0.
             Self::new(sysreg::read_cntfrq_el0() as u32)
-        }
-
-        /// Nanoseconds since the counter started.
-        pub fn now(&self) -> u64 {
-            self.to_ns(counter())
         }
 
         /// Arm this CPU's EL2 physical timer (CNTHP, PPI 10, INTID 26) for the time `at` in nanoseconds, or disarm it
@@ -145,6 +140,14 @@ mod hardware {
             }
             // The interrupt line must have its new level before the caller opens interrupts or enters a guest.
             sysreg::isb();
+        }
+    }
+
+    impl SharedClock {
+        /// Nanoseconds since the counter started.
+        #[inline(always)]
+        pub fn now(&self) -> u64 {
+            self.nanos_per_tick().scale(counter())
         }
     }
 

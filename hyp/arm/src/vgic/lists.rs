@@ -284,12 +284,12 @@ impl Vgic {
     /// `false`, and nothing is done: it is more.
     #[inline(always)]
     pub fn flush_one(&mut self, vcpu: u8, lists: &mut ListRegisters) -> bool {
-        let shared = self.spis.iter().fold(0, |busy, bank| busy | bank.latch | bank.line | bank.active);
+        let shared = self.busy != 0;
         let Some(cpu) = self.cpus.get_mut(usize::from(vcpu)) else { return false };
         let bank = &mut cpu.private;
         let (pending, active) = (bank.ready(self.group0, self.group1), bank.active);
         let any = pending | active;
-        if any & any.wrapping_sub(1) | shared | bank.physical != 0 || lists.used | lists.dirty != 0 {
+        if shared || any & any.wrapping_sub(1) | bank.physical != 0 || lists.used | lists.dirty != 0 {
             return false;
         }
         let used = u8::from(any != 0);

@@ -281,6 +281,7 @@ fn comes_quickly(machine: &mut Machine) -> bool {
 fn a_vcpu_with_one_private_interrupt_comes_and_goes_quickly() {
     let mut machine = machine(1, 4, &[3, 31, 40]);
     machine.vgic.set_quiet(31);
+    machine.refresh(0);
     assert!(comes_quickly(&mut machine));
     assert_eq!(machine.lists(0).used(), 0);
     machine.set_line(0, 31, true);
@@ -306,6 +307,8 @@ fn a_vcpu_with_one_private_interrupt_comes_and_goes_quickly() {
     machine.acknowledge(0);
     assert!(!comes_quickly(&mut machine));
     assert_eq!((machine.complete(0), machine.acknowledge(0)), (Some(40), None));
+    machine.refresh(0);
+    assert!(comes_quickly(&mut machine), "nothing is left of it");
 }
 
 #[test]

@@ -38,9 +38,8 @@ impl<A: Arch> Hypervisor<A> {
             self.do_job(&mut cpu.local);
             now = self.arch.now();
         }
-        while let Some(vcpu) = cpu.local.timers.take_due(now).and_then(|id| self.vcpu(id)) {
-            vcpu.runstate.woken(now);
-            cpu.local.queue.wake(now, vcpu.id());
+        if cpu.local.timers.first() <= now {
+            self.wake_due(&mut cpu.local, now);
         }
         let next = cpu.local.queue.pick(now);
         let running = cpu.current.as_ref().map(|current| current.vcpu.id());
@@ -59,6 +58,15 @@ impl<A: Arch> Hypervisor<A> {
         }
         self.arm(&mut cpu.local);
         true
+    }
+
+    /// Wakes those whose timers have come.
+    #[inline(never)]
+    fn wake_due(&self, local: &mut Local, now: Nanos) {
+        while let Some(vcpu) = local.timers.take_due(now).and_then(|id| self.vcpu(id)) {
+            vcpu.runstate.woken(now);
+            local.queue.wake(now, vcpu.id());
+        }
     }
 
     /// A vCPU goes on: it waits for nothing any more.

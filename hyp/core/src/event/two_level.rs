@@ -37,6 +37,7 @@ fn fetch_set(page: &Page, word: usize, bit: u64) -> bool {
 
 impl<'d> Info<'d> {
     /// Where a vCPU has its `vcpu_info`; `None` where it has none yet.
+    #[inline(always)]
     pub fn of<A: Arch>(arch: &A, domain: &'d Domain<A>, vcpu: &Vcpu<A>) -> Option<Self> {
         match vcpu.info.load(Ordering::Acquire) {
             NOT_REGISTERED if usize::from(vcpu.index()) < A::SHARED_INFO.vcpus => {
@@ -44,11 +45,14 @@ impl<'d> Info<'d> {
                 Some(Self { page: arch.shared_info(domain.arch()), word })
             }
             NOT_REGISTERED => None,
-            place => {
-                let page = arch.guest_page(domain.arch(), place >> PAGE_BITS).ok()?;
-                Some(Self { page, word: (place & PAGE_MASK) as usize / 8 })
-            }
+            place => Self::at(arch, domain, place),
         }
+    }
+
+    #[inline(never)]
+    fn at<A: Arch>(arch: &A, domain: &'d Domain<A>, place: u64) -> Option<Self> {
+        let page = arch.guest_page(domain.arch(), place >> PAGE_BITS).ok()?;
+        Some(Self { page, word: (place & PAGE_MASK) as usize / 8 })
     }
 
     /// Coded place of a `vcpu_info` at this offset of a guest frame; `None` where it would not fit or not be aligned.

@@ -207,7 +207,13 @@ impl Credit {
     /// Who of those that wait has its turn: the boosted before the others, among these who has most credit, and last who
     /// gives way. In place of one that is not boosted goes who of its domain has waited longest; who gives way does so to
     /// its own domain too.
+    #[inline(always)]
     fn whose_turn(&self) -> Option<VcpuId> {
+        if self.queued & self.queued.wrapping_sub(1) == 0 { members(self.queued).next() } else { self.choose() }
+    }
+
+    #[inline(never)]
+    fn choose(&self) -> Option<VcpuId> {
         let boosted = self.queued & self.boosted;
         let waiting = self.queued & !self.giving_way;
         if boosted != 0 || waiting == 0 {
