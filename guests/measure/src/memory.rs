@@ -16,15 +16,9 @@ const SWEEPS: u64 = 10;
 /// Entries below are reserved by the ABI.
 const FIRST_ENTRY: u32 = 8;
 
-/// RAM that nothing is in: from the middle on, a whole number of 2 MiB.
-fn middle(machine: &Machine) -> u64 {
-    let (start, end) = machine.memory;
-    (start as u64).midpoint(end as u64) >> 21 << 21
-}
-
 /// One domain gives up pages, one call each, and takes them back.
 pub(crate) fn reservations(machine: &Machine) {
-    let first = middle(machine) >> 12;
+    let first = machine.middle() >> 12;
     let sweep = |name, change: fn(&[u64], u32) -> u64| {
         let start = timer::counter();
         let done: u64 = (first..first + PAGES).map(|frame| change(&[frame], 0)).sum();
@@ -37,7 +31,7 @@ pub(crate) fn reservations(machine: &Machine) {
 
 /// The side that maps, where it has given up pages.
 pub(crate) fn user(machine: &Machine) {
-    let first = middle(machine);
+    let first = machine.middle();
     let address = |grant: u64| first + grant * grants::PAGE as u64;
     let given_up: u64 = (0..GRANTS).map(|grant| grants::give_up(&[address(grant) >> 12], 0)).sum();
     if given_up != GRANTS {
@@ -79,7 +73,7 @@ pub(crate) fn granter(machine: &Machine) {
     if let Err(error) = grants::connect() {
         return failed("grant_map", format_args!("{error:?}"));
     }
-    let first = middle(machine) >> 12;
+    let first = machine.middle() >> 12;
     (0..GRANTS).for_each(|grant| grants::grant(FIRST_ENTRY + grant as u32, USER, first + grant, false));
     loop {
         timer::wait_until(timer::now() + 1_000_000_000);

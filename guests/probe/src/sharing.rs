@@ -33,12 +33,6 @@ const AFTER_ALL: u64 = 0xdead_dead_dead_dead;
 /// How long the lender's second life looks for that, ns.
 const WATCH: u64 = 20_000_000;
 
-/// RAM that nothing is in: from the middle on, whole blocks.
-fn middle(machine: &Machine) -> u64 {
-    let (start, end) = machine.memory;
-    (start as u64).midpoint(end as u64) / BLOCK * BLOCK
-}
-
 fn pause() {
     timer::wait_until(timer::now() + 200_000);
 }
@@ -52,7 +46,7 @@ fn wait_for(address: u64, value: u64) {
 /// The side that grants; it lives twice.
 pub(crate) fn lend(checks: &mut Checks, machine: &Machine) {
     let Some(mailbox) = memory::mailbox(machine) else { return checks.that("mailbox", false, "no-room") };
-    let (page, readable) = (middle(machine), middle(machine) + PAGE);
+    let (page, readable) = (machine.middle(), machine.middle() + PAGE);
     let again = mailbox.load(SeqCst) == SECOND_LIFE;
     checks.same("grant-table-map", grants::connect(), Ok(()));
     checks.that("grant-table-empty", (0..512).all(|entry| grants::entry(entry).load(SeqCst) == 0), "it-is-not");
@@ -91,7 +85,7 @@ fn map_shared(address: u64) -> u32 {
 
 /// The side that maps.
 pub(crate) fn borrow(checks: &mut Checks, machine: &Machine) {
-    let own = middle(machine);
+    let own = machine.middle();
     reservations(checks, own + BLOCK);
     // Over its own RAM, which nobody gave up.
     let (page, readable) = (own, own + PAGE);
