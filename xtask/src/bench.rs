@@ -3,6 +3,7 @@
 mod dmesg;
 mod micro;
 mod page;
+mod x86;
 
 use anyhow::Result;
 

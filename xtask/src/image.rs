@@ -53,6 +53,25 @@ pub(crate) fn copy_pvh(elf: &Path, image: &Path) -> Result<()> {
     copy(elf, image)
 }
 
+/// The bytes that a loader needs: of a 64-bit ELF file what is loaded, without symbols and what debuggers want; other files as
+/// they are.
+pub(crate) fn only_loaded(file: &[u8]) -> Vec<u8> {
+    /// Offsets in the file's header of the section headers' place, and of their number and the one with names.
+    const SECTIONS: std::ops::Range<usize> = 40..48;
+    const NUMBERS: std::ops::Range<usize> = 60..64;
+    let mut bytes = file.to_vec();
+    let Ok(elf) = ElfFile64::<Endianness>::parse(file) else { return bytes };
+    let ranges = elf.elf_program_headers().iter().map(|header| header.file_range(elf.endian()));
+    let end = ranges.map(|(start, length)| start.saturating_add(length)).max().unwrap_or(0);
+    bytes.truncate(usize::try_from(end).unwrap_or(usize::MAX));
+    for part in [SECTIONS, NUMBERS] {
+        if let Some(part) = bytes.get_mut(part) {
+            part.fill(0);
+        }
+    }
+    bytes
+}
+
 /// Whether there is a program header of notes with Xen's note of the 32-bit entry point, PVH's.
 fn check_note(elf: &[u8]) -> Result<()> {
     const PHYS32_ENTRY: NoteType = NoteType(18);
@@ -96,12 +115,24 @@ fn flatten(elf: &[u8]) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_note, flatten};
+    use object::Object;
+
+    use super::{check_note, flatten, only_loaded};
 
     #[test]
     fn what_is_no_elf_file_is_refused() {
         assert!(flatten(b"hello").unwrap_err().to_string().contains("no ELF"));
         assert!(check_note(b"hello").unwrap_err().to_string().contains("no 64-bit ELF"));
+    }
+
+    #[test]
+    fn symbols_are_left_out_of_what_is_loaded() {
+        let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let loaded = only_loaded(&own);
+        assert!(loaded.len() < own.len());
+        let file = object::File::parse(&loaded[..]).unwrap();
+        assert_eq!((file.sections().count(), file.segments().count() > 1), (0, true));
+        assert_eq!(only_loaded(b"no ELF file"), b"no ELF file");
     }
 
     #[test]

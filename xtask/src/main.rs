@@ -6,6 +6,7 @@
 
 mod bench;
 mod board;
+mod bochs;
 mod build;
 mod clip;
 mod compose;
@@ -45,7 +46,7 @@ struct Line {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Bring this machine to working order: toolchain targets, QEMU 10, dtc, ffmpeg.
+    /// Bring this machine to working order: toolchain targets, QEMU 10, Bochs, dtc, ffmpeg.
     Setup(setup::Args),
     /// Build the hypervisor's image, the guests and their media.
     Build(build::Args),

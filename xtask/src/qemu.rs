@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, bail};
 
 pub(crate) use arguments::{Clock, alone, bare, boot, clock, machine, multiboot};
-pub(crate) use child::{Child, Output, interrupted, watch_interrupts};
+pub(crate) use child::{Child, Finished, Keyboard, Output, interrupted, tied, watch_interrupts};
 use monitor::Place;
 
 use crate::board::Board;

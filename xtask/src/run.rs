@@ -1,19 +1,20 @@
 //! `cargo xtask run`: builds everything, runs a scenario in the emulator, shows its consoles, and reports how late each
 //! frame was. Its status is 0 only if the run was a good one.
 
+mod emulator;
 mod hold;
 mod screen;
 pub(crate) mod session;
 mod typist;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::board::Board;
 use crate::build;
 use crate::console::Paint;
 use crate::qemu::{self, Clock, Qemu};
 use crate::report::{self, Figures, promises};
-use crate::scenario;
+use crate::scenario::{self, Vendor};
 use crate::{paths, setup};
 use screen::Screen;
 use session::Machine;
@@ -31,6 +32,9 @@ pub(crate) struct Args {
     /// The board, whose scenarios are in boards/BOARD/scenarios
     #[arg(long, value_enum, default_value_t)]
     board: Board,
+    /// On x86: whose CPU, in place of the scenario's
+    #[arg(long, value_enum)]
+    vendor: Option<Vendor>,
     /// Play in real time; figures then depend on this machine and are not to be quoted
     #[arg(long)]
     wall: bool,
@@ -52,8 +56,12 @@ pub(crate) struct Args {
 /// Bad input, a build that fails, or a run that is not a good one.
 pub(crate) fn main(args: Args) -> Result<()> {
     qemu::watch_interrupts();
-    let scenario = scenario::single(&args.board.scenarios(), &args.scenario)?;
+    let mut scenario = scenario::single(&args.board.scenarios(), &args.scenario)?;
     let board = scenario.machine.board;
+    if let Some(vendor) = args.vendor {
+        ensure!(board == Board::X86, "--vendor is about x86; {} is a scenario of {}", scenario.name(), board.name());
+        scenario.machine.set_cpu(vendor.cpu());
+    }
     setup::ensure(&setup::for_runs(board))?;
     let built = build::everything(board)?;
     let qemu = Qemu::find(board)?;

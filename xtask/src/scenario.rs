@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-pub(crate) use cpu::Cpu;
+pub(crate) use cpu::{Cpu, Vendor};
 pub(crate) use expectations::{End, Expect, Order, Setting, Tamper, Typing};
 pub(crate) use fixed::{Channel, Shared, StaticMemory, Word};
 pub(crate) use folder::{all, named, single};
@@ -98,6 +98,11 @@ impl Machine {
             Board::QemuVirt => Cpu::CortexA57,
             Board::X86 => Cpu::Max,
         })
+    }
+
+    /// Takes another model.
+    pub(crate) fn set_cpu(&mut self, cpu: Cpu) {
+        self.cpu = Some(cpu);
     }
 }
 

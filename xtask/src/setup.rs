@@ -10,8 +10,8 @@ use anyhow::{Result, bail};
 pub(crate) use toolchain::sysroot;
 
 use crate::board::Board;
-use crate::process;
 use crate::qemu::Qemu;
+use crate::{bochs, process};
 
 /// Options of `cargo xtask setup`.
 #[derive(clap::Args)]
@@ -28,6 +28,8 @@ pub(crate) enum Need {
     Toolchain,
     /// `qemu-system-aarch64` or `qemu-system-x86_64`, version 10 or newer.
     Qemu(Board),
+    /// Bochs, its text display, and the BIOS that it starts with.
+    Bochs,
     /// The device-tree compiler.
     Dtc,
     /// ffmpeg, which makes the media.
@@ -37,15 +39,26 @@ pub(crate) enum Need {
 }
 
 /// Everything, in the order in which it is reported.
-const ALL: [Need; 6] =
-    [Need::Toolchain, Need::Qemu(Board::QemuVirt), Need::Qemu(Board::X86), Need::Dtc, Need::Ffmpeg, Need::XenHeaders];
+const ALL: [Need; 7] = [
+    Need::Toolchain,
+    Need::Qemu(Board::QemuVirt),
+    Need::Qemu(Board::X86),
+    Need::Bochs,
+    Need::Dtc,
+    Need::Ffmpeg,
+    Need::XenHeaders,
+];
 
 /// What the tests on the host need.
 pub(crate) const FOR_HOST_TESTS: [Need; 4] = [Need::Toolchain, Need::Dtc, Need::Ffmpeg, Need::XenHeaders];
 
 /// What a run of a board needs: asked for before anything is built, so that one message names all that is missing.
 pub(crate) fn for_runs(board: Board) -> Vec<Need> {
-    vec![Need::Toolchain, Need::Qemu(board), Need::Ffmpeg]
+    let mut needs = vec![Need::Toolchain, Need::Qemu(board), Need::Ffmpeg];
+    if board == Board::X86 {
+        needs.push(Need::Bochs);
+    }
+    needs
 }
 
 impl Need {
@@ -55,6 +68,7 @@ impl Need {
         Ok(match self {
             Self::Toolchain => toolchain::problem()?,
             Self::Qemu(board) => Qemu::find(board).err().map(|error| error.to_string()),
+            Self::Bochs => bochs::problem(),
             Self::Dtc => program("dtc"),
             Self::Ffmpeg => program("ffmpeg"),
             Self::XenHeaders => {
@@ -72,6 +86,7 @@ impl Need {
             Self::Toolchain => Vec::new(),
             Self::Qemu(Board::QemuVirt) => vec![apt::Package { name: "qemu-system-arm", backports: true }],
             Self::Qemu(Board::X86) => vec![apt::Package { name: "qemu-system-x86", backports: true }],
+            Self::Bochs => bochs::PACKAGES.map(|name| apt::Package { name, backports: false }).to_vec(),
             Self::Dtc => stock("device-tree-compiler"),
             Self::Ffmpeg => stock("ffmpeg"),
             Self::XenHeaders => stock("libxen-dev"),
@@ -90,7 +105,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
         ensure(&ALL)?;
     }
     let version = Qemu::find(Board::QemuVirt)?.version;
-    println!("Everything is there: toolchain and targets, QEMU {version}, dtc, ffmpeg, Xen's headers.");
+    println!("Everything is there: toolchain and targets, QEMU {version}, Bochs, dtc, ffmpeg, Xen's headers.");
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use rt::{Machine, cpu, events, measure, timer};
 use crate::{ROUNDS, TIMES, arch, failed, print};
 
 /// A number far above all hypercalls.
-const UNKNOWN: u64 = 200;
+const UNKNOWN: u64 = 100;
 /// From setting a timer to its deadline, ns.
 const STEP: u64 = 20_000;
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::page;
+use super::{page, x86};
 use crate::board::Board;
 use crate::build::{self, Built};
 use crate::compose::Whose;
@@ -17,7 +17,7 @@ use crate::events::{Event, Source};
 use crate::qemu::{self, Clock, Qemu};
 use crate::report::{aligned, grouped};
 use crate::run::session::{Ended, Machine, Session};
-use crate::scenario::{self, End};
+use crate::scenario::{self, End, Vendor};
 use crate::{paths, peer, setup};
 
 /// The peer's figures and the goals.
@@ -40,6 +40,12 @@ pub(crate) struct Args {
     /// Also boot the kernel of the row `init` on the bare machine, without any hypervisor
     #[arg(long)]
     bare: bool,
+    /// The board
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["peer", "bare"])]
+    board: Board,
+    /// On x86: whose CPU
+    #[arg(long, value_enum, default_value = "amd")]
+    vendor: Vendor,
 }
 
 /// What is measured.
@@ -88,6 +94,9 @@ type Measured = BTreeMap<String, u64>;
 /// A build that fails, a machine that does not end well, or a figure that nobody printed.
 pub(super) fn main(args: &Args) -> Result<()> {
     qemu::watch_interrupts();
+    if args.board == Board::X86 {
+        return x86::run(args.vendor);
+    }
     let mut rows = toml::from_str::<Rows>(TABLE).context("bench/micro.toml")?.row;
     setup::ensure(&setup::for_runs(Board::QemuVirt))?;
     let built = build::everything(Board::QemuVirt)?;
@@ -177,7 +186,8 @@ fn bare(qemu: &Qemu) -> Result<u64> {
     Ok(counter.context("the kernel's first program said no time")? * TICK)
 }
 
-fn check(session: &Session, by_event: bool) -> Result<()> {
+/// It ended as it should, and said nothing that is not understood.
+pub(super) fn check(session: &Session, by_event: bool) -> Result<()> {
     if let Some(problem) = session.problems.first() {
         bail!("{problem}");
     }

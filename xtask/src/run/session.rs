@@ -2,7 +2,6 @@
 //! and problems, keeps the full log, and stops at the scenario's end or limit. `run` and `test` differ only in what
 //! they make of the [`Session`].
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -10,17 +9,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::emulator::Emulator;
 use super::hold::Hold;
 use super::typist::{Hands, Typist};
-use crate::board::Board;
 use crate::build::Built;
-use crate::compose::{self, Sources, Whose};
+use crate::compose::{Sources, Whose};
 use crate::console::{Demultiplexer, Frames, Line};
 use crate::events::{self, Event, Problem, Said, Source};
 use crate::kernel::{self, Flavour};
-use crate::qemu::{self, Child, Clock, Output, Qemu};
+use crate::peer;
+use crate::qemu::{self, Child, Clock, Finished, Output, Qemu};
 use crate::scenario::Scenario;
-use crate::{paths, peer};
 
 /// How often the virtual clock is read while nothing else happens.
 const LOOK: Duration = Duration::from_millis(500);
@@ -63,9 +62,8 @@ pub(crate) struct Session {
 
 /// A machine that is ready to start.
 pub(crate) struct Machine<'s> {
-    qemu: &'s Qemu,
+    emulator: Emulator<'s>,
     scenario: &'s Scenario,
-    arguments: Vec<OsString>,
     console: Demultiplexer,
     log: PathBuf,
     /// Lets go of the files when the machine is gone.
@@ -109,20 +107,18 @@ impl<'s> Machine<'s> {
             kernel: &Flavour::kernel,
             busybox: &kernel::initramfs,
         };
-        let machine = &scenario.machine;
-        let mut arguments = qemu::machine(machine, None);
-        arguments.extend(qemu::clock(clock, machine.cpus));
         let names = || scenario.guests.iter().map(|guest| guest.name.clone()).collect();
-        let (boot, console) = match whose {
-            Whose::Ours => {
-                (boot(&built.image, scenario, qemu, &sources, folder)?, Demultiplexer::new(Frames::read(&built.elf)?))
-            }
-            Whose::Peers => (boot(&peer::image()?, scenario, qemu, &sources, folder)?, Demultiplexer::of_peer(names())),
-            Whose::Nobody => (alone(scenario, &sources)?, Demultiplexer::of_peer(names())),
+        let console = match whose {
+            Whose::Ours => Demultiplexer::new(Frames::read(&built.elf)?),
+            Whose::Peers | Whose::Nobody => Demultiplexer::of_peer(names()),
         };
-        arguments.extend(boot);
+        let emulator = match whose {
+            Whose::Nobody => Emulator::without_hypervisor(qemu, scenario, &sources, clock)?,
+            Whose::Peers => Emulator::new(&peer::image()?, scenario, qemu, &sources, (clock, folder))?,
+            Whose::Ours => Emulator::new(&built.image, scenario, qemu, &sources, (clock, folder))?,
+        };
         let log = folder.join(format!("{}.log", scenario.name()));
-        Ok(Self { qemu, scenario, arguments, console, log, hands: Hands::Scenario, _hold: hold })
+        Ok(Self { emulator, scenario, console, log, hands: Hands::Scenario, _hold: hold })
     }
 
     /// The machine of a scenario without any hypervisor: its only guest, a stock kernel, has what the guest would have of
@@ -137,10 +133,11 @@ impl<'s> Machine<'s> {
         let flavour = guest.image.as_ref().and_then(|image| Flavour::of_word(image.to_str()?));
         let kernel = flavour.context("only a stock kernel can be bare")?.kernel()?;
         let mut arguments = qemu::bare(&scenario.machine, guest, &kernel, &kernel::initramfs()?);
-        arguments.extend(qemu::clock(clock, guest.vcpus));
+        arguments.extend(qemu::clock(clock, scenario.machine.board, guest.vcpus));
         let console = Demultiplexer::of_peer(vec![guest.name.clone()]);
         let log = folder.join(format!("{}.log", scenario.name()));
-        Ok(Self { qemu, scenario, arguments, console, log, hands: Hands::Scenario, _hold: hold })
+        let emulator = Emulator::Qemu(qemu, arguments);
+        Ok(Self { emulator, scenario, console, log, hands: Hands::Scenario, _hold: hold })
     }
 
     /// Lets a person type at a guest's console instead of the scenario.
@@ -153,7 +150,7 @@ impl<'s> Machine<'s> {
     /// # Errors
     /// If the emulator cannot be started or the log not be written.
     pub(crate) fn run(self, watch: &mut dyn FnMut(&Line, Option<&Said>)) -> Result<Session> {
-        let mut child = self.qemu.start(&self.arguments, self.hands.need_keyboard(self.scenario))?;
+        let mut child = self.emulator.start(self.hands.need_keyboard(self.scenario))?;
         let mut typist = Typist::new(self.hands, self.scenario, child.keyboard());
         let mut log =
             BufWriter::new(File::create(&self.log).with_context(|| format!("cannot write {}", self.log.display()))?);
@@ -176,43 +173,26 @@ impl<'s> Machine<'s> {
         };
         log.flush().with_context(|| format!("cannot write {}", self.log.display()))?;
         let ended = finish(child, ended)?;
-        let command = shown(self.qemu, &self.arguments);
+        let command = self.emulator.shown();
         let Recorder { said, problems, lines, .. } = recorder;
         Ok(Session { said, problems, lines, ended, command, log: self.log })
     }
 }
 
-/// The arguments that load a hypervisor, and what it is to load.
-fn boot(image: &Path, scenario: &Scenario, qemu: &Qemu, sources: &Sources<'_>, folder: &Path) -> Result<Vec<OsString>> {
-    let composed = compose::compose(scenario, qemu, sources, folder)?;
-    match scenario.machine.board {
-        Board::QemuVirt => {
-            Ok(qemu::boot(image, &composed, scenario.machine.memory_mib << 20, &folder.join("stub.bin"))?)
-        }
-        Board::X86 => Ok(qemu::multiboot(image, &composed)),
-    }
-}
-
-/// The arguments that load a guest without a hypervisor.
-fn alone(scenario: &Scenario, sources: &Sources<'_>) -> Result<Vec<OsString>> {
-    let guest = scenario.guests.first().context("a scenario without a guest")?;
-    let kernel = compose::kernel(scenario, guest, sources)?;
-    let ramdisk = compose::ramdisk(scenario, guest, sources)?;
-    Ok(qemu::alone(&kernel, &guest.bootargs, ramdisk.as_deref()))
-}
-
 /// Ends the emulator; a closed serial port means power-off only if the emulator ended well.
 fn finish(child: Child, ended: Ended) -> Result<Ended> {
     let alive = ended != Ended::PoweredOff;
-    let (status, complaints) = child.finish(alive)?;
+    let finished = child.finish(alive)?;
     if qemu::interrupted() {
         // The terminal's Ctrl-C reaches the emulator too, which then ends as if the machine had powered off.
         return Ok(Ended::Interrupted);
     }
-    if alive || status.success() {
-        return Ok(ended);
-    }
-    Ok(Ended::Failed(format!("QEMU ended with {status}: {complaints}")))
+    Ok(match finished {
+        _ if alive => ended,
+        Finished::Well => ended,
+        Finished::TimeUp => Ended::Limit,
+        Finished::Badly(why) => Ended::Failed(why),
+    })
 }
 
 fn write_line(log: &mut impl Write, line: &Line) -> Result<()> {
@@ -221,14 +201,6 @@ fn write_line(log: &mut impl Write, line: &Line) -> Result<()> {
         None => writeln!(log, "{}", line.text),
     }
     .context("cannot write the log")
-}
-
-/// The command as somebody would type it, with the workspace's folder left out.
-fn shown(qemu: &Qemu, arguments: &[OsString]) -> String {
-    let mut command = std::process::Command::new(qemu.binary());
-    command.args(arguments).args(["-serial", "stdio"]);
-    let root = format!("{}/", paths::root().display());
-    crate::process::shown(&command).replace(&root, "")
 }
 
 /// Collects what is said.

@@ -1,9 +1,9 @@
 //! Who types at the machine's serial port: the scenario, each of its lines when what it answers was said, or a person.
 
 use std::io::{Read, Write};
-use std::process::ChildStdin;
 
 use crate::console::Line;
+use crate::qemu::Keyboard;
 use crate::scenario::{Scenario, Typing};
 
 /// Three times, it gives the keyboard to the next guest.
@@ -35,12 +35,12 @@ impl Hands {
 pub(super) struct Typist<'s> {
     left: std::slice::Iter<'s, Typing>,
     next: Option<&'s Typing>,
-    keyboard: Option<ChildStdin>,
+    keyboard: Option<Keyboard>,
 }
 
 impl<'s> Typist<'s> {
     /// Hands a person's keyboard over, or gets ready for the scenario's first line.
-    pub(super) fn new(hands: Hands, scenario: &'s Scenario, keyboard: Option<ChildStdin>) -> Self {
+    pub(super) fn new(hands: Hands, scenario: &'s Scenario, keyboard: Option<Keyboard>) -> Self {
         let mut left = scenario.typing.iter();
         match (hands, keyboard) {
             (Hands::Person(switches), Some(keyboard)) => {
@@ -63,7 +63,7 @@ impl<'s> Typist<'s> {
 }
 
 /// Gives what a person types to the machine, until either ends.
-fn forward(switches: usize, mut keyboard: ChildStdin) {
+fn forward(switches: usize, mut keyboard: Keyboard) {
     let mut ready = keyboard.write_all(&vec![SWITCH; switches * 3]).is_ok();
     let (mut stdin, mut bytes) = (std::io::stdin(), [0; 256]);
     while ready {

@@ -1,4 +1,5 @@
-//! Models of CPUs, in the words of their emulator.
+//! Models of CPUs, in the words of their emulators. On x86 the model says who emulates it: QEMU knows AMD-V only, Bochs
+//! knows both.
 
 use serde::Deserialize;
 
@@ -17,6 +18,23 @@ pub(crate) enum Cpu {
     /// All that QEMU can do.
     #[serde(rename = "max")]
     Max,
+    #[serde(rename = "corei7_skylake_x")]
+    SkylakeX,
+    #[serde(rename = "corei7_haswell_4770")]
+    Haswell,
+    #[serde(rename = "corei5_arrandale_m520")]
+    Arrandale,
+    #[serde(rename = "ryzen")]
+    Ryzen,
+}
+
+/// Who makes an x86 CPU, and by that how it virtualizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Vendor {
+    /// AMD-V, on QEMU.
+    Amd,
+    /// VT-x, on Bochs.
+    Intel,
 }
 
 impl Cpu {
@@ -27,6 +45,10 @@ impl Cpu {
             Self::CortexA57 => "cortex-a57",
             Self::NeoverseN1 => "neoverse-n1",
             Self::Max => "max",
+            Self::SkylakeX => "corei7_skylake_x",
+            Self::Haswell => "corei7_haswell_4770",
+            Self::Arrandale => "corei5_arrandale_m520",
+            Self::Ryzen => "ryzen",
         }
     }
 
@@ -35,6 +57,22 @@ impl Cpu {
         match self {
             Self::CortexA53 | Self::CortexA57 | Self::NeoverseN1 => board == Board::QemuVirt,
             Self::Max => true,
+            Self::SkylakeX | Self::Haswell | Self::Arrandale | Self::Ryzen => board == Board::X86,
+        }
+    }
+
+    /// Whether Bochs emulates it, and not QEMU.
+    pub(crate) fn is_of_bochs(self) -> bool {
+        matches!(self, Self::SkylakeX | Self::Haswell | Self::Arrandale | Self::Ryzen)
+    }
+}
+
+impl Vendor {
+    /// The model that shows most of the vendor's way.
+    pub(crate) fn cpu(self) -> Cpu {
+        match self {
+            Self::Amd => Cpu::Max,
+            Self::Intel => Cpu::SkylakeX,
         }
     }
 }

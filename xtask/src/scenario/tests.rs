@@ -41,6 +41,7 @@ fn nonsense_is_refused() {
     for (from, to, expected) in [
         ("cpus = 2", "cpus = 9", "x/y.toml:5: cpus = 9 is not between 1 and 8"),
         ("cpus = 2", "gic = 4", "gic = 4 is not supported"),
+        ("cpus = 2", "cpu = \"ryzen\"", "cpu = \"ryzen\" is not one of board qemu-virt"),
         ("cpus = 2", "board = \"x86\"\ncpu = \"cortex-a57\"", "cpu = \"cortex-a57\" is not one of board x86"),
         (
             "[machine]",
