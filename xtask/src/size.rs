@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use crate::board::Board;
 use crate::setup::Need;
-use crate::{build, paths, setup, workspace};
+use crate::workspace::{self, Part};
+use crate::{build, image, paths, setup};
 use report::Report;
 
 use budget::limits;
@@ -41,14 +42,20 @@ pub(crate) fn main(args: Args) -> Result<()> {
         report.sections = symbols::sections(&bytes)?;
         symbols::by_crate(&bytes, &mut report)?;
         report.hypervisor_ram_bytes = last_run("hypervisor_ram_bytes");
+        let (_, elf) = build::hypervisor(Board::X86)?;
+        let bytes = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
+        report.x86_image_bytes = Some(image::only_loaded(&bytes).len() as u64);
+    }
+    let lines = |wanted| {
+        let part = packages.iter().filter(|package| workspace::part_of(&package.folder) == Some(wanted));
+        part.filter_map(|package| report.crates.get(&package.name)).map(|figures| figures.code_lines).sum::<u64>()
+    };
+    report.generic_code_lines = lines(Part::Generic);
+    report.el2_code_lines = report.generic_code_lines + lines(Part::Port(Board::QemuVirt));
+    report.x86_code_lines = report.generic_code_lines + lines(Part::Port(Board::X86));
+    if !args.lines {
         write(&report)?;
     }
-    report.el2_code_lines = packages
-        .iter()
-        .filter(|package| workspace::runs_at_el2(&package.folder))
-        .filter_map(|package| report.crates.get(&package.name))
-        .map(|figures| figures.code_lines)
-        .sum();
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

@@ -117,9 +117,24 @@ fn targets_of(folder: &str) -> Vec<&'static str> {
     }
 }
 
-/// Whether the crate in `folder` runs at EL2.
-pub(crate) fn runs_at_el2(folder: &str) -> bool {
-    folder.starts_with("hyp/") && folder != "hyp/pvio" || folder.starts_with("boards/") || folder == "x86-port"
+/// A part of the hypervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// For every processor.
+    Generic,
+    /// Only in the images of one of them.
+    Port(Board),
+}
+
+/// The part that the crate in `folder` is of; `None` if it runs elsewhere.
+pub(crate) fn part_of(folder: &str) -> Option<Part> {
+    match folder {
+        "x86-port" | "boards/x86" => Some(Part::Port(Board::X86)),
+        "hyp/arm" | "hyp/dev" => Some(Part::Port(Board::QemuVirt)),
+        "hyp/pvio" => None,
+        _ if folder.starts_with("boards/") => Some(Part::Port(Board::QemuVirt)),
+        _ => folder.starts_with("hyp/").then_some(Part::Generic),
+    }
 }
 
 #[cfg(test)]
@@ -138,7 +153,9 @@ mod tests {
 
     #[test]
     fn the_back_ends_do_not_run_at_el2() {
-        assert!(runs_at_el2("hyp/core") && runs_at_el2("x86-port"));
-        assert!(!runs_at_el2("hyp/pvio") && !runs_at_el2("guests/rt"));
+        assert_eq!(part_of("hyp/core"), Some(Part::Generic));
+        assert_eq!(part_of("boards/board"), Some(Part::Port(Board::QemuVirt)));
+        assert_eq!(part_of("x86-port"), Some(Part::Port(Board::X86)));
+        assert!(part_of("hyp/pvio").is_none() && part_of("guests/rt").is_none());
     }
 }

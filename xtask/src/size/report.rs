@@ -12,8 +12,14 @@ pub(super) struct Report {
     pub(super) image_bytes: Option<u64>,
     /// What the hypervisor kept for itself in the last run.
     pub(super) hypervisor_ram_bytes: Option<u64>,
+    /// What a loader needs of the image for PCs: without symbols.
+    pub(super) x86_image_bytes: Option<u64>,
+    /// Lines of code that run at EL2 or its like whatever the processor is.
+    pub(super) generic_code_lines: u64,
     /// Lines of code of all crates that run at EL2.
     pub(super) el2_code_lines: u64,
+    /// The same on x86.
+    pub(super) x86_code_lines: u64,
     /// The image's sections, in their order.
     pub(super) sections: Vec<SectionBytes>,
     /// Bytes of functions in the image, by crate, our own and others.
@@ -54,6 +60,8 @@ impl Report {
             "image_bytes" => self.image_bytes,
             "hypervisor_ram_bytes" => self.hypervisor_ram_bytes,
             "el2_code_lines" => Some(self.el2_code_lines),
+            "x86_image_bytes" => self.x86_image_bytes,
+            "x86_code_lines" => Some(self.x86_code_lines),
             _ => None,
         }
     }
@@ -69,7 +77,11 @@ impl fmt::Display for Report {
             let CrateFigures { code_lines, test_lines, unsafe_blocks } = figures;
             writeln!(out, "  {name:<22} {code_lines:>9} {test_lines:>9} {unsafe_blocks:>9}")?;
         }
-        writeln!(out, "  {:<22} {:>9}", "all that runs at EL2", self.el2_code_lines)
+        for (name, lines) in [("all that runs at EL2", self.el2_code_lines), ("the same on x86", self.x86_code_lines)] {
+            let share = self.generic_code_lines * 100 / lines.max(1);
+            writeln!(out, "  {name:<22} {lines:>9}  {share} % of it generic")?;
+        }
+        Ok(())
     }
 }
 
@@ -89,6 +101,7 @@ impl Report {
         match self.hypervisor_ram_bytes {
             Some(bytes) => writeln!(out, "{:<24} {bytes:>9}  (last run)", "hypervisor's memory"),
             None => writeln!(out, "{:<24} {:>9}  (no run yet: `cargo xtask run`)", "hypervisor's memory", "?"),
-        }
+        }?;
+        writeln!(out, "{:<24} {:>9}", "Image for PCs", self.x86_image_bytes.unwrap_or(0))
     }
 }
