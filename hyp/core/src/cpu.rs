@@ -125,11 +125,35 @@ impl<A: Arch> Current<'_, A> {
         arch.set_event_line(self.domain.arch(), &mut self.private.arch, self.vcpu.index(), level);
     }
 
+    /// The same for a line that is to go up; returns whether it did. One that is to be down stays up until the vCPU would
+    /// sleep or leaves its CPU: nothing comes of it if the guest has taken the interrupt, as it mostly has.
+    #[inline(always)]
+    fn raise_line(&mut self, arch: &A) -> bool {
+        let raised = self.vcpu.raised.load(Ordering::Relaxed);
+        let rises = raised || !self.private.line && self.info.as_ref().is_some_and(Info::is_pending);
+        if rises {
+            self.update_line(arch);
+        }
+        rises
+    }
+
     /// An interrupt waits for it, so that it must not block.
     #[inline(always)]
     fn has_interrupt(&mut self, arch: &A) -> bool {
-        self.update_line(arch);
+        self.raise_line(arch);
+        self.has_shown(arch) && self.has_interrupt_still(arch)
+    }
+
+    #[inline(always)]
+    fn has_shown(&self, arch: &A) -> bool {
         arch.has_interrupt(self.domain.arch(), &self.private.arch, self.vcpu.index())
+    }
+
+    /// It has one; but that may be of a line that is down by now.
+    #[inline(never)]
+    fn has_interrupt_still(&mut self, arch: &A) -> bool {
+        self.update_line(arch);
+        self.has_shown(arch)
     }
 
     /// The same, out of line.
@@ -183,7 +207,7 @@ impl<A: Arch> Hypervisor<A> {
         if local.line_moves {
             current.update_line(&self.arch);
         }
-        local.line_moves = current.private.line;
+        local.line_moves = false;
         let mut exit = Exit::LookAround;
         self.arch.run(&mut Turn { hypervisor: self, local, current }, &mut exit);
         self.handle_exit(local, current, &exit);

@@ -41,10 +41,9 @@ impl<A: Arch> Running<A> for Turn<'_, '_, A> {
         if !local.line_moves {
             return Onward::Same;
         }
-        current.update_line(&hypervisor.arch);
-        // A line that is up may fall at any time; one that is down goes up by `Hypervisor::wake` alone.
-        local.line_moves = current.private.line;
-        Onward::Changed
+        // A line goes up by `Hypervisor::wake` alone.
+        local.line_moves = false;
+        if current.raise_line(&hypervisor.arch) { Onward::Changed } else { Onward::Same }
     }
 
     #[inline(always)]
@@ -71,7 +70,7 @@ impl<A: Arch> Running<A> for Turn<'_, '_, A> {
         }
         current.info = Info::of(&hypervisor.arch, current.domain, current.vcpu);
         current.update_line(&hypervisor.arch);
-        local.line_moves = current.private.line;
+        local.line_moves = false;
         Onward::Changed
     }
 }
