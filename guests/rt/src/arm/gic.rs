@@ -160,7 +160,9 @@ pub fn active() -> u32 {
 /// Bring the shared part back to the state after start, whatever has been written to it. Interrupts must be masked.
 pub fn recover(machine: &Machine) {
     let Some(gic) = machine.gic else { return };
-    (1..3).for_each(|word| quiet(gic.distributor(), word));
+    // ITLinesNumber: so many words of shared interrupts.
+    let words = (memory::read_device(gic.distributor() + GICD_TYPER) & 0x1f) as usize;
+    (1..=words).for_each(|word| quiet(gic.distributor(), word));
     match gic {
         Gic::V2 { distributor, interface } => v2::init(distributor, interface),
         Gic::V3 { distributor, .. } => v3::init(distributor),
