@@ -8,3 +8,4 @@ pub mod page;
 pub mod physmap;
 pub mod pool;
 pub mod radix;
+pub mod restoration;

@@ -6,6 +6,7 @@ use hyp_core::arch::{BadAddress, MapError};
 use hyp_core::memory::physmap::{Home, Physmap, READ_ONLY, READ_WRITE};
 use hyp_core::memory::pool::Pages;
 use hyp_core::memory::radix::{Access, Attributes, ENTRIES, Entry, Error, Format, MemoryType};
+use hyp_core::memory::restoration::Restoration;
 
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;
@@ -189,14 +190,9 @@ impl AddressSpace {
     /// Everything as it was at the start.
     pub(crate) fn reset(&mut self) {
         while self.take_lent(|_| true) {}
-        let mut done = 0;
-        while done < self.size {
-            done += self.map.restore(done, self.base + done, self.size - done, 64);
-        }
-        let mut from = 1;
-        while let Some(next) = self.map.tidy(from) {
-            from = next;
-        }
+        let mut restoration = Restoration::new();
+        restoration.begin(&self.map);
+        while restoration.step(&mut self.map, std::iter::once((0, self.base, self.size))).is_none() {}
         assert!((0..self.size / PAGE).all(|frame| self.has_ram(frame)), "something of the last life is left");
     }
 }

@@ -7,6 +7,7 @@ use hyp_core::arch::Page;
 use hyp_core::memory::physmap::Physmap;
 use hyp_core::memory::pool::{MAX_TABLES, Pages};
 use hyp_core::memory::radix::{Attributes, Error};
+use hyp_core::memory::restoration::Restoration;
 
 use super::chosen::ChosenFormat;
 use crate::tlb;
@@ -14,8 +15,6 @@ use crate::tlb;
 /// Tables for blocks that a guest splits, by pages that it gives up, that it maps of others, or of the hypervisor.
 const SPARE_TABLES: u64 = 8;
 const GIB: u64 = 1 << 30;
-/// Entries that one step of a restoration writes.
-const RESTORE_BUDGET: u32 = 256;
 
 /// How many table pages a domain with this memory gets.
 pub fn tables_for<'e>(extents: impl Iterator<Item = &'e Extent>) -> u64 {
@@ -63,11 +62,7 @@ impl Pages for TablePages {
 pub struct Nested {
     /// What is where.
     pub map: Physmap<ChosenFormat, TablePages>,
-    /// How far a restoration has come, in bytes of RAM; then from which table on there may be some to give back.
-    restored: u64,
-    tidied: usize,
-    /// How many steps it took; `None` where it is over.
-    steps: Option<u32>,
+    restoration: Restoration,
 }
 
 impl Nested {
@@ -75,7 +70,7 @@ impl Nested {
     pub fn new(pages: &'static [Page], domain: usize) -> Self {
         let start = pages.as_ptr() as u64;
         let map = Physmap::new(TablePages { pages, start, domain }, pages.len());
-        Self { map, restored: 0, tidied: 1, steps: None }
+        Self { map, restoration: Restoration::new() }
     }
 
     /// Physical address of the root.
@@ -90,23 +85,12 @@ impl Nested {
 
     /// Begins to bring RAM back where it was at the start, if it is not; nothing else is mapped any more.
     pub fn begin_restoration(&mut self) {
-        (self.restored, self.tidied, self.steps) = (0, 1, self.map.has_changed().then_some(0));
+        self.restoration.begin(&self.map);
     }
 
     /// Takes a step of it. Returns how many it took in all, `None` where there is more to do.
     pub fn restore(&mut self, memory: &GuestMemory) -> Option<u32> {
-        let Some(steps) = self.steps.filter(|_| self.map.has_changed()) else { return Some(self.steps.unwrap_or(0)) };
-        self.steps = Some(steps + 1);
-        let mut skip = self.restored;
-        for extent in &memory.extents {
-            if skip < extent.size {
-                let (ipa, pa) = (extent.guest + skip, extent.host + skip);
-                self.restored += self.map.restore(ipa, pa, extent.size - skip, RESTORE_BUDGET);
-                return None;
-            }
-            skip -= extent.size;
-        }
-        self.tidied = self.map.tidy(self.tidied).unwrap_or(1);
-        None
+        let ram = memory.extents.iter().map(|extent| (extent.guest, extent.host, extent.size));
+        self.restoration.step(&mut self.map, ram)
     }
 }
