@@ -25,8 +25,13 @@ mod entry {
     core::arch::global_asm!(include_str!("boot.s"), options(att_syntax));
     core::arch::global_asm!(include_str!("secondary.s"), options(att_syntax));
     core::arch::global_asm!(include_str!("vectors.s"), options(att_syntax));
-    core::arch::global_asm!(include_str!("svm.s"), options(att_syntax));
-    core::arch::global_asm!(include_str!("vmx.s"), options(att_syntax));
+    // In one piece: the last two use the macros of the first.
+    core::arch::global_asm!(
+        include_str!("registers.s"),
+        include_str!("svm.s"),
+        include_str!("vmx.s"),
+        options(att_syntax)
+    );
 }
 
 #[cfg(target_os = "none")]

@@ -8,29 +8,11 @@
     .code64
     .global svm_enter
 svm_enter:
-    pushq   %rbx
-    pushq   %rbp
-    pushq   %r12
-    pushq   %r13
-    pushq   %r14
-    pushq   %r15
+    push_preserved
     pushq   %rdi
     pushq   %rdx
     movq    %rsi, %rax
-    movq    8(%rdi), %rcx
-    movq    16(%rdi), %rdx
-    movq    24(%rdi), %rbx
-    movq    40(%rdi), %rbp
-    movq    48(%rdi), %rsi
-    movq    64(%rdi), %r8
-    movq    72(%rdi), %r9
-    movq    80(%rdi), %r10
-    movq    88(%rdi), %r11
-    movq    96(%rdi), %r12
-    movq    104(%rdi), %r13
-    movq    112(%rdi), %r14
-    movq    120(%rdi), %r15
-    movq    56(%rdi), %rdi
+    load_registers
     clgi
     sti
     vmload  %rax
@@ -41,25 +23,7 @@ svm_enter:
     vmload  %rax
     stgi
     movq    8(%rsp), %rax
-    movq    %rcx, 8(%rax)
-    movq    %rdx, 16(%rax)
-    movq    %rbx, 24(%rax)
-    movq    %rbp, 40(%rax)
-    movq    %rsi, 48(%rax)
-    movq    %rdi, 56(%rax)
-    movq    %r8, 64(%rax)
-    movq    %r9, 72(%rax)
-    movq    %r10, 80(%rax)
-    movq    %r11, 88(%rax)
-    movq    %r12, 96(%rax)
-    movq    %r13, 104(%rax)
-    movq    %r14, 112(%rax)
-    movq    %r15, 120(%rax)
+    store_registers
     addq    $16, %rsp
-    popq    %r15
-    popq    %r14
-    popq    %r13
-    popq    %r12
-    popq    %rbp
-    popq    %rbx
+    pop_preserved
     ret
