@@ -42,10 +42,7 @@ pub(crate) fn machine(machine: &Machine, dump: Option<&Path>) -> Vec<OsString> {
 pub(crate) fn bare(machine: &Machine, guest: &Guest, kernel: &Path, ramdisk: &Path) -> Vec<OsString> {
     let mut arguments = virt(machine, "virtualization=off");
     arguments.extend(sizes(guest.vcpus, guest.memory_mib));
-    for (option, file) in [("-kernel", kernel), ("-initrd", ramdisk)] {
-        arguments.extend([option.into(), file.into()]);
-    }
-    arguments.extend(["-append", &guest.bootargs].map(OsString::from));
+    arguments.extend(alone(kernel, &guest.bootargs, Some(ramdisk)));
     arguments
 }
 
