@@ -113,10 +113,12 @@ fn bootargs(scenario: &Scenario, whose: Whose) -> Option<String> {
     if whose == Whose::Peers {
         return Some(peer::options(scenario));
     }
-    scenario.hypervisor.log.map(|log| match log {
+    let log = scenario.hypervisor.log.map(|log| match log {
         Log::Plain => "log=plain".to_owned(),
         Log::Defmt => "log=defmt".to_owned(),
-    })
+    });
+    let scheduler = scenario.hypervisor.scheduler.map(|scheduler| format!("sched={}", scheduler.word()));
+    log.into_iter().chain(scheduler).reduce(|words, word| format!("{words} {word}"))
 }
 
 fn domain(
@@ -188,6 +190,20 @@ pub(crate) fn ramdisk(scenario: &Scenario, guest: &Guest, sources: &Sources<'_>)
 fn policies(node: &mut DeviceTreeNode, guest: &Guest) -> Result<()> {
     if let Some(weight) = guest.weight {
         set(node, "makuhari,weight", weight)?;
+    }
+    if let Some(class) = guest.sched {
+        set(node, "makuhari,sched", class.word())?;
+    }
+    let times = [("budget-ns", guest.budget_ns), ("period-ns", guest.period_ns), ("deadline-ns", guest.deadline_ns)];
+    for (name, time) in times {
+        if let Some(time) = time {
+            set(node, &format!("makuhari,{name}"), time)?;
+        }
+    }
+    for (name, wanted) in [("reclaim", guest.reclaim), ("hard", guest.hard), ("auto-reserve", guest.auto_reserve)] {
+        if wanted {
+            set(node, &format!("makuhari,{name}"), cells(&[]).as_slice())?;
+        }
     }
     if let Some(affinity) = &guest.affinity {
         set(node, "makuhari,cpu-affinity", affinity.as_slice())?;

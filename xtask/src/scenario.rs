@@ -8,6 +8,7 @@ mod fixed;
 mod folder;
 mod matrix;
 mod place;
+mod schedule;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,7 @@ pub(crate) use expectations::{End, Expect, Order, Setting, Tamper, Typing};
 pub(crate) use fixed::{Channel, Shared, StaticMemory, Word};
 pub(crate) use folder::{all, named, single};
 use place::{closest, explain, line_of};
+pub(crate) use schedule::{Class, Scheduler};
 
 use crate::board::Board;
 
@@ -118,6 +120,8 @@ impl Default for Machine {
 pub(crate) struct Hypervisor {
     /// Form of the log; the hypervisor's own default if absent.
     pub(crate) log: Option<Log>,
+    /// Scheduler of vCPUs that nothing is promised; the hypervisor's own default if absent.
+    pub(crate) scheduler: Option<Scheduler>,
     /// There is none: the only guest has the machine to itself, which shows what its runtime does by itself.
     pub(crate) none: bool,
 }
@@ -205,6 +209,23 @@ pub(crate) struct Guest {
     pub(crate) ramdisk: Option<PathBuf>,
     /// Weight in the `credit` class; 256 if absent.
     pub(crate) weight: Option<u32>,
+    /// Class of its vCPUs; `credit` if absent.
+    pub(crate) sched: Option<Class>,
+    /// What each of its vCPUs may run in a period, ns.
+    pub(crate) budget_ns: Option<u64>,
+    /// That period, ns.
+    pub(crate) period_ns: Option<u64>,
+    /// How long after the start of a period it has run its budget at the latest, ns; the period if absent.
+    pub(crate) deadline_ns: Option<u64>,
+    /// It may use what others are promised and leave.
+    #[serde(default)]
+    pub(crate) reclaim: bool,
+    /// Past its budget it does not run at all.
+    #[serde(default)]
+    pub(crate) hard: bool,
+    /// Budget and period are found by looking at it.
+    #[serde(default)]
+    pub(crate) auto_reserve: bool,
     /// Physical CPUs it may run on; all if absent.
     pub(crate) affinity: Option<Vec<u32>>,
     /// When it powers off.

@@ -27,6 +27,21 @@ fn a_good_one_is_read() {
 }
 
 #[test]
+fn a_guest_may_be_promised_time() {
+    let promise = "memory_mib = 64\nsched = \"reserve\"\nbudget_ns = 5_000_000\nperiod_ns = 16_666_667\nreclaim = true";
+    let text =
+        GOOD.replace("memory_mib = 64", promise).replace("[machine]", "[hypervisor]\nscheduler = \"stock\"\n[machine]");
+    let scenario = Scenario::parse(&text, Path::new("x/y.toml"), String::new()).unwrap();
+    let guest = &scenario.guests[0];
+    assert_eq!((guest.budget_ns, guest.period_ns, guest.deadline_ns), (Some(5_000_000), Some(16_666_667), None));
+    assert!(guest.reclaim && !guest.hard && !guest.auto_reserve);
+    assert_eq!(guest.sched.map(super::Class::word), Some("reserve"));
+    assert_eq!(scenario.hypervisor.scheduler.map(super::Scheduler::word), Some("stock"));
+    let text = error(&GOOD.replace("memory_mib = 64", "memory_mib = 64\nsched = \"reserv\""));
+    assert!(text.ends_with("(did you mean `reserve`?)"), "{text}");
+}
+
+#[test]
 fn a_typo_names_place_and_word() {
     let text = error(&GOOD.replace("memory_mib", "memroy_mib"));
     assert!(text.starts_with("x/y.toml:9: unknown field `memroy_mib`"), "{text}");
