@@ -152,19 +152,25 @@ impl Arch for X86 {
     }
 
     fn read_guest(&self, domain: &X86Domain, vcpu: &X86Vcpu, from: u64, to: &mut [u8]) -> Result<(), BadAddress> {
-        guest_memory::read(domain, &vcpu.processor.paging(), from, to)
+        guest_memory::read(domain, vcpu, from, to)
     }
 
     fn write_guest(&self, domain: &X86Domain, vcpu: &X86Vcpu, to: u64, from: &[u8]) -> Result<(), BadAddress> {
-        guest_memory::write(domain, &vcpu.processor.paging(), to, from)
+        guest_memory::write(domain, vcpu, to, from)
     }
 
-    fn guest_words<'d>(&self, _: &'d X86Domain, _: &X86Vcpu, _: u64, _: usize) -> Option<&'d [AtomicU64]> {
-        None
+    fn guest_words<'d>(
+        &self,
+        domain: &'d X86Domain,
+        vcpu: &X86Vcpu,
+        address: u64,
+        count: usize,
+    ) -> Option<&'d [AtomicU64]> {
+        guest_memory::words(domain, vcpu, address, count)
     }
 
     fn guest_frame(&self, domain: &X86Domain, vcpu: &X86Vcpu, address: u64) -> Result<u64, BadAddress> {
-        guest_memory::frame(domain, &vcpu.processor.paging(), address)
+        guest_memory::frame(domain, vcpu, address)
     }
 
     fn shared_info<'d>(&self, domain: &'d X86Domain) -> &'d Page {

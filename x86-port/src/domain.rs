@@ -12,6 +12,7 @@ use crate::guest_memory;
 use crate::layout::{self, DIRECT_MAP, PAGE_SIZE};
 use crate::lock::Lock;
 use crate::nested::Nested;
+use crate::nested::lookup::Lookup;
 use crate::tlb;
 use crate::uart::Uart;
 use crate::vlapic::Posted;
@@ -100,6 +101,8 @@ pub struct X86Domain {
     pub number: usize,
     /// Root of the second stage, physical.
     pub root: u64,
+    /// Where an address leads, at a glance.
+    pub lookup: Lookup,
     /// The second-stage tables.
     pub nested: Lock<Nested>,
     /// The guest's RAM.
@@ -123,24 +126,29 @@ pub struct X86Domain {
 }
 
 impl X86Domain {
-    /// The hypervisor's address of a physical address that belongs to the domain.
-    pub fn reach(&self, pa: u64) -> Result<u64, BadAddress> {
-        let mine = |start: u64, size: u64| pa >= start && pa - start < size;
-        let ram = self.memory.extents.iter().any(|extent| mine(extent.host, extent.size));
-        let lent = || self.lent().any(|lent| mine(lent.pa(), PAGE_SIZE));
-        if ram || lent() { Ok(layout::va(pa)) } else { Err(BadAddress) }
+    /// The hypervisor's address of a guest-physical one that leads to memory of the domain's own now, and whether the guest
+    /// may write there.
+    #[inline(always)]
+    pub fn resolve(&self, guest: u64) -> Result<(u64, bool), BadAddress> {
+        let first = self.memory.extents.first();
+        if let (Some((pa, writable)), Some(extent)) = (self.lookup.find(guest), first)
+            && pa.wrapping_sub(extent.host) < extent.size
+        {
+            return Ok((pa.wrapping_add(DIRECT_MAP), writable));
+        }
+        self.resolve_again(guest)
     }
 
-    /// Where a guest-physical address leads now, as the hypervisor's address of memory that belongs to the domain, and
-    /// whether the guest may write there.
-    pub fn resolve(&self, guest: u64) -> Result<(u64, bool), BadAddress> {
-        use hyp_core::memory::radix::Access;
-        let found = self.nested.lock().map.translate(guest).ok_or(BadAddress)?;
-        let access = found.attributes.access;
-        if !access.contains(Access::READ) {
-            return Err(BadAddress);
-        }
-        Ok((self.reach(found.pa)?, access.contains(Access::WRITE)))
+    /// The same in memory that lies elsewhere, and when nobody is changing the second stage.
+    #[cold]
+    #[inline(never)]
+    fn resolve_again(&self, guest: u64) -> Result<(u64, bool), BadAddress> {
+        let _unchanging = self.nested.lock();
+        let (pa, writable) = self.lookup.find(guest).ok_or(BadAddress)?;
+        let mine = |start: u64, size: u64| pa.wrapping_sub(start) < size;
+        let ram = self.memory.extents.iter().any(|extent| mine(extent.host, extent.size));
+        let lent = || self.lent().any(|lent| mine(lent.pa(), PAGE_SIZE));
+        if ram || lent() { Ok((layout::va(pa), writable)) } else { Err(BadAddress) }
     }
 
     /// A page of the guest's RAM.

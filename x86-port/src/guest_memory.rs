@@ -6,45 +6,101 @@
 
 use core::arch::asm;
 use core::ptr;
+use core::slice;
+use core::sync::atomic::AtomicU64;
 
 use hyp_core::arch::{BadAddress, Page};
 
 use crate::domain::X86Domain;
+use crate::guest_cpu::Virtualization;
 use crate::layout::{self, PAGE_SIZE};
+use crate::nested::recent::Recent;
+use crate::tlb::GENERATIONS;
+use crate::vcpu::X86Vcpu;
 use crate::walk::Paging;
 
-/// Reads an entry of the guest's tables, `size` bytes (4 or 8), aligned.
-fn entry(domain: &X86Domain, guest: u64, size: u64) -> Result<u64, BadAddress> {
-    let (va, _) = domain.resolve(guest)?;
-    if size == 8 {
-        // SAFETY: `va` is memory of this domain, mapped and aligned to as many bytes as the walk's entries are.
-        Ok(unsafe { ptr::read_volatile(va as *const u64) })
-    } else {
-        // SAFETY: as above.
-        Ok(u64::from(unsafe { ptr::read_volatile(va as *const u32) }))
+/// Set in a page's address where the guest may write.
+const WRITABLE: u64 = 1;
+
+/// The address space of a vCPU that is loaded on this CPU.
+struct View<'v> {
+    domain: &'v X86Domain,
+    recent: &'v Recent,
+    paging: Paging,
+}
+
+impl<'v> View<'v> {
+    #[inline(always)]
+    fn of(domain: &'v X86Domain, vcpu: &'v X86Vcpu) -> Self {
+        vcpu.recent.keep_up(GENERATIONS.of(domain.number));
+        Self { domain, recent: &vcpu.recent, paging: vcpu.processor.paging() }
+    }
+
+    /// The hypervisor's address of the page of a guest-physical address, and [`WRITABLE`].
+    #[inline(always)]
+    fn page(&self, guest: u64) -> Result<u64, BadAddress> {
+        let frame = guest / PAGE_SIZE;
+        self.recent.find(frame).ok_or(BadAddress).or_else(|BadAddress| self.other_page(frame))
+    }
+
+    #[inline(never)]
+    fn other_page(&self, frame: u64) -> Result<u64, BadAddress> {
+        let (va, writable) = self.domain.resolve(frame * PAGE_SIZE)?;
+        let page = va | if writable { WRITABLE } else { 0 };
+        self.recent.note(frame, page);
+        Ok(page)
+    }
+
+    /// Reads an entry of the guest's tables, `size` bytes (4 or 8), aligned.
+    #[inline(always)]
+    fn entry(&self, guest: u64, size: u64) -> Result<u64, BadAddress> {
+        let va = (self.page(guest)? & !WRITABLE) + guest % PAGE_SIZE;
+        if size == 8 {
+            // SAFETY: `va` is memory of this domain, mapped and aligned to as many bytes as the walk's entries are.
+            Ok(unsafe { ptr::read_volatile(va as *const u64) })
+        } else {
+            // SAFETY: as above.
+            Ok(u64::from(unsafe { ptr::read_volatile(va as *const u32) }))
+        }
+    }
+
+    /// The guest-physical address behind a virtual one.
+    #[inline(always)]
+    fn translate(&self, address: u64, write: bool) -> Result<u64, BadAddress> {
+        self.paging.translate(address, write, |guest, size| self.entry(guest, size))
+    }
+
+    /// The hypervisor's address of a range of the guest's address space that lies in one page.
+    #[inline(never)]
+    fn place(&self, address: u64, write: bool) -> Result<u64, BadAddress> {
+        let guest = self.translate(address, write)?;
+        let page = self.page(guest)?;
+        if write && page & WRITABLE == 0 { Err(BadAddress) } else { Ok((page & !WRITABLE) + guest % PAGE_SIZE) }
     }
 }
 
-/// The guest-physical address behind a virtual one.
-fn translate(domain: &X86Domain, paging: &Paging, address: u64, write: bool) -> Result<u64, BadAddress> {
-    paging.translate(address, write, |guest, size| entry(domain, guest, size))
-}
-
 /// The guest frame behind a virtual address that the guest can write.
-pub(crate) fn frame(domain: &X86Domain, paging: &Paging, address: u64) -> Result<u64, BadAddress> {
-    translate(domain, paging, address, true).map(|guest| guest / PAGE_SIZE)
+pub(crate) fn frame(domain: &X86Domain, vcpu: &X86Vcpu, address: u64) -> Result<u64, BadAddress> {
+    View::of(domain, vcpu).translate(address, true).map(|guest| guest / PAGE_SIZE)
 }
 
-/// The hypervisor's address of a range of the guest's address space that lies in one page.
-fn place(domain: &X86Domain, paging: &Paging, address: u64, write: bool) -> Result<u64, BadAddress> {
-    let (va, writable) = domain.resolve(translate(domain, paging, address, write)?)?;
-    if writable || !write { Ok(va) } else { Err(BadAddress) }
+/// Words of memory that is the domain's own, where they are aligned, in one page, and the guest could write them itself.
+#[inline(always)]
+pub(crate) fn words<'d>(domain: &'d X86Domain, vcpu: &X86Vcpu, at: u64, count: usize) -> Option<&'d [AtomicU64]> {
+    const WORD: u64 = size_of::<u64>() as u64;
+    if !at.is_multiple_of(WORD) || at % PAGE_SIZE > PAGE_SIZE.wrapping_sub(count as u64 * WORD) {
+        return None;
+    }
+    let va = View::of(domain, vcpu).place(at, true).ok()?;
+    // SAFETY: `va` is memory of this domain, which stays mapped in the direct map for good, aligned as the guest's address
+    // is, and so are the words behind it in the same page. All accesses through the reference are atomic.
+    Some(unsafe { slice::from_raw_parts(va as *const AtomicU64, count) })
 }
 
 /// Calls `copy` with the hypervisor's address, the offset so far and the length of each piece that lies in one page. The
 /// whole range is checked before the first call.
 fn each_piece(
-    (domain, paging): (&X86Domain, &Paging),
+    view: &View<'_>,
     address: u64,
     length: usize,
     write: bool,
@@ -55,9 +111,9 @@ fn each_piece(
     }
     // At most one page long, so at most two pages are touched.
     let first = length.min((PAGE_SIZE - address % PAGE_SIZE) as usize);
-    let start = if length == 0 { return Ok(()) } else { place(domain, paging, address, write)? };
+    let start = if length == 0 { return Ok(()) } else { view.place(address, write)? };
     if first < length {
-        let rest = place(domain, paging, address + first as u64, write)?;
+        let rest = view.place(address + first as u64, write)?;
         copy(start, 0, first);
         copy(rest, first, length - first);
     } else {
@@ -66,10 +122,27 @@ fn each_piece(
     Ok(())
 }
 
-/// Copies at most a page out of the guest's address space.
-pub(crate) fn read(domain: &X86Domain, paging: &Paging, from: u64, to: &mut [u8]) -> Result<(), BadAddress> {
+/// Copies at most a page out of the guest's address space. A single aligned word, which is what the most frequent calls
+/// pass, takes a short way.
+#[inline(always)]
+pub(crate) fn read(domain: &X86Domain, vcpu: &X86Vcpu, from: u64, to: &mut [u8]) -> Result<(), BadAddress> {
+    const WORD: usize = size_of::<u32>();
+    match <&mut [u8; WORD]>::try_from(&mut *to) {
+        Ok(word) if from.is_multiple_of(WORD as u64) => {
+            let va = View::of(domain, vcpu).place(from, false)?;
+            // SAFETY: `va` is memory of this domain, mapped and aligned to four bytes as the guest's address is. A guest
+            // that changes the word meanwhile changes only what it passed.
+            *word = unsafe { ptr::read_volatile(va as *const u32) }.to_le_bytes();
+            Ok(())
+        }
+        _ => read_bytes(domain, vcpu, from, to),
+    }
+}
+
+#[inline(never)]
+fn read_bytes(domain: &X86Domain, vcpu: &X86Vcpu, from: u64, to: &mut [u8]) -> Result<(), BadAddress> {
     let (length, to) = (to.len(), to.as_mut_ptr());
-    each_piece((domain, paging), from, length, false, |va, offset, size| {
+    each_piece(&View::of(domain, vcpu), from, length, false, |va, offset, size| {
         // SAFETY: `va` is memory of this domain, mapped and inside one page for `size` bytes; `to` has room for
         // `offset + size <= length` bytes. A guest that changes the bytes meanwhile changes only what it passed.
         unsafe { ptr::copy_nonoverlapping(va as *const u8, to.wrapping_add(offset), size) }
@@ -77,10 +150,10 @@ pub(crate) fn read(domain: &X86Domain, paging: &Paging, from: u64, to: &mut [u8]
 }
 
 /// Copies at most a page into the guest's address space.
-pub(crate) fn write(domain: &X86Domain, paging: &Paging, to: u64, from: &[u8]) -> Result<(), BadAddress> {
+pub(crate) fn write(domain: &X86Domain, vcpu: &X86Vcpu, to: u64, from: &[u8]) -> Result<(), BadAddress> {
     let (length, from) = (from.len(), from.as_ptr());
-    each_piece((domain, paging), to, length, true, |va, offset, size| {
-        // SAFETY: as in `read`, with the directions changed.
+    each_piece(&View::of(domain, vcpu), to, length, true, |va, offset, size| {
+        // SAFETY: as in `read_bytes`, with the directions changed.
         unsafe { ptr::copy_nonoverlapping(from.wrapping_add(offset), va as *mut u8, size) }
     })
 }

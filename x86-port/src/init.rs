@@ -22,6 +22,7 @@ use crate::domain::{EventVectors, Image, Lent, X86Domain};
 use crate::layout::PAGE_SIZE;
 use crate::lock::{Lock, Relax};
 use crate::multiboot::Loader;
+use crate::nested::lookup::Lookup;
 use crate::nested::{Nested, tables_for};
 use crate::pool::PoolEmpty;
 use crate::uart::Uart;
@@ -293,6 +294,7 @@ fn build(
     Ok(X86Domain {
         number: index,
         root: nested.root(),
+        lookup: Lookup::new(tables, nested.root()),
         nested: Lock::new(nested),
         memory: memory.clone(),
         shared_info: lend(pool::take(1)),

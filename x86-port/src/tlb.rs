@@ -32,6 +32,12 @@ impl Generations {
         }
     }
 
+    /// The generation that a domain is in.
+    #[inline(always)]
+    pub fn of(&self, domain: usize) -> u64 {
+        self.domains.get(domain).map_or(0, |generation| generation.load(Ordering::Acquire))
+    }
+
     /// A CPU is about to enter a guest. Returns the generation that it has to know: one that is older must be forgotten now.
     #[inline(always)]
     pub fn enter(&self, cpu: CpuId, domain: usize) -> u64 {

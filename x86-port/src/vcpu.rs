@@ -6,6 +6,7 @@ use hyp_core::time::Nanos;
 
 use crate::domain::X86Domain;
 use crate::guest_cpu::{GuestCpu, Start, Virtualization};
+use crate::nested::recent::Recent;
 use crate::pool::PoolEmpty;
 use crate::timer;
 use crate::vlapic::LocalApic;
@@ -92,6 +93,8 @@ pub struct X86Vcpu {
     breakpoints: [u64; 4],
     pub(crate) apic: LocalApic,
     pub(crate) event: EventLine,
+    /// What its hypercalls touched.
+    pub(crate) recent: Recent,
     /// How many vCPUs its domain has.
     count: u8,
 }
@@ -106,6 +109,7 @@ impl X86Vcpu {
             breakpoints: [0; 4],
             apic: LocalApic::new(index, count),
             event: EventLine::default(),
+            recent: Recent::new(),
             count,
         })
     }

@@ -59,38 +59,54 @@ impl Paging {
     ///
     /// # Errors
     /// The guest's own access would fault.
+    #[inline(always)]
     pub fn translate(
         &self,
         address: u64,
         write: bool,
-        read: impl Fn(u64, u64) -> Result<u64, BadAddress>,
+        read: impl FnMut(u64, u64) -> Result<u64, BadAddress>,
+    ) -> Result<u64, BadAddress> {
+        if self.cr0 & CR0_PG != 0 && self.efer & EFER_LMA != 0 && self.cr4 & CR4_LA57 == 0 {
+            return self.walk(&LONG, address, write, read);
+        }
+        self.translate_rare(address, write, read)
+    }
+
+    /// The same in the modes that kernels leave soon, or are rarely in.
+    #[cold]
+    #[inline(never)]
+    fn translate_rare(
+        &self,
+        address: u64,
+        write: bool,
+        read: impl FnMut(u64, u64) -> Result<u64, BadAddress>,
     ) -> Result<u64, BadAddress> {
         if self.cr0 & CR0_PG == 0 {
             return if address <= u64::from(u32::MAX) { Ok(address) } else { Err(BadAddress) };
         }
         let mode = match (self.efer & EFER_LMA != 0, self.cr4 & CR4_PAE != 0) {
-            (true, _) if self.cr4 & CR4_LA57 != 0 => &FIVE_LEVELS,
-            (true, _) => &LONG,
+            (true, _) => &FIVE_LEVELS,
             (false, true) => &PAE,
             (false, false) => &LEGACY,
         };
-        mode.check(address)?;
         self.walk(mode, address, write, read)
     }
 
+    #[inline(always)]
     fn walk(
         &self,
         mode: &Mode,
         address: u64,
         write: bool,
-        read: impl Fn(u64, u64) -> Result<u64, BadAddress>,
+        mut read: impl FnMut(u64, u64) -> Result<u64, BadAddress>,
     ) -> Result<u64, BadAddress> {
+        mode.check(address)?;
         let mut table = if mode.short_root { self.cr3 & 0xffff_ffe0 } else { self.cr3 & ADDRESS };
         let mut rights = WRITABLE | USER;
         for level in (0..mode.levels).rev() {
             let shift = 12 + mode.bits * level;
             let index = address >> shift & ((1 << mode.bits) - 1);
-            let entry = read(table + index * mode.entry, mode.entry)?;
+            let entry = read(table.wrapping_add(index * mode.entry), mode.entry)?;
             if entry & PRESENT == 0 {
                 return Err(BadAddress);
             }
@@ -113,6 +129,7 @@ impl Paging {
         Err(BadAddress)
     }
 
+    #[inline(always)]
     fn check_rights(&self, rights: u64, write: bool) -> Result<(), BadAddress> {
         let may_write = rights & WRITABLE != 0 || !self.user && self.cr0 & CR0_WP == 0;
         let may_read = rights & USER != 0 || !self.user;
@@ -122,6 +139,7 @@ impl Paging {
 
 impl Mode {
     /// The bits that no level takes must be a sign (long mode) or zero.
+    #[inline(always)]
     fn check(&self, address: u64) -> Result<(), BadAddress> {
         let fine = if self.levels > 3 {
             let unused = 64 - 12 - self.bits * self.levels;

@@ -5,17 +5,17 @@
 
 use hyp_core::memory::radix::{Access, Attributes, Entry, Format, MemoryType};
 
-const READ: u64 = 1;
-const WRITE: u64 = 1 << 1;
+pub(super) const READ: u64 = 1;
+pub(super) const WRITE: u64 = 1 << 1;
 const EXECUTE: u64 = 1 << 2;
 const RIGHTS: u64 = READ | WRITE | EXECUTE;
 /// Memory type: write-back; uncached is 0.
 const WRITE_BACK: u64 = 6 << 3;
 const BLOCK: u64 = 1 << 7;
 /// Software's: this is a leaf, and what is allowed ([`Access`]).
-const LEAF: u64 = 1 << 52;
+pub(super) const LEAF: u64 = 1 << 52;
 const ALLOWED_SHIFT: u32 = 53;
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+pub(super) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 /// Intel's encoding, as [`hyp_core::memory::radix::Radix`] wants it.
 #[derive(Clone, Copy, Debug)]

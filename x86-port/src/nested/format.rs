@@ -5,8 +5,8 @@
 
 use hyp_core::memory::radix::{Access, Attributes, Entry, Format, MemoryType};
 
-const PRESENT: u64 = 1;
-const WRITABLE: u64 = 1 << 1;
+pub(super) const PRESENT: u64 = 1;
+pub(super) const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
 /// Uncached, by both of the bits that choose from the page attribute table.
 const UNCACHED: u64 = 1 << 3 | 1 << 4;
@@ -16,9 +16,9 @@ const USED: u64 = 1 << 5 | 1 << 6;
 const BLOCK: u64 = 1 << 7;
 /// Software's: what is allowed ([`Access`]), and that this is a leaf.
 const ALLOWED_SHIFT: u32 = 9;
-const LEAF: u64 = 1 << 52;
+pub(super) const LEAF: u64 = 1 << 52;
 const EXECUTE_NEVER: u64 = 1 << 63;
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+pub(super) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 /// AMD's encoding, as [`hyp_core::memory::radix::Radix`] wants it.
 #[derive(Clone, Copy, Debug)]
