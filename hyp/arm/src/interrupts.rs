@@ -166,6 +166,12 @@ fn show(domain: &ArmDomain, vgic: &mut Vgic, lists: &mut ListRegisters, index: u
     }
 }
 
+/// [`show`] for the event channels' interrupt.
+#[inline(never)]
+fn show_anew(domain: &ArmDomain, vgic: &mut Vgic, lists: &mut ListRegisters, index: u8) {
+    show(domain, vgic, lists, index, EVENT_CHANNEL);
+}
+
 /// A vCPU, which is loaded, writes one of the registers that send SGIs. Returns the other vCPUs that have to look.
 #[inline(always)]
 pub(crate) fn send_sgi(
@@ -295,7 +301,10 @@ pub(crate) fn set_event_line(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8, 
     let mut vgic = domain.vgic.lock();
     if level {
         vgic.raise_quiet(index, EVENT_CHANNEL);
-        show(domain, &mut vgic, &mut vcpu.lists, index, EVENT_CHANNEL);
+        // Mostly the guest has taken and completed the last one.
+        if domain.is_stale(index) || !virtual_interface::show_again(&mut vgic, index, &mut vcpu.lists, EVENT_CHANNEL) {
+            show_anew(domain, &mut vgic, &mut vcpu.lists, index);
+        }
     } else if vgic.lower_quiet(index, EVENT_CHANNEL)
         && !virtual_interface::withdraw(&vgic, &vcpu.lists, index, EVENT_CHANNEL)
     {

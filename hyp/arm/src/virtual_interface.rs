@@ -181,6 +181,19 @@ pub(crate) fn off() {
     sysreg::isb();
 }
 
+/// [`Vgic::show_again`] for a private interrupt. Returns whether that was all there was to do.
+#[inline(always)]
+pub(crate) fn show_again(vgic: &mut Vgic, vcpu: u8, lists: &mut ListRegisters, intid: u32) -> bool {
+    if gich::get().is_some() {
+        return false;
+    }
+    let shown = vgic.show_again(vcpu, lists, intid, |slot| sysreg::read_ich_lr_el2(usize::from(slot)));
+    if let Some((slot, value)) = shown {
+        sysreg::write_ich_lr_el2(usize::from(slot), value);
+    }
+    shown.is_some()
+}
+
 /// [`Vgic::show`] for each of some private interrupts (bit n: INTID n), where that can be done. `false`: the list registers
 /// have to be made anew.
 #[inline(always)]

@@ -28,6 +28,27 @@ use crate::sync::Held;
 use crate::time::{NEVER, Nanos};
 use crate::vcpu::{Private, Vcpu};
 
+/// What is known of the event line of the vCPU that a CPU runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// It is as the guest's memory says.
+    Still,
+    /// It may have to be moved.
+    Moves,
+    /// The same, and it is raised anew where it is up already: this CPU's own word for [`Vcpu::raised`].
+    Raised,
+}
+
+impl Line {
+    /// What is known is written down at the vCPU, and this CPU need not know it any more.
+    #[inline(always)]
+    fn hand_on<A: Arch>(&mut self, vcpu: &Vcpu<A>) {
+        if core::mem::replace(self, Self::Still) == Self::Raised {
+            vcpu.raised.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// What a CPU has besides the vCPU that it runs.
 pub struct Local {
     id: CpuId,
@@ -41,7 +62,7 @@ pub struct Local {
     /// Look around before the guest goes on.
     resched: bool,
     /// The event line of the current vCPU may have to be moved before the guest goes on.
-    line_moves: bool,
+    line: Line,
     /// vCPUs that start: their registers are to be set before they run.
     fresh: u32,
     /// vCPUs that are kept from running because their domain is paused.
@@ -65,7 +86,7 @@ impl Local {
             armed: NEVER,
             slice_alarm: NEVER,
             resched: true,
-            line_moves: true,
+            line: Line::Moves,
             fresh: 0,
             parked: 0,
             jobs: [Job::None; MAX_DOMAINS],
@@ -126,13 +147,15 @@ impl<A: Arch> Current<'_, A> {
     }
 
     /// The same for a line that is to go up; returns whether it did. One that is to be down stays up until the vCPU would
-    /// sleep or leaves its CPU: nothing comes of it if the guest has taken the interrupt, as it mostly has.
+    /// sleep or leaves its CPU: nothing comes of it if the guest has taken the interrupt, as it mostly has. `anew`: it is
+    /// raised even where it is up.
     #[inline(always)]
-    fn raise_line(&mut self, arch: &A) -> bool {
-        let raised = self.vcpu.raised.load(Ordering::Relaxed);
-        let rises = raised || !self.private.line && self.info.as_ref().is_some_and(Info::is_pending);
+    fn raise_line(&mut self, arch: &A, anew: bool) -> bool {
+        let anew = anew || self.vcpu.raised.load(Ordering::Relaxed);
+        let rises = (anew || !self.private.line) && self.info.as_ref().is_some_and(Info::is_pending);
         if rises {
-            self.update_line(arch);
+            self.vcpu.take_raised();
+            self.set_line(arch, true);
         }
         rises
     }
@@ -140,7 +163,7 @@ impl<A: Arch> Current<'_, A> {
     /// An interrupt waits for it, so that it must not block.
     #[inline(always)]
     fn has_interrupt(&mut self, arch: &A) -> bool {
-        self.raise_line(arch);
+        self.raise_line(arch, false);
         self.has_shown(arch) && self.has_interrupt_still(arch)
     }
 
@@ -166,8 +189,7 @@ impl<A: Arch> Current<'_, A> {
 /// What the port has to be told of a vCPU's event line; `None` where it knows.
 #[inline(always)]
 pub(crate) fn line_change<A: Arch>(vcpu: &Vcpu<A>, private: &mut Private<A>, info: Option<&Info<'_>>) -> Option<bool> {
-    // Acquire: what was written before the flag was raised is seen in the level.
-    let raised = vcpu.raised.load(Ordering::Relaxed) && vcpu.raised.swap(false, Ordering::Acquire);
+    let raised = vcpu.take_raised();
     let level = info.is_some_and(Info::is_pending);
     let changes = level != private.line || raised && level;
     private.line = level;
@@ -204,10 +226,10 @@ impl<A: Arch> Hypervisor<A> {
             self.wait(&mut cpu.local);
             return true;
         };
-        if local.line_moves {
+        if local.line != Line::Still {
+            local.line.hand_on(current.vcpu);
             current.update_line(&self.arch);
         }
-        local.line_moves = false;
         let mut exit = Exit::LookAround;
         self.arch.run(&mut Turn { hypervisor: self, local, current }, &mut exit);
         self.handle_exit(local, current, &exit);
@@ -242,7 +264,7 @@ impl<A: Arch> Hypervisor<A> {
         if vcpu.home() != local.id {
             self.post(vcpu);
         } else if local.queue.current() == Some(vcpu.id()) {
-            local.line_moves = true;
+            local.line = Line::Moves;
         } else {
             let now = self.arch.now();
             vcpu.runstate.woken(now);
@@ -255,7 +277,17 @@ impl<A: Arch> Hypervisor<A> {
     }
 
     /// The event interrupt of a vCPU went up: it is told, even if it never saw that the interrupt was down before.
+    #[inline(always)]
     pub(crate) fn raise(&self, local: &mut Local, vcpu: &Vcpu<A>) {
+        if local.queue.current() == Some(vcpu.id()) {
+            local.line = Line::Raised;
+        } else {
+            self.raise_other(local, vcpu);
+        }
+    }
+
+    #[inline(never)]
+    fn raise_other(&self, local: &mut Local, vcpu: &Vcpu<A>) {
         vcpu.raised.store(true, Ordering::Release);
         self.wake(local, vcpu);
     }

@@ -170,6 +170,13 @@ impl<A: Arch> Vcpu<A> {
         RunState::from_number(self.state.load(Ordering::Acquire))
     }
 
+    /// Was its event interrupt raised anew since this was asked last?
+    #[inline(always)]
+    pub(crate) fn take_raised(&self) -> bool {
+        // Acquire: what was written before the flag was raised is seen in the level.
+        self.raised.load(Ordering::Relaxed) && self.raised.swap(false, Ordering::Acquire)
+    }
+
     /// Only its home CPU calls this, and whoever has claimed it by [`Self::begin_start`].
     pub(crate) fn set_state(&self, state: RunState) {
         self.state.store(state as u8, Ordering::Release);

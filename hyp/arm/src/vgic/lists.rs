@@ -346,6 +346,33 @@ impl Vgic {
         Shown::In(slot, value)
     }
 
+    /// The same for one that was put into a list register because it was pending, and that the guest is done with; `None`
+    /// for all others. What the register says of it is still right, and the guest still takes it, because every change of
+    /// how an interrupt is handled has the list registers made anew; so only its state changes.
+    #[inline(always)]
+    pub fn show_again(
+        &mut self,
+        vcpu: u8,
+        lists: &mut ListRegisters,
+        intid: u32,
+        read: impl FnOnce(u8) -> u64,
+    ) -> Option<(u8, u64)> {
+        let (bank, bit) = (&mut self.cpus.get_mut(usize::from(vcpu))?.private, 1u32.wrapping_shl(intid));
+        if lists.control != 0 || bank.listed & !(bank.active | bank.forced | bank.physical) & bit == 0 {
+            return None;
+        }
+        let slot = lists.slot_of(intid)?;
+        let value = read(slot);
+        if value & (1 << PENDING_BIT | 1 << ACTIVE_BIT | HARDWARE | EOI) != 0 {
+            return None;
+        }
+        bank.loaded |= bank.latch & bit;
+        bank.latch &= !bit;
+        let value = value | 1 << PENDING_BIT;
+        lists.set(slot, value);
+        Some((slot, value))
+    }
+
     /// Nothing but private interrupts without a physical one concerns this vCPU.
     #[inline(always)]
     pub fn has_private_only(&self, vcpu: u8) -> bool {

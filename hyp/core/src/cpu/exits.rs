@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{Current, Local};
+use super::{Current, Line, Local};
 use crate::arch::{Arch, CpuOnResult, Exit, Onward, Parts, Running, ShutdownReason, VcpuMask};
 use crate::event::two_level::Info;
 use crate::hypercall::{self, Answer, Call};
@@ -38,12 +38,12 @@ impl<A: Arch> Running<A> for Turn<'_, '_, A> {
         if local.resched {
             return Onward::Leave;
         }
-        if !local.line_moves {
+        let line = local.line;
+        if line == Line::Still {
             return Onward::Same;
         }
-        // A line goes up by `Hypervisor::wake` alone.
-        local.line_moves = false;
-        if current.raise_line(&hypervisor.arch) { Onward::Changed } else { Onward::Same }
+        local.line = Line::Still;
+        if current.raise_line(&hypervisor.arch, line == Line::Raised) { Onward::Changed } else { Onward::Same }
     }
 
     #[inline(always)]
@@ -69,8 +69,8 @@ impl<A: Arch> Running<A> for Turn<'_, '_, A> {
             return Onward::Leave;
         }
         current.info = Info::of(&hypervisor.arch, current.domain, current.vcpu);
+        local.line.hand_on(current.vcpu);
         current.update_line(&hypervisor.arch);
-        local.line_moves = false;
         Onward::Changed
     }
 }

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{Cpu, Current, Local, line_change};
+use super::{Cpu, Current, Line, Local, line_change};
 use crate::arch::Arch;
 use crate::event::two_level::Info;
 use crate::hypervisor::Hypervisor;
@@ -46,7 +46,9 @@ impl<A: Arch> Hypervisor<A> {
         if next == running {
             if let Some(current) = &mut cpu.current {
                 self.unblock(&mut cpu.local, current);
-                cpu.local.line_moves = true;
+                if cpu.local.line == Line::Still {
+                    cpu.local.line = Line::Moves;
+                }
             }
         } else {
             let blocked = cpu.current.as_ref().is_some_and(|current| current.blocked);
@@ -94,6 +96,7 @@ impl<A: Arch> Hypervisor<A> {
         private.cpu_time = private.cpu_time.wrapping_add(now.saturating_sub(current.since));
         let own = self.arch.timer_deadline(&private.arch).unwrap_or(NEVER);
         cpu.local.timers.set(current.vcpu.id(), own.min(current.timeout));
+        cpu.local.line.hand_on(current.vcpu);
         current.vcpu.set_state(state);
         current.vcpu.runstate.stops(&self.arch, current.domain, now, state == RunState::Blocked);
         cpu.current = None;
@@ -118,7 +121,6 @@ impl<A: Arch> Hypervisor<A> {
         if let Some(info) = &info {
             info.publish_clock(&self.arch, domain, &private.arch);
         }
-        cpu.local.line_moves = false;
         vcpu.set_state(RunState::Running);
         vcpu.runstate.runs(&self.arch, domain, now);
         self.record(&cpu.local, now, Some(id));

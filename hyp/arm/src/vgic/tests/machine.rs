@@ -298,7 +298,11 @@ impl Machine {
             let Interface { lists, registers, .. } = &mut self.interfaces[usize::from(vcpu)];
             let shown = match intid {
                 0..32 if self.version == Version::V3 => {
-                    self.vgic.show(vcpu, lists, intid, |slot| registers[usize::from(slot)])
+                    let read = |slot| registers[usize::from(slot)];
+                    match self.vgic.show_again(vcpu, lists, intid, read) {
+                        Some((slot, value)) => Shown::In(slot, value),
+                        None => self.vgic.show(vcpu, lists, intid, read),
+                    }
                 }
                 _ => Shown::NoRoom,
             };
