@@ -17,6 +17,8 @@ pub(crate) struct PerCpu {
     number: AtomicU64,
     /// Interrupts that came and nobody has looked at: [`TIMER`], [`KICK`], and 4 for others. vectors.s sets them.
     pub(crate) came: AtomicU8,
+    /// Address of the share itself, which the segment's base is to the processor alone.
+    own: AtomicU64,
     /// APIC identifier of the CPU.
     pub(crate) apic: AtomicU64,
     /// When the core wants its timer to ring, nanoseconds; `u64::MAX` is never.
@@ -31,6 +33,7 @@ pub(crate) struct PerCpu {
 }
 
 const _: () = assert!(offset_of!(PerCpu, came) == 8, "vectors.s says so");
+const _: () = assert!(offset_of!(PerCpu, number) == 0 && offset_of!(PerCpu, own) == 16, "the assembly below says so");
 
 /// The timer ran out.
 pub(crate) const TIMER: u8 = 1;
@@ -41,6 +44,7 @@ static PER_CPU: [PerCpu; MAX_CPUS] = [const {
     PerCpu {
         number: AtomicU64::new(0),
         came: AtomicU8::new(0),
+        own: AtomicU64::new(0),
         apic: AtomicU64::new(0),
         alarm: AtomicU64::new(u64::MAX),
         guest_alarm: AtomicU64::new(u64::MAX),
@@ -54,11 +58,13 @@ static PER_CPU: [PerCpu; MAX_CPUS] = [const {
 pub(crate) fn init(cpu: u8) {
     let share = of(cpu);
     share.number.store(u64::from(cpu), Ordering::Relaxed);
+    share.own.store(core::ptr::from_ref(share) as u64, Ordering::Relaxed);
     // SAFETY: nothing else uses the GS segment.
     unsafe { processor::write_msr(IA32_GS_BASE, share as *const PerCpu as u64) };
 }
 
 /// This CPU's number.
+#[inline(always)]
 pub(crate) fn number() -> u8 {
     let number: u64;
     // SAFETY: from `init` on, GS leads to this CPU's share, whose first word is its number.
@@ -72,6 +78,11 @@ pub(crate) fn of(cpu: u8) -> &'static PerCpu {
 }
 
 /// This CPU's share.
+#[inline(always)]
 pub(crate) fn this() -> &'static PerCpu {
-    of(number())
+    let own: u64;
+    // SAFETY: as in `number`; the third word is the share's address.
+    unsafe { asm!("mov {}, gs:[16]", out(reg) own, options(nostack, preserves_flags, readonly)) };
+    // SAFETY: `init` has stored the address of a share there, which stays for good and is shared by all.
+    unsafe { &*(own as *const PerCpu) }
 }

@@ -25,6 +25,8 @@ use crate::scenario::Scenario;
 pub(crate) struct Summary {
     /// Name of the scenario.
     pub(crate) scenario: String,
+    /// Name of the machine's board.
+    pub(crate) board: &'static str,
     /// Pictures decoded.
     pub(crate) frames_total: u64,
     /// Pictures ready after the next one's release.

@@ -64,16 +64,19 @@ pub(crate) fn main(args: Args) -> Result<()> {
     judge(&report)
 }
 
-/// A figure of the last run's report, if there was a run.
+/// A figure of the last run's report, if there was a run on the board whose image this is about.
 fn last_run(key: &str) -> Option<u64> {
     let text = fs::read_to_string(paths::reports().join("run.json")).ok()?;
-    serde_json::from_str::<Value>(&text).ok()?.get(key)?.as_u64()
+    let run = serde_json::from_str::<Value>(&text).ok()?;
+    let ours = run.get("board")?.as_str()? == Board::QemuVirt.name();
+    ours.then(|| run.get(key)?.as_u64())?
 }
 
-/// A figure `micro.NAME` of the last `cargo xtask bench micro`, if there was one.
+/// A figure `micro.NAME` of the last `cargo xtask bench micro`, if there was one; on a PC it is `micro-VENDOR.NAME`.
 fn last_bench(key: &str) -> Option<u64> {
-    let name = key.strip_prefix("micro.")?;
-    let text = fs::read_to_string(paths::reports().join("bench-micro.json")).ok()?;
+    let (table, name) = key.split_once('.')?;
+    table.strip_prefix("micro")?;
+    let text = fs::read_to_string(paths::reports().join(format!("bench-{table}.json"))).ok()?;
     serde_json::from_str::<Value>(&text).ok()?.get(name)?.get("insns")?.as_u64()
 }
 

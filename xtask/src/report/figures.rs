@@ -170,6 +170,7 @@ impl Sorted {
         let guests = scenario.guests.iter().map(|guest| self.guest(&guest.name, all)).collect();
         Summary {
             scenario: scenario.name(),
+            board: scenario.machine.board.name(),
             frames_total: self.frames.len() as u64,
             frames_late: self.late(),
             frames_dropped: self.dropped(),

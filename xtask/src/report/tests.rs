@@ -107,6 +107,7 @@ fn json_has_the_promised_keys() {
     let text = json(&figures(TRANSCRIPT, &[1, 2])).unwrap();
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     for key in [
+        "board",
         "frames_total",
         "frames_late",
         "frames_dropped",

@@ -68,6 +68,14 @@ impl Cpu {
 }
 
 impl Vendor {
+    /// Its name in reports and on command lines.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Amd => "amd",
+            Self::Intel => "intel",
+        }
+    }
+
     /// The model that shows most of the vendor's way.
     pub(crate) fn cpu(self) -> Cpu {
         match self {
