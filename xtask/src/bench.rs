@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what operations and boots cost, beside what they cost on the peer and what they shall cost.
 
 mod dmesg;
+mod media;
 mod micro;
 mod page;
 mod x86;
@@ -22,6 +23,12 @@ enum What {
         whether goals are reached or not; SPECIFICATION.md and `cargo xtask size` hold the figures."
     )]
     Micro(micro::Args),
+    /// How late a media player is, and how late guests wake up, under each scheduler beside each load.
+    #[command(
+        after_help = "Writes target/reports/bench-media.json and target/reports/bench-media.html, and each cell's machine \
+        and log to target/bench/media. Status 0: every cell has figures, and every promise is kept."
+    )]
+    Media(media::Args),
     /// What Debian's kernel says on our hypervisor and on Xen 4.17, line by line.
     #[command(
         after_help = "Writes target/reports/dmesg-diff.txt. Status 0: hyp/docs/dmesg.md explains every difference."
@@ -36,6 +43,7 @@ enum What {
 pub(crate) fn main(args: Args) -> Result<()> {
     match args.what {
         What::Micro(args) => micro::main(&args),
+        What::Media(args) => media::main(&args),
         What::Dmesg => dmesg::main(),
     }
 }

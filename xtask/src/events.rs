@@ -101,6 +101,7 @@ pub(crate) enum Event {
     Check { name: String, pass: bool, detail: Option<String> },
     Checks { passed: u64, failed: u64 },
     Hog { loops: u64 },
+    Ran { at_ns: u64, ran_ns: u64, clock_ns: u64 },
     Micro { name: String, insns: u64 },
     Done,
     Linux { state: String, counter: Option<u64> },
@@ -131,8 +132,8 @@ impl fmt::Display for Problem {
 
 const HYPERVISOR_KINDS: [&str; 9] =
     ["boot", "first_guest", "domain", "fault", "vcpu", "usage", "elapsed", "trace", "end"];
-const GUEST_KINDS: [&str; 10] =
-    ["frame", "audio", "wake", "summary", "check", "checks", "hog", "micro", "done", "linux"];
+const GUEST_KINDS: [&str; 11] =
+    ["frame", "audio", "wake", "summary", "check", "checks", "hog", "ran", "micro", "done", "linux"];
 
 /// Whether tools know this kind of event.
 pub(crate) fn is_known(kind: &str) -> bool {
@@ -260,6 +261,11 @@ fn of_guest(kind: &str, fields: &mut Fields) -> Result<Event, String> {
         },
         "checks" => Event::Checks { passed: fields.number("passed")?, failed: fields.number("failed")? },
         "hog" => Event::Hog { loops: fields.number("loops")? },
+        "ran" => Event::Ran {
+            at_ns: fields.number("at_ns")?,
+            ran_ns: fields.number("ran_ns")?,
+            clock_ns: fields.number("clock_ns")?,
+        },
         "micro" => Event::Micro { name: fields.text("name")?, insns: fields.number("insns")? },
         "done" => Event::Done,
         "linux" => Event::Linux {

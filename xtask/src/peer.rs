@@ -22,6 +22,9 @@ pub(crate) fn options(scenario: &Scenario) -> String {
         // Any two guests may be joined.
         options += " xsm=dummy";
     }
+    if let Some(more) = &scenario.hypervisor.peer {
+        options += &format!(" {more}");
+    }
     options
 }
 

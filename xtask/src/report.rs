@@ -1,12 +1,12 @@
 //! What a run says about itself: figures computed from events alone, so that two runs of the same build give the same
 //! file, and the reasons why a run is not a good one.
 
-mod chart;
+pub(crate) mod chart;
 mod figures;
 mod page;
 pub(crate) mod promises;
 mod table;
-mod timeline;
+pub(crate) mod timeline;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-pub(crate) use figures::Figures;
-pub(crate) use page::{document, escape, section};
+pub(crate) use figures::{Figures, quantiles};
+pub(crate) use page::{document, escape, quantiles as quantile_tiles, script, section, who_ran};
 pub(crate) use table::{aligned, grouped, table};
 
 use crate::scenario::Scenario;

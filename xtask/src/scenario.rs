@@ -122,6 +122,8 @@ pub(crate) struct Hypervisor {
     pub(crate) log: Option<Log>,
     /// Scheduler of vCPUs that nothing is promised; the hypervisor's own default if absent.
     pub(crate) scheduler: Option<Scheduler>,
+    /// What is added to the peer's command line where the peer gets the machine; nothing if absent.
+    pub(crate) peer: Option<String>,
     /// There is none: the only guest has the machine to itself, which shows what its runtime does by itself.
     pub(crate) none: bool,
 }

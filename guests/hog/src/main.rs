@@ -1,43 +1,77 @@
-//! A guest that burns the CPU.
+//! A guest that burns the CPU, or loads the machine in another way.
 //!
-//! It is the bad neighbour of every media test: integer and float work without end, no sleep, no interrupt, one line
-//! about every second. It holds known values in the vector registers while it works, so that a hypervisor that loses
-//! them on a switch is found out.
+//! It is the bad neighbour of every media test. The boot argument `mode=` selects what it does, without end and without
+//! sleep: `float` (also when absent), `count`, `interrupts`, `events` (with its partner, `sink`, which does sleep) or `memory`. About
+//! every second it tells how far it is and how much of the CPU it got.
 #![no_std]
 #![no_main]
 
-use rt::{Machine, cpu, println, timer};
+mod events;
+mod float;
+mod interrupts;
+mod memory;
+
+use rt::{Machine, measure, power, println, runstate, timer};
 
 rt::entry!(main);
 
-/// Rounds of float work between two looks at the clock: 5 instructions each, so about 0.1 ms at 1 instruction a ns.
-const ROUNDS: u64 = 20_000;
 /// Nanoseconds between two lines.
 const LINE_EVERY: u64 = 1_000_000_000;
+/// Counts between two looks at the clock: 0.1 ms at 1 instruction a ns.
+const COUNTS: u64 = 50_000;
 
-fn main(_: &'static Machine) {
-    println!("hog: burning the CPU, one line a second");
-    let mut loops: u64 = 0;
-    let mut next_line = timer::now() + LINE_EVERY;
-    let mut sum: u64 = 1;
-    loop {
-        if !cpu::float_survives(loops << 8, ROUNDS) {
-            println!("@check name=float result=fail detail=loop-{loops}");
-        }
-        sum = integer_work(sum);
-        loops += 1;
-        let now = timer::now();
-        if now >= next_line {
-            println!("@hog loops={loops}");
-            next_line = now + LINE_EVERY;
+fn main(machine: &'static Machine) {
+    let mode = machine.argument("mode").unwrap_or("float");
+    println!("hog: mode {mode}, one line a second");
+    let clock = Clock::new();
+    match mode {
+        "float" => float::run(clock),
+        "count" => count(clock),
+        "interrupts" => interrupts::run(clock),
+        "events" => events::run(machine, clock),
+        "sink" => events::sink(machine),
+        "memory" => memory::run(clock),
+        _ => {
+            println!("hog: unknown mode {mode}; known: float, count, interrupts, events, sink, memory");
+            power::crash();
         }
     }
 }
 
-/// Integer work that the compiler cannot leave out, a hundredth of the float work.
-fn integer_work(mut value: u64) -> u64 {
-    for _ in 0..100 {
-        value = core::hint::black_box(value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+/// Counts: what an emulator does fastest, for runs in which much time has to pass.
+fn count(mut clock: Clock) {
+    let mut loops: u64 = 0;
+    loop {
+        measure::empty(COUNTS);
+        loops += 1;
+        clock.look(loops);
     }
-    value
+}
+
+/// When to say something.
+struct Clock {
+    next_line: u64,
+    tells_share: bool,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let tells_share = runstate::register().is_ok();
+        if tells_share {
+            runstate::print_running();
+        }
+        Self { next_line: timer::now() + LINE_EVERY, tells_share }
+    }
+
+    /// Called after every `loops`: once a second, tell.
+    fn look(&mut self, loops: u64) {
+        let now = timer::now();
+        if now >= self.next_line {
+            println!("@hog loops={loops}");
+            if self.tells_share {
+                runstate::print_running();
+            }
+            self.next_line = now + LINE_EVERY;
+        }
+    }
 }

@@ -4,14 +4,15 @@
 //! register, an interrupt to oneself. This guest times each and prints `@micro name=... insns=...`; `cargo xtask bench
 //! micro` puts them beside the peer's. It needs a clock in which one instruction is one nanosecond (QEMU's
 //! `-icount shift=0`); elsewhere the same lines are nanoseconds. The boot argument `mode=` selects `alone` (also when
-//! absent), `ping` and `pong` (two domains; `row=` names the figure), `map` and `grant` (two domains), or `pair` (two
-//! vCPUs on two CPUs). The last line of who measures is `@done`, because not every hypervisor ends with its guest.
+//! absent), `ping` and `pong` (two domains; `row=` names the figure), `map` and `grant` (two domains), `pair` (two
+//! vCPUs on two CPUs), or `cyclic` (wake-ups in a row). The last line of who measures is `@done`, because not every hypervisor ends with its guest.
 #![no_std]
 #![no_main]
 
 mod alone;
 #[cfg(target_arch = "aarch64")]
 mod arm;
+mod cyclic;
 mod domains;
 mod memory;
 #[cfg(target_arch = "x86_64")]
@@ -44,8 +45,9 @@ fn main(machine: &'static Machine) {
         "map" => memory::user(machine),
         "grant" => return memory::granter(machine),
         "pair" => arch::pair(machine),
+        "cyclic" => cyclic::run(machine),
         mode => {
-            println!("measure: unknown mode {mode}; known: alone, ping, pong, map, grant, pair");
+            println!("measure: unknown mode {mode}; known: alone, ping, pong, map, grant, pair, cyclic");
             power::crash();
         }
     }

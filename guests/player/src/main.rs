@@ -6,6 +6,8 @@
 //! One loop serves two periodic tasks, always the one whose next release comes first: video frames at the clip's own
 //! rate and audio periods of 10 ms. It sleeps to each release by the virtual timer and keeps how late it woke. Nothing
 //! is printed while it plays but a line a second, since a console costs time; the records follow at the end.
+//!
+//! With `work=` among its boot arguments it counts instead of decoding: see [`counted`].
 #![no_std]
 #![no_main]
 
@@ -13,6 +15,7 @@ extern crate alloc;
 
 mod archive;
 mod audio;
+mod counted;
 mod crc;
 mod records;
 mod video;
@@ -27,6 +30,9 @@ rt::entry!(main);
 const LEAD_IN: u64 = 5_000_000;
 
 fn main(machine: &'static Machine) {
+    if let Some(work) = counted::Work::wanted(machine) {
+        return work.run();
+    }
     let Some(disk) = machine.initrd else {
         println!("player: no RAM disk (/chosen linux,initrd-start): give the domain a multiboot,ramdisk with the clip");
         rt::power::crash();

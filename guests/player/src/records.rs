@@ -2,13 +2,11 @@
 
 use alloc::vec::Vec;
 
-use rt::{print, println, timer};
+use rt::{console, print, println, timer};
 
 use crate::audio;
 
 const SECOND: u64 = 1_000_000_000;
-/// Wake-up latencies on a line.
-const WAKES_PER_LINE: usize = 16;
 
 /// The two periodic tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +19,8 @@ pub(crate) enum Task {
 struct Done {
     ready: u64,
     crc: u32,
+    /// It was too late to begin with it.
+    left_out: bool,
 }
 
 /// All jobs of a task so far. Job n is released at `start + n / rate` seconds and due before the next release.
@@ -49,9 +49,9 @@ impl Jobs {
         self.done.get(number).is_some_and(|done| done.ready > self.release(number + 1))
     }
 
-    /// Was it late by more than a period?
+    /// Was it late by more than a period, or left out?
     fn is_dropped(&self, number: usize) -> bool {
-        self.done.get(number).is_some_and(|done| done.ready > self.release(number + 2))
+        self.done.get(number).is_some_and(|done| done.left_out || done.ready > self.release(number + 2))
     }
 
     fn count(&self, is: fn(&Self, usize) -> bool) -> usize {
@@ -95,9 +95,29 @@ impl Records {
         }
     }
 
+    /// Pictures so far.
+    pub(crate) fn frames(&self) -> u64 {
+        self.video.done.len() as u64
+    }
+
+    /// Is a task's next job due already, before it is begun?
+    pub(crate) fn is_too_late(&self, task: Task) -> bool {
+        let jobs = if task == Task::Video { &self.video } else { &self.audio };
+        timer::now() > self.start + jobs.release(jobs.done.len() + 1)
+    }
+
     /// A task's next job is done now.
     pub(crate) fn done(&mut self, task: Task, crc: u32) {
-        let done = Done { ready: timer::now() - self.start, crc };
+        self.note(task, crc, false);
+    }
+
+    /// A task's next job is not worth doing any more.
+    pub(crate) fn leave_out(&mut self, task: Task) {
+        self.note(task, 0, true);
+    }
+
+    fn note(&mut self, task: Task, crc: u32, left_out: bool) {
+        let done = Done { ready: timer::now() - self.start, crc, left_out };
         match task {
             Task::Video => self.video.done.push(done),
             Task::Audio => self.audio.done.push(done),
@@ -132,12 +152,7 @@ impl Records {
             let late = u8::from(self.audio.is_late(number));
             println!("@audio n={number} due_ns={due} ready_ns={ready} late={late} crc={:08x}", done.crc);
         }
-        for wakes in self.wakes.chunks(WAKES_PER_LINE) {
-            for (place, latency) in wakes.iter().enumerate() {
-                print!("{}{latency}", if place == 0 { "@wake ns=" } else { "," });
-            }
-            println!("");
-        }
+        console::print_numbers("@wake ns=", &self.wakes);
         let (frames, late, dropped) =
             (self.video.done.len(), self.video.count(Jobs::is_late), self.video.count(Jobs::is_dropped));
         print!("@summary frames={frames} late={late} dropped={dropped} ");

@@ -95,6 +95,19 @@ pub fn write_line(arguments: fmt::Arguments<'_>) {
     let _ = line.write_fmt(arguments).and_then(|()| line.write_str("\n"));
 }
 
+/// Numbers on a line of [`print_numbers`].
+const PER_LINE: usize = 16;
+
+/// Print numbers as events for tools: lines of `start` and up to 16 of them, with commas between.
+pub fn print_numbers(start: &str, numbers: &[u64]) {
+    for numbers in numbers.chunks(PER_LINE) {
+        for (place, number) in numbers.iter().enumerate() {
+            write(format_args!("{}{number}", if place == 0 { start } else { "," }));
+        }
+        write_line(format_args!(""));
+    }
+}
+
 /// Print text; it appears with the end of its line.
 #[macro_export]
 macro_rules! print {

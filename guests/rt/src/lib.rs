@@ -35,6 +35,7 @@ mod machine;
 mod panic;
 pub mod power;
 pub mod queues;
+pub mod runstate;
 mod time;
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -33,7 +33,7 @@ macro_rules! axes {
     };
 }
 /// Histogram of wake-up latencies on a logarithmic axis; `None` without values.
-pub(super) fn latencies(values: &[u64]) -> Result<Option<String>> {
+pub(crate) fn latencies(values: &[u64]) -> Result<Option<String>> {
     let (Some(&low), Some(&high)) = (values.iter().min(), values.iter().max()) else { return Ok(None) };
     let bin = |value: u64| ((value.max(1) as f64).log10() * f64::from(PER_DECADE)).floor() as i32;
     let edge = |bin: i32| 10f64.powf(f64::from(bin) / f64::from(PER_DECADE));
@@ -64,6 +64,61 @@ pub(super) fn latencies(values: &[u64]) -> Result<Option<String>> {
         area.present().map_err(drawing)?;
     }
     Ok(Some(themed(svg)))
+}
+
+/// The part of the wake-ups that were later than a latency, both on logarithmic axes: what is rare is as easy to see as
+/// what is frequent. `None` without values.
+pub(crate) fn later_than(values: &[u64]) -> Result<Option<String>> {
+    let mut sorted: Vec<f64> = values.iter().map(|value| (*value).max(1) as f64).collect();
+    sorted.sort_by(f64::total_cmp);
+    let (Some(&low), Some(&high)) = (sorted.first(), sorted.last()) else { return Ok(None) };
+    let decade = |value: f64| 10f64.powf(value.log10().floor());
+    let count = sorted.len() as f64;
+    // A point where the latency changes; the last one is as far down as one wake-up goes.
+    let mut points: Vec<(f64, f64)> = vec![(decade(low), 1.0)];
+    for (number, pair) in sorted.windows(2).enumerate() {
+        let [value, next] = pair else { continue };
+        if value < next {
+            points.extend([
+                (*value, points.last().map_or(1.0, |last| last.1)),
+                (*value, 1.0 - (number + 1) as f64 / count),
+            ]);
+        }
+    }
+    points.extend([(high, points.last().map_or(1.0, |last| last.1)), (high, 0.5 / count)]);
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (960, 320)).into_drawing_area();
+        let mut chart = ChartBuilder::on(&area)
+            .margin(12)
+            .x_label_area_size(44)
+            .y_label_area_size(64)
+            .build_cartesian_2d((decade(low)..decade(high) * 10.0).log_scale(), (0.5 / count..1f64).log_scale())
+            .map_err(drawing)?;
+        axes!(chart, "wake-up latency", "part that was later", |ns: &f64| duration(*ns), |part: &f64| {
+            // Powers of ten alone have a label: the others would lie on each other.
+            let power = part.log10();
+            let whole = (power - power.round()).abs() < 1e-6;
+            if whole { format!("{} %", (part * 1e8).round() / 1e6) } else { String::new() }
+        });
+        chart.draw_series([PathElement::new(thinned(points), BAR.stroke_width(2))]).map_err(drawing)?;
+        area.present().map_err(drawing)?;
+    }
+    Ok(Some(themed(svg)))
+}
+
+/// The line without the points that lie within a thousandth of the one before them in both directions, which nobody sees.
+fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    let near = |a: f64, b: f64| (a / b).ln().abs() < 2e-3;
+    let end = points.last().copied();
+    let mut kept: Vec<(f64, f64)> = Vec::new();
+    for point in points {
+        if kept.last().is_none_or(|last| !near(last.0, point.0) || !near(last.1, point.1)) {
+            kept.push(point);
+        }
+    }
+    kept.extend(end);
+    kept
 }
 
 /// When each picture was ready, as a part of its period after its release; 1 is the next release.

@@ -93,6 +93,7 @@ impl Sorted {
             | Event::Fault { .. }
             | Event::Check { .. }
             | Event::Hog { .. }
+            | Event::Ran { .. }
             | Event::Micro { .. }
             | Event::Done
             | Event::Linux { .. } => {}
@@ -220,7 +221,7 @@ fn mismatches(frames: &[Frame], reference: &[u32]) -> u64 {
 }
 
 /// Quantiles with an error below one part in a thousand; the maximum is exact.
-fn quantiles(values: &[u64]) -> Option<Quantiles> {
+pub(crate) fn quantiles(values: &[u64]) -> Option<Quantiles> {
     let max = *values.iter().max()?;
     let mut histogram = Histogram::<u64>::new(3).ok()?;
     for &value in values {

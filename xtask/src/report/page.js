@@ -1,13 +1,11 @@
 // The timeline: each pixel column of a row is as opaque as the part of its time in which the vCPU ran, so one drawing
-// serves from ten seconds to a single context switch.
-(() => {
-  const box = document.getElementById("timeline");
-  if (!box || typeof timelineRows === "undefined") return;
+// serves from ten seconds to a single context switch. A page may have several; one in a closed fold is drawn when it opens.
+function timeline(box) {
   const WIDTH = 1000, LEFT = 150, RIGHT = 12, HEIGHT = 30, GAP = 8, AXIS = 26, SHORTEST = 2000;
-  const COLUMNS = WIDTH - LEFT - RIGHT;
+  const COLUMNS = WIDTH - LEFT - RIGHT, area = box.parentElement;
   const first = Number(box.dataset.start), last = Math.max(Number(box.dataset.end), first + SHORTEST);
   let from = first, to = last;
-  const rows = timelineRows.map(row => {
+  const rows = timelines[box.dataset.rows].map(row => {
     let time = 0;
     const starts = [], ends = [];
     for (let i = 0; i < row.at.length; i += 2) {
@@ -77,7 +75,7 @@
       out += `<text x="0" y="${y + HEIGHT / 2 + 4}" font-size="12" style="fill:var(--ink)">${row.name}</text>` + bars(row, y);
     });
     box.innerHTML = `<svg viewBox="0 0 ${WIDTH} ${height + AXIS}" role="img" aria-label="Timeline of the vCPUs">${out}</svg>`;
-    document.querySelector("output").textContent = `${text(from, 1e6)} to ${text(to, 1e6)}`;
+    area.querySelector("output").textContent = `${text(from, 1e6)} to ${text(to, 1e6)}`;
   }
 
   function show(a, b) {
@@ -96,10 +94,10 @@
   const move = part => show(from + (to - from) * part, to + (to - from) * part);
   const acts = { in: () => zoom(0.5), out: () => zoom(2), left: () => move(-0.4), right: () => move(0.4), all: () => show(first, last) };
   const timeAt = event => {
-    const area = box.getBoundingClientRect();
-    return from + ((event.clientX - area.left) / area.width * WIDTH - LEFT) / COLUMNS * (to - from);
+    const place = box.getBoundingClientRect();
+    return from + ((event.clientX - place.left) / place.width * WIDTH - LEFT) / COLUMNS * (to - from);
   };
-  document.querySelectorAll("[data-do]").forEach(button => button.addEventListener("click", () => acts[button.dataset.do]()));
+  area.querySelectorAll("[data-do]").forEach(button => button.addEventListener("click", () => acts[button.dataset.do]()));
   box.addEventListener("wheel", event => {
     event.preventDefault();
     zoom(Math.exp(event.deltaY / 400), Math.max(from, Math.min(to, timeAt(event))));
@@ -117,4 +115,9 @@
     if (act) { event.preventDefault(); acts[act](); }
   });
   draw();
-})();
+}
+document.querySelectorAll(".timeline").forEach(box => {
+  const fold = box.closest("details");
+  if (!fold || fold.open) timeline(box);
+  else fold.addEventListener("toggle", () => timeline(box), { once: true });
+});

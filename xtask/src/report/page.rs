@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::table::grouped;
-use super::{Figures, chart, timeline};
+use super::{Figures, Quantiles, chart, timeline};
 use crate::scenario::Scenario;
 
 const STYLE: &str = include_str!("page.css");
@@ -19,16 +19,17 @@ pub(super) fn page(figures: &Figures, scenario: &Scenario, command: &str) -> Res
     if let Some(svg) = chart::latencies(&figures.wakes)? {
         let note = "From the timer's deadline to the first instruction of the player after it. The \
                     horizontal axis is logarithmic.";
-        sections.push(section("Wake-up latency", note, &format!("{}{svg}", quantiles(figures))));
+        let quantiles = figures.summary.wakeup_ns.map(quantiles).unwrap_or_default();
+        sections.push(section("Wake-up latency", note, &format!("{quantiles}{svg}")));
     }
     if let Some(svg) = chart::readiness(figures)? {
         let note = "When each picture was decoded. Above the line it is late: the next picture was due already.";
         sections.push(section("Pictures", note, &svg));
     }
-    sections.push(who_ran(figures));
+    sections.push(who_ran(figures, 0));
     sections.push(section("Scenario", &escape(&scenario.about), &format!("<pre>{}</pre>", escape(&scenario.text))));
     sections.push(section("Command", "The emulator as it was started.", &format!("<pre>{}</pre>", escape(command))));
-    sections.push(format!("<script>\n{SCRIPT}</script>"));
+    sections.push(script());
     Ok(document(&name, &verdict(figures), &sections.concat()))
 }
 
@@ -94,29 +95,36 @@ fn guests(figures: &Figures) -> String {
     section("Guests", "Share of all CPUs' time, and exits to the hypervisor by reason.", &table)
 }
 
-fn quantiles(figures: &Figures) -> String {
-    let Some(wake) = figures.summary.wakeup_ns else { return String::new() };
+/// Quantiles of a latency as a row of tiles.
+pub(crate) fn quantiles(wake: Quantiles) -> String {
     let cell = |(name, value): (&str, u64)| format!("<div><b>{}</b><span>ns, {name}</span></div>", grouped(value));
     let all = [("p50", wake.p50), ("p99", wake.p99), ("p99.9", wake.p999), ("max", wake.max)];
     format!("<div class=\"tiles small\">{}</div>", all.into_iter().map(cell).collect::<String>())
 }
 
-fn who_ran(figures: &Figures) -> String {
+/// The section with the timeline of who ran when, number `number` of its page; nothing if nobody told. The page needs
+/// [`script`] behind all of them.
+pub(crate) fn who_ran(figures: &Figures, number: usize) -> String {
     let rows = timeline::rows(figures);
     if rows.is_empty() {
         return String::new();
     }
     let start = rows.iter().filter_map(|row| row.stretches.first()).map(|first| first.0).min().unwrap_or(0);
     let body = format!(
-        "<div id=\"timeline\" tabindex=\"0\" data-start=\"{start}\" data-end=\"{}\"></div>\
+        "<div class=\"timeline\" tabindex=\"0\" data-rows=\"{number}\" data-start=\"{start}\" data-end=\"{}\"></div>\
          <p class=\"buttons\"><button data-do=\"in\">Zoom in</button><button data-do=\"out\">Zoom out</button>\
          <button data-do=\"left\">Earlier</button><button data-do=\"right\">Later</button>\
          <button data-do=\"all\">All</button><output></output></p>\
-         <noscript>The timeline needs scripts.</noscript>\n<script>const timelineRows = {};</script>",
+         <noscript>The timeline needs scripts.</noscript>\n<script>(window.timelines ??= [])[{number}] = {};</script>",
         figures.elapsed_ns,
         timeline::script_data(&rows)
     );
     section("Who ran when", "Wheel: zoom. Drag: move. Keys: + - and arrows. A pale column ran for a part of it.", &body)
+}
+
+/// What draws a page's timelines.
+pub(crate) fn script() -> String {
+    format!("<script>\n{SCRIPT}</script>")
 }
 
 /// A part of a page; all but the title is HTML.

@@ -5,17 +5,17 @@ use std::fmt::Write as _;
 use super::Figures;
 
 /// One vCPU on one physical CPU.
-pub(super) struct Row {
+pub(crate) struct Row {
     /// `player/0 on CPU 0`.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Number of the guest in the scenario, for its colour.
-    pub(super) colour: usize,
+    pub(crate) colour: usize,
     /// Start and end of each stretch, ns.
-    pub(super) stretches: Vec<(u64, u64)>,
+    pub(crate) stretches: Vec<(u64, u64)>,
 }
 
 /// Rows in order of physical CPU and vCPU.
-pub(super) fn rows(figures: &Figures) -> Vec<Row> {
+pub(crate) fn rows(figures: &Figures) -> Vec<Row> {
     let mut rows = Vec::new();
     for (cpu, switches) in &figures.trace {
         for (vcpu, name) in &figures.vcpus {

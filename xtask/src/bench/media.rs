@@ -1,0 +1,168 @@
+//! `cargo xtask bench media`: the latency lab. The player with a known work in every period, and a probe that wakes up each
+//! millisecond, under each scheduler beside each load, on one CPU and on two; the peer's schedulers beside ours, under the
+//! same files. Time is virtual, so that a figure is the same in every run of the same seed.
+
+mod cell;
+mod measured;
+mod page;
+mod perfetto;
+mod promise;
+mod report;
+mod share;
+mod table;
+mod work;
+
+use std::fs;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+
+use cell::{Cell, Load, Sched};
+use measured::Measured;
+use promise::Verdict;
+
+use crate::board::Board;
+use crate::build::{self, Built};
+use crate::compose::Whose;
+use crate::console::Paint;
+use crate::progress::Steps;
+use crate::qemu::{self, Clock, Qemu};
+use crate::report::Figures;
+use crate::run::session::Machine;
+use crate::scenario::Scenario;
+use crate::{paths, setup};
+
+/// Options of `cargo xtask bench media`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Schedulers; all of ours if absent
+    #[arg(long, value_enum, value_delimiter = ',')]
+    sched: Vec<Sched>,
+    /// Loads; all if absent
+    #[arg(long, value_enum, value_delimiter = ',')]
+    load: Vec<Load>,
+    /// Numbers of CPUs
+    #[arg(long, value_delimiter = ',', default_value = "1,2", value_parser = clap::value_parser!(u32).range(1..=2))]
+    cpus: Vec<u32>,
+    /// Seconds of virtual time that the player plays; figures to quote have 10 or more
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Where in their periods the player and the probe start
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Also the peer's schedulers: the same guests on Debian's Xen 4.17, under its credit and credit2
+    #[arg(long)]
+    peer: bool,
+    /// Also write target/reports/bench-media-CELL.trace.json, which Perfetto (ui.perfetto.dev) opens
+    #[arg(long)]
+    trace: bool,
+}
+
+/// A cell and what became of it.
+struct Outcome {
+    cell: Cell,
+    /// The figures, or why there are none.
+    run: Result<Run, Vec<String>>,
+}
+
+/// A cell that was measured.
+struct Run {
+    measured: Measured,
+    verdict: Verdict,
+    /// For who ran when.
+    figures: Figures,
+    /// The emulator's command.
+    command: String,
+}
+
+impl Outcome {
+    fn verdict(&self) -> Option<&Verdict> {
+        self.run.as_ref().ok().map(|run| &run.verdict)
+    }
+
+    /// Why it is not good, a sentence each.
+    fn reasons(&self) -> &[String] {
+        match &self.run {
+            Ok(Run { verdict: Verdict::Broken(reasons), .. }) | Err(reasons) => reasons,
+            Ok(_) => &[],
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A build that fails, a cell that gives no figures, or a promise that is not kept.
+pub(super) fn main(args: &Args) -> Result<()> {
+    qemu::watch_interrupts();
+    let cells = args.cells();
+    setup::ensure(&setup::for_runs(Board::QemuVirt))?;
+    let built = build::everything(Board::QemuVirt)?;
+    let qemu = Qemu::find(Board::QemuVirt)?;
+    let mut outcomes = Vec::new();
+    {
+        let steps = Steps::new(cells.len());
+        for cell in cells {
+            let outcome = steps.step(&cell.name(), || Ok(run(cell, &qemu, &built)))?;
+            ensure!(!qemu::interrupted(), "interrupted");
+            outcomes.push(outcome);
+        }
+    }
+    let [json, page] = report::write(&outcomes)?;
+    if args.trace {
+        for path in report::traces(&outcomes)? {
+            println!("trace: {}", paths::shown(&path));
+        }
+    }
+    print!("{}", table::table(&outcomes, Paint::stdout()));
+    println!("report: {} and {}", paths::shown(&json), paths::shown(&page));
+    let bad = outcomes.iter().filter(|outcome| !outcome.reasons().is_empty()).count();
+    if bad > 0 {
+        bail!("{bad} of {} cells keep no promise or have no figures", outcomes.len());
+    }
+    Ok(())
+}
+
+impl Args {
+    fn cells(&self) -> Vec<Cell> {
+        let mut scheds = self.sched.clone();
+        if scheds.is_empty() {
+            scheds = Sched::ours();
+        }
+        if self.peer {
+            scheds.extend(Sched::PEERS);
+        }
+        let loads = if self.load.is_empty() { Load::value_variants() } else { &self.load };
+        Cell::all(&scheds, loads, &self.cpus, self.seconds, self.seed)
+    }
+}
+
+/// Measures a cell; what goes wrong is its outcome, and the others are measured nevertheless.
+fn run(cell: Cell, qemu: &Qemu, built: &Built) -> Outcome {
+    let run = match cell.sched.missing() {
+        Some(why) => Err(vec![why]),
+        None => measure(&cell, qemu, built).unwrap_or_else(|error| Err(vec![format!("{error:#}")])),
+    };
+    Outcome { cell, run }
+}
+
+fn measure(cell: &Cell, qemu: &Qemu, built: &Built) -> Result<Result<Run, Vec<String>>> {
+    let folder = paths::target().join("bench/media");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let path = folder.join(cell.name() + ".toml");
+    fs::write(&path, cell.scenario()).with_context(|| format!("cannot write {}", path.display()))?;
+    let scenario = Scenario::read(&path)?.pop().context("a cell is one scenario")?;
+    let whose = if cell.sched.is_peers() { Whose::Peers } else { Whose::Ours };
+    let session = Machine::under(whose, qemu, &scenario, built, Clock::Instructions, &folder)?.run(&mut |_, _| {})?;
+    Ok(match Measured::new(cell, &session) {
+        Ok(measured) => {
+            let verdict = Verdict::of(cell, &measured);
+            let figures = Figures::new(&session, &scenario, &[]);
+            Ok(Run { measured, verdict, figures, command: session.command })
+        }
+        Err(mut failures) => {
+            failures.push(format!("log: {}", paths::shown(&session.log)));
+            Err(failures)
+        }
+    })
+}
