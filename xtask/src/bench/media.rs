@@ -104,7 +104,9 @@ pub(super) fn main(args: &Args) -> Result<()> {
         let steps = Steps::new(cells.len());
         for cell in cells {
             let outcome = steps.step(&cell.name(), || Ok(run(cell, &qemu, &built)))?;
-            ensure!(!qemu::interrupted(), "interrupted");
+            if qemu::interrupted() {
+                break;
+            }
             outcomes.push(outcome);
         }
     }
@@ -116,6 +118,7 @@ pub(super) fn main(args: &Args) -> Result<()> {
     }
     print!("{}", table::table(&outcomes, Paint::stdout()));
     println!("report: {} and {}", paths::shown(&json), paths::shown(&page));
+    ensure!(!qemu::interrupted(), "interrupted: the reports have the cells before that");
     let bad = outcomes.iter().filter(|outcome| !outcome.reasons().is_empty()).count();
     if bad > 0 {
         bail!("{bad} of {} cells keep no promise or have no figures", outcomes.len());
@@ -166,3 +169,6 @@ fn measure(cell: &Cell, qemu: &Qemu, built: &Built) -> Result<Result<Run, Vec<St
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

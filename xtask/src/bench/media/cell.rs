@@ -43,6 +43,16 @@ impl Sched {
         matches!(self, Self::Reserve | Self::AutoReserve)
     }
 
+    /// What a guest that it promises something has in a scenario.
+    fn keys(self, budget_ns: u64, period_ns: u64) -> String {
+        match self {
+            Self::Reserve => format!("sched = \"reserve\"\nbudget_ns = {budget_ns}\nperiod_ns = {period_ns}\n"),
+            Self::Sedf => format!("sched = \"sedf\"\nbudget_ns = {budget_ns}\nperiod_ns = {period_ns}\n"),
+            Self::AutoReserve => "auto_reserve = true\n".into(),
+            Self::Stock | Self::Client | Self::XenCredit | Self::XenCredit2 => String::new(),
+        }
+    }
+
     /// Why it cannot be measured; `None` if it can.
     pub(super) fn missing(self) -> Option<String> {
         let there = matches!(self, Self::Client | Self::XenCredit | Self::XenCredit2);
@@ -130,11 +140,13 @@ impl Cell {
             name(load),
             (seconds + PATIENCE) * SECOND
         );
-        match sched {
-            Sched::XenCredit => text += "peer = \"sched=credit\"\n",
-            Sched::XenCredit2 => text += "peer = \"sched=credit2\"\n",
-            _ => {}
-        }
+        text += match sched {
+            Sched::Stock => "scheduler = \"stock\"\n",
+            Sched::Sedf => "scheduler = \"sedf\"\n",
+            Sched::XenCredit => "peer = \"sched=credit\"\n",
+            Sched::XenCredit2 => "peer = \"sched=credit2\"\n",
+            Sched::Client | Sched::Reserve | Sched::AutoReserve => "",
+        };
         if sched.is_peers() {
             // It goes on when its guests have ended.
             text += "\n[end]\nevent = \"done\"\nfrom = \"player\"\n";
@@ -146,9 +158,11 @@ impl Cell {
         );
         text += &guest("player", "program = \"player\"", 32, &arguments);
         text += "on_poweroff = \"machine-off\"\n";
+        text += &sched.keys(PLAYER_BUDGET, SECOND / 60);
         let times = seconds * SECOND / PROBE_PERIOD;
         let arguments = format!("mode=cyclic lead_ns={probe_lead} period_ns={PROBE_PERIOD} times={times}");
         text += &guest("probe", "program = \"measure\"", 16, &arguments);
+        text += &sched.keys(PROBE_BUDGET, PROBE_PERIOD);
         text + &load.guests()
     }
 
@@ -184,6 +198,11 @@ const SECOND: u64 = 1_000_000_000;
 const PATIENCE: u64 = 30;
 /// Between two releases of the probe, ns: what cyclictest has without options.
 pub(super) const PROBE_PERIOD: u64 = 1_000_000;
+/// What the player may run in each period of its pictures, ns: a picture and two sound periods, 4.8 ms, and what its
+/// wake-ups cost; 30 % of a CPU.
+const PLAYER_BUDGET: u64 = 5_000_000;
+/// The same for the probe in its own.
+const PROBE_BUDGET: u64 = 50_000;
 /// From the start of a guest to its first release at least, ns.
 const LEAD: u64 = 100_000_000;
 /// How long the player lives on when it has told all, ns: until the others have told what they got, once a second.
@@ -219,6 +238,8 @@ mod tests {
             assert_eq!(read.machine.cpus, cell.cpus);
             assert_eq!(read.guests[0].name, "player");
             assert_eq!(read.hypervisor.peer.is_some(), cell.sched.is_peers());
+            assert_eq!(read.guests[0].budget_ns.is_some(), matches!(cell.sched, Sched::Reserve | Sched::Sedf));
+            assert_eq!(read.guests[0].auto_reserve, cell.sched == Sched::AutoReserve);
         }
     }
 

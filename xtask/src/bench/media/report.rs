@@ -70,7 +70,7 @@ impl Entry {
             probe_wakeup_ns: measured.and_then(super::Measured::probe_wake),
             share_error: measured.and_then(super::Measured::share_error).map(rounded),
             shares: measured.map(|measured| measured.shares.iter().map(shown).collect()),
-            promise: run.map(|run| promise(run)),
+            promise: run.map(promise),
             command: cell.command(),
             emulator: run.map(|run| run.command.clone()),
         }
@@ -95,7 +95,7 @@ fn shown(share: &Share) -> Share {
 }
 
 /// Text of `bench-media.json`.
-fn json(outcomes: &[Outcome]) -> Result<String> {
+pub(super) fn json(outcomes: &[Outcome]) -> Result<String> {
     Ok(serde_json::to_string_pretty(&Report { cells: outcomes.iter().map(Entry::new).collect() })? + "\n")
 }
 
