@@ -6,7 +6,7 @@
 mod vmcb;
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::exit::{Cause, Port};
 use crate::guest_cpu::{Start, Virtualization};
@@ -75,6 +75,10 @@ static MAPS: Maps = Maps(UnsafeCell::new([0xff; 5 * 4096]));
 /// Bytes of the first one.
 const IO_MAP: u64 = 3 * 4096;
 
+/// Interrupts are delivered as virtual interrupts: QEMU's TCG delivers one that is given as an event, as processors and Bochs
+/// want it, a second time now and then. Bochs for its part forgets virtual interrupts when it enters a guest that listens.
+static AS_VIRTUAL: AtomicBool = AtomicBool::new(false);
+
 unsafe extern "C" {
     fn svm_enter(registers: *mut Registers, block: u64, host: u64);
 }
@@ -93,8 +97,17 @@ pub(crate) fn obstacle() -> Option<&'static str> {
     (edx & NESTED == 0).then_some("the processor has no nested paging")
 }
 
+/// The emulator is QEMU's TCG, by what it says where hypervisors say who they are.
+fn is_tcg() -> bool {
+    const UNDER_HYPERVISOR: u32 = 1 << 31;
+    let [_, _, features, _] = processor::cpuid(1, 0);
+    let [_, name @ ..] = processor::cpuid(0x4000_0000, 0);
+    features & UNDER_HYPERVISOR != 0 && name.map(u32::to_le_bytes) == [*b"TCGT", *b"CGTC", *b"GTCG"]
+}
+
 /// Makes the maps; called once.
 pub(crate) fn prepare() {
+    AS_VIRTUAL.store(is_tcg(), Ordering::Relaxed);
     /// Those from 0xc0000000 on have their two bits each from this byte on.
     const HIGH: usize = IO_MAP as usize + 0x800;
     // SAFETY: no guest runs yet, and only the booting CPU is here.
@@ -298,7 +311,10 @@ impl Virtualization for Svm {
     }
 
     fn interrupt(&mut self, vector: u8) {
-        // As a virtual interrupt, not as an event: QEMU 10 may deliver such an event twice.
+        if !AS_VIRTUAL.load(Ordering::Relaxed) {
+            self.block.event = EVENT_VALID | u64::from(vector);
+            return;
+        }
         let control = self.block.interrupt_control & !V_VECTOR;
         self.block.interrupt_control = control | V_IRQ | u64::from(vector) << V_VECTOR.trailing_zeros();
         self.block.intercept[0] &= !INTERCEPT_WINDOW;
