@@ -50,6 +50,8 @@ pub(crate) struct Sources<'s> {
     pub(crate) kernel: &'s dyn Fn(Flavour) -> Result<PathBuf>,
     /// The ramdisk with busybox.
     pub(crate) busybox: &'s dyn Fn() -> Result<PathBuf>,
+    /// The same with cyclictest.
+    pub(crate) cyclictest: &'s dyn Fn() -> Result<PathBuf>,
 }
 
 /// A composed machine, ready for the emulator.
@@ -182,6 +184,7 @@ pub(crate) fn ramdisk(scenario: &Scenario, guest: &Guest, sources: &Sources<'_>)
     Ok(Some(match ramdisk.to_str() {
         Some("clip") => (sources.clip)()?,
         Some("busybox") => (sources.busybox)()?,
+        Some("cyclictest") => (sources.cyclictest)()?,
         _ => scenario.resolve(ramdisk),
     }))
 }

@@ -3,6 +3,7 @@
 //! archive the same on every machine.
 
 /// One file of an archive.
+#[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
     name: &'a str,
     /// A link's target, where it is one.

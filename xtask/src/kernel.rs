@@ -1,6 +1,7 @@
 //! Stock kernels for guests, and a user land around a stock busybox. Kernel and busybox are Debian's, unmodified; only the
 //! initramfs that holds busybox, and its first programs, are ours.
 
+mod cyclictest;
 mod first;
 
 use std::fs;
@@ -78,10 +79,23 @@ impl Flavour {
 /// # Errors
 /// As for [`Package::unpacked`].
 pub(crate) fn initramfs() -> Result<PathBuf> {
+    written("initramfs.cpio", &[])
+}
+
+/// The same with cyclictest.
+///
+/// # Errors
+/// As for [`Package::unpacked`].
+pub(crate) fn cyclictest() -> Result<PathBuf> {
+    written("cyclictest.cpio", &cyclictest::Files::read()?.entries())
+}
+
+/// Writes the initial RAM disk with busybox and `more`, if it is not there already; its path.
+fn written(name: &str, more: &[Entry<'_>]) -> Result<PathBuf> {
     let folder = BUSYBOX.unpacked()?;
     let busybox = fs::read(folder.join("busybox")).context("the package of busybox has no bin/busybox")?;
-    let path = paths::target().join("debian/initramfs.cpio");
-    let bytes = initramfs_of(&busybox);
+    let path = paths::target().join("debian").join(name);
+    let bytes = initramfs_of(&busybox, more);
     if fs::read(&path).ok().as_ref() != Some(&bytes) {
         // Two tests may write it at once: aside, then rename.
         let aside = path.with_extension(format!("{:?}", std::thread::current().id()));
@@ -91,7 +105,7 @@ pub(crate) fn initramfs() -> Result<PathBuf> {
     Ok(path)
 }
 
-fn initramfs_of(busybox: &[u8]) -> Vec<u8> {
+fn initramfs_of(busybox: &[u8], more: &[Entry<'_>]) -> Vec<u8> {
     let applets: Vec<String> = APPLETS.split_whitespace().map(|name| format!("bin/{name}")).collect();
     let mut entries: Vec<Entry<'_>> = ["bin", "dev", "proc", "sys"].map(Entry::folder).into();
     // The kernel opens it for the first program, before that has mounted anything.
@@ -101,6 +115,7 @@ fn initramfs_of(busybox: &[u8]) -> Vec<u8> {
     let first = first::program();
     entries.push(Entry::program("init", &first));
     entries.push(Entry::program("init.sh", SCRIPT.as_bytes()));
+    entries.extend_from_slice(more);
     archive(&entries)
 }
 
@@ -110,8 +125,8 @@ mod tests {
 
     #[test]
     fn the_initramfs_is_the_same_every_time_and_has_its_parts() {
-        let bytes = initramfs_of(b"busybox's bytes");
-        assert_eq!(bytes, initramfs_of(b"busybox's bytes"));
+        let bytes = initramfs_of(b"busybox's bytes", &[]);
+        assert_eq!(bytes, initramfs_of(b"busybox's bytes", &[]));
         for part in ["init\0", "bin/sh\0", "dev/console\0", "@linux state=ready", "TRAILER!!!"] {
             assert!(bytes.windows(part.len()).any(|window| window == part.as_bytes()), "{part}");
         }

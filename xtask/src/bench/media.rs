@@ -3,6 +3,7 @@
 //! same files. Time is virtual, so that a figure is the same in every run of the same seed.
 
 mod cell;
+mod cyclictest;
 mod measured;
 mod page;
 mod perfetto;
@@ -53,6 +54,10 @@ pub(crate) struct Args {
     /// Also the peer's schedulers: the same guests on Debian's Xen 4.17, under its credit and credit2
     #[arg(long)]
     peer: bool,
+    /// In place of the player: Debian's cyclictest in Linux, for so many seconds of virtual time [60 if no number is said];
+    /// without --sched under `client` and `reserve`, without --load beside `hogs`, and writes bench-cyclictest.json
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60", conflicts_with = "trace")]
+    cyclictest: Option<u64>,
     /// Also write target/reports/bench-media-CELL.trace.json, which Perfetto (ui.perfetto.dev) opens
     #[arg(long)]
     trace: bool,
@@ -95,11 +100,13 @@ impl Outcome {
 /// A build that fails, a cell that gives no figures, or a promise that is not kept.
 pub(super) fn main(args: &Args) -> Result<()> {
     qemu::watch_interrupts();
-    let cells = args.cells();
     setup::ensure(&setup::for_runs(Board::QemuVirt))?;
     let built = build::everything(Board::QemuVirt)?;
     let qemu = Qemu::find(Board::QemuVirt)?;
-    let mut outcomes = Vec::new();
+    if let Some(seconds) = args.cyclictest {
+        return run_cyclictest(&args.rows(seconds), &qemu, &built);
+    }
+    let (cells, mut outcomes) = (args.cells(), Vec::new());
     {
         let steps = Steps::new(cells.len());
         for cell in cells {
@@ -128,16 +135,39 @@ pub(super) fn main(args: &Args) -> Result<()> {
 
 impl Args {
     fn cells(&self) -> Vec<Cell> {
-        let mut scheds = self.sched.clone();
-        if scheds.is_empty() {
-            scheds = Sched::ours();
-        }
-        if self.peer {
-            scheds.extend(Sched::PEERS);
-        }
+        let scheds = self.scheds(&Sched::ours());
         let loads = if self.load.is_empty() { Load::value_variants() } else { &self.load };
         Cell::all(&scheds, loads, &self.cpus, self.seconds, self.seed)
     }
+
+    fn rows(&self, seconds: u64) -> Vec<cyclictest::Row> {
+        let loads = if self.load.is_empty() { &[Load::Hogs] } else { &self.load[..] };
+        let cells = Cell::all(&self.scheds(&[Sched::Client, Sched::Reserve]), loads, &self.cpus, seconds, 0);
+        let row = |Cell { sched, load, cpus, seconds, .. }| cyclictest::Row { sched, load, cpus, seconds };
+        cells.into_iter().map(row).collect()
+    }
+
+    /// Those that are said, or else `usual` ones.
+    fn scheds(&self, usual: &[Sched]) -> Vec<Sched> {
+        let said = if self.sched.is_empty() { usual } else { &self.sched };
+        let peers = if self.peer { &Sched::PEERS[..] } else { &[] };
+        [said, peers].concat()
+    }
+}
+
+/// Measures with cyclictest.
+fn run_cyclictest(rows: &[cyclictest::Row], qemu: &Qemu, built: &Built) -> Result<()> {
+    let mut measured = Vec::new();
+    {
+        let steps = Steps::new(rows.len());
+        for row in rows {
+            measured.push(steps.step(&row.name(), || Ok(row.measure(qemu, built)))?);
+            ensure!(!qemu::interrupted(), "interrupted");
+        }
+    }
+    let bad = cyclictest::tell(rows, &measured, Paint::stdout())?;
+    ensure!(bad == 0, "{bad} of {} rows keep no promise or have no figures", rows.len());
+    Ok(())
 }
 
 /// Measures a cell; what goes wrong is its outcome, and the others are measured nevertheless.

@@ -106,6 +106,7 @@ impl<'s> Machine<'s> {
             clip: &|| Ok(built.clip.archive.clone()),
             kernel: &Flavour::kernel,
             busybox: &kernel::initramfs,
+            cyclictest: &kernel::cyclictest,
         };
         let names = || scenario.guests.iter().map(|guest| guest.name.clone()).collect();
         let console = match whose {

@@ -43,8 +43,19 @@ impl Sched {
         matches!(self, Self::Reserve | Self::AutoReserve)
     }
 
-    /// What a guest that it promises something has in a scenario.
-    fn keys(self, budget_ns: u64, period_ns: u64) -> String {
+    /// What it adds to the options of a scenario's hypervisor, as lines.
+    pub(super) fn option(self) -> &'static str {
+        match self {
+            Self::Stock => "scheduler = \"stock\"\n",
+            Self::Sedf => "scheduler = \"sedf\"\n",
+            Self::XenCredit => "peer = \"sched=credit\"\n",
+            Self::XenCredit2 => "peer = \"sched=credit2\"\n",
+            Self::Client | Self::Reserve | Self::AutoReserve => "",
+        }
+    }
+
+    /// What a guest that it promises something has in a scenario, as lines.
+    pub(super) fn keys(self, budget_ns: u64, period_ns: u64) -> String {
         match self {
             Self::Reserve => format!("sched = \"reserve\"\nbudget_ns = {budget_ns}\nperiod_ns = {period_ns}\n"),
             Self::Sedf => format!("sched = \"sedf\"\nbudget_ns = {budget_ns}\nperiod_ns = {period_ns}\n"),
@@ -140,13 +151,7 @@ impl Cell {
             name(load),
             (seconds + PATIENCE) * SECOND
         );
-        text += match sched {
-            Sched::Stock => "scheduler = \"stock\"\n",
-            Sched::Sedf => "scheduler = \"sedf\"\n",
-            Sched::XenCredit => "peer = \"sched=credit\"\n",
-            Sched::XenCredit2 => "peer = \"sched=credit2\"\n",
-            Sched::Client | Sched::Reserve | Sched::AutoReserve => "",
-        };
+        text += sched.option();
         if sched.is_peers() {
             // It goes on when its guests have ended.
             text += "\n[end]\nevent = \"done\"\nfrom = \"player\"\n";
@@ -176,7 +181,7 @@ impl Cell {
 
 impl Load {
     /// Its guests, as a scenario has them.
-    fn guests(self) -> String {
+    pub(super) fn guests(self) -> String {
         let hog = |name: &str, arguments: &str| guest(name, "program = \"hog\"", 16, arguments);
         match self {
             Self::Idle => String::new(),
@@ -208,7 +213,8 @@ const LEAD: u64 = 100_000_000;
 /// How long the player lives on when it has told all, ns: until the others have told what they got, once a second.
 const LINGER: u64 = 1_500_000_000;
 
-fn guest(name: &str, what: &str, memory_mib: u64, arguments: &str) -> String {
+/// The lines of a guest that is `what`.
+pub(super) fn guest(name: &str, what: &str, memory_mib: u64, arguments: &str) -> String {
     format!("\n[[guest]]\nname = \"{name}\"\n{what}\nmemory_mib = {memory_mib}\nbootargs = \"{arguments}\"\n")
 }
 
