@@ -11,14 +11,14 @@ mod float;
 mod interrupts;
 mod memory;
 
-use rt::{Machine, measure, power, println, runstate, timer};
+use rt::{Machine, cpu, power, println, runstate, timer};
 
 rt::entry!(main);
 
 /// Nanoseconds between two lines.
 const LINE_EVERY: u64 = 1_000_000_000;
-/// Counts between two looks at the clock: 0.1 ms at 1 instruction a ns.
-const COUNTS: u64 = 50_000;
+/// Rounds of counting between two looks at the clock: 0.1 ms at 1 instruction a ns.
+const COUNTS: u64 = 100_000 / cpu::ROUND;
 
 fn main(machine: &'static Machine) {
     let mode = machine.argument("mode").unwrap_or("float");
@@ -42,7 +42,7 @@ fn main(machine: &'static Machine) {
 fn count(mut clock: Clock) {
     let mut loops: u64 = 0;
     loop {
-        measure::empty(COUNTS);
+        cpu::work(COUNTS);
         loops += 1;
         clock.look(loops);
     }

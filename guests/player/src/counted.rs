@@ -5,7 +5,7 @@
 //! a screen, it is left out, and counts as dropped. Else a player that wants more than it gets would be ever later, and
 //! nothing else would show.
 
-use rt::{Machine, measure, println, runstate, timer};
+use rt::{Machine, cpu, println, runstate, timer};
 
 use crate::records::{Records, Task};
 
@@ -13,8 +13,6 @@ use crate::records::{Records, Task};
 const RATE: u64 = 60;
 /// From the first line about the share to the first release, ns: time to print it.
 const BEFORE: u64 = 1_000_000;
-/// Instructions of a round of [`measure::empty`].
-const ROUND: u64 = 2;
 
 /// What to do, from the boot arguments.
 pub(crate) struct Work {
@@ -59,7 +57,7 @@ impl Work {
                 continue;
             }
             let cost = if task == Task::Video { picture } else { sound };
-            measure::empty((cost / ROUND).max(1));
+            cpu::work(cost / cpu::ROUND);
             records.done(task, 0);
         }
         runstate::print_running();

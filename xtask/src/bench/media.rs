@@ -2,6 +2,7 @@
 //! millisecond, under each scheduler beside each load, on one CPU and on two; the peer's schedulers beside ours, under the
 //! same files. Time is virtual, so that a figure is the same in every run of the same seed.
 
+mod against;
 mod cell;
 mod cyclictest;
 mod measured;

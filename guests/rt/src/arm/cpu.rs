@@ -56,6 +56,19 @@ pub fn relax() {
     unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
 }
 
+/// Instructions of a round of [`work`].
+pub const ROUND: u64 = 32;
+
+/// Execute `rounds` (at least 1) times [`ROUND`] instructions that do nothing. An emulator does long stretches without a
+/// branch many times faster than a short loop.
+pub fn work(rounds: u64) {
+    // SAFETY: counts down a register.
+    unsafe {
+        asm!("2:", ".rept 30", "nop", ".endr", "sub {0}, {0}, #1", "cbnz {0}, 2b", inout(reg) rounds.max(1) => _,
+            options(nomem, nostack));
+    }
+}
+
 /// Clean and invalidate the first two levels of the data cache, line by line by set and way, as old boot loaders do.
 /// Returns how many lines.
 pub fn clean_by_set_and_way() -> u64 {

@@ -25,6 +25,19 @@ pub fn wait_for_interrupt() {
     unsafe { asm!("pushfq", "sti", "hlt", "popfq") };
 }
 
+/// Instructions of a round of [`work`].
+pub const ROUND: u64 = 32;
+
+/// Execute `rounds` (at least 1) times [`ROUND`] instructions that do nothing. An emulator does long stretches without a
+/// branch many times faster than a short loop.
+pub fn work(rounds: u64) {
+    // SAFETY: counts down a register.
+    unsafe {
+        asm!("2:", ".rept 30", "nop", ".endr", "dec {0}", "jnz 2b", inout(reg) rounds.max(1) => _,
+            options(nomem, nostack));
+    }
+}
+
 /// Tell the processor (and an emulator) that this loop spins.
 pub fn relax() {
     core::hint::spin_loop();

@@ -249,6 +249,7 @@ mod tests {
     #[test]
     fn what_is_cut_or_does_not_add_up_is_refused() {
         assert_eq!(told(&TOLD.replace("000120 000010\n", "")), None);
+        assert_eq!(told(&TOLD.replace("000003 000990\n", "")), None);
         assert_eq!(told(&TOLD.replace("# Max", "#")), None);
         assert_eq!(told(&TOLD.replace("Latencies: 00120", "Latencies: 00121")), None);
     }

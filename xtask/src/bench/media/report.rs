@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::cell::name;
 use super::share::Share;
-use super::{Outcome, Run, page, perfetto};
+use super::{Outcome, Run, against, page, perfetto};
 use crate::paths;
 use crate::report::Quantiles;
 
@@ -40,6 +40,9 @@ struct Entry {
     probe_wakeup_ns: Option<Quantiles>,
     share_error: Option<f64>,
     shares: Option<Vec<Share>>,
+    /// Of a peer's cell: how many times its wake-up p99.9 is ours beside the same load, and whose of ours.
+    times_ours: Option<f64>,
+    ours: Option<String>,
     /// `kept`, `broken` or `none`.
     promise: Option<&'static str>,
     /// How to repeat it.
@@ -49,7 +52,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(outcome: &Outcome) -> Self {
+    fn new(outcome: &Outcome, all: &[Outcome]) -> Self {
+        let against = against::of(outcome, all);
         let cell = &outcome.cell;
         let run = outcome.run.as_ref().ok();
         let measured = run.map(|run| &run.measured);
@@ -70,6 +74,8 @@ impl Entry {
             probe_wakeup_ns: measured.and_then(super::Measured::probe_wake),
             share_error: measured.and_then(super::Measured::share_error).map(rounded),
             shares: measured.map(|measured| measured.shares.iter().map(shown).collect()),
+            times_ours: against.as_ref().map(|against| rounded(against.times)),
+            ours: against.map(|against| name(against.sched)),
             promise: run.map(promise),
             command: cell.command(),
             emulator: run.map(|run| run.command.clone()),
@@ -96,7 +102,9 @@ fn shown(share: &Share) -> Share {
 
 /// Text of `bench-media.json`.
 pub(super) fn json(outcomes: &[Outcome]) -> Result<String> {
-    Ok(serde_json::to_string_pretty(&Report { cells: outcomes.iter().map(Entry::new).collect() })? + "\n")
+    Ok(serde_json::to_string_pretty(&Report {
+        cells: outcomes.iter().map(|outcome| Entry::new(outcome, outcomes)).collect(),
+    })? + "\n")
 }
 
 /// Writes `bench-media.json` and `bench-media.html`; their paths.

@@ -1,8 +1,9 @@
-//! The table: a line for each cell, and a sentence for each promise that is not kept and each cell that has no figures.
+//! The table: a line for each cell, and a sentence for each promise that is not kept, each cell that has no
+//! figures, and each of the peer's beside one of ours.
 
-use super::Outcome;
 use super::cell::name;
 use super::promise::Verdict;
+use super::{Outcome, against};
 use crate::console::Paint;
 use crate::report::{aligned, grouped};
 
@@ -43,6 +44,9 @@ pub(super) fn table(outcomes: &[Outcome], paint: Paint) -> String {
         for why in outcome.reasons() {
             painted += &format!("{}: {why}\n", paint.bad(&outcome.cell.name()));
         }
+    }
+    for sentence in against::sentences(outcomes) {
+        painted += &(sentence + "\n");
     }
     painted
 }

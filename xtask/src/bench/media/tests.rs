@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use super::cell::{Cell, Load, Sched};
-use super::{Figures, Measured, Outcome, Run, Verdict, page, perfetto, report, table};
+use super::{Figures, Measured, Outcome, Run, Verdict, against, page, perfetto, report, table};
 use crate::console::Paint;
 use crate::report::tests::{scenario, session};
+use crate::run::session::{Ended, Session};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -43,16 +44,18 @@ fn transcript(wake: u64, late: u64) -> String {
     text + "[hyp] @elapsed ns=1100000000\n[hyp] @end\n"
 }
 
-fn outcome(cell: Cell, transcript: &str) -> Outcome {
+fn run(cell: Cell, session: &Session) -> Result<Run, Vec<String>> {
     let scenario = scenario(&cell.scenario());
-    let session = session(transcript);
-    let run = Measured::new(&cell, &session).map(|measured| Run {
+    Measured::new(&cell, session).map(|measured| Run {
         verdict: Verdict::of(&cell, &measured),
         measured,
-        figures: Figures::new(&session, &scenario, &[]),
+        figures: Figures::new(session, &scenario, &[]),
         command: "qemu <virt>".into(),
-    });
-    Outcome { cell, run }
+    })
+}
+
+fn outcome(cell: Cell, transcript: &str) -> Outcome {
+    Outcome { cell, run: run(cell, &session(transcript)) }
 }
 
 #[test]
@@ -93,6 +96,22 @@ fn what_is_missing_or_wrong_gives_no_figures() {
         let outcome = outcome(cell(Sched::Client, Load::Half), &text.replace(from, to));
         assert!(outcome.run.is_err() && outcome.reasons().join("; ").contains(expected), "{:?}", outcome.reasons());
     }
+}
+
+#[test]
+fn the_peer_is_held_against_ours_beside_the_same_load() {
+    let ended = |cell: Cell| {
+        let mut peers = session(&transcript(9_000, 0));
+        peers.ended = Ended::Event;
+        Outcome { cell, run: run(cell, &peers) }
+    };
+    let outcomes = [
+        outcome(cell(Sched::Client, Load::Half), &transcript(2_000, 0)),
+        ended(cell(Sched::XenCredit, Load::Half)),
+        ended(cell(Sched::XenCredit, Load::Idle)),
+    ];
+    let sentences = against::sentences(&outcomes);
+    assert_eq!(sentences, ["xen-credit-half-1: wake-up p99.9 is 4.5 times that of `client`"]);
 }
 
 #[test]
