@@ -189,7 +189,8 @@ impl Load {
             Self::Interrupts => hog("interrupts", "mode=interrupts"),
             // Their numbers are their places in the file, from 1.
             Self::Events => hog("events", "mode=events to=4") + "peers = [\"sink\"]\n" + &hog("sink", "mode=sink to=3"),
-            Self::Memory => guest("memory", "program = \"hog\"", 32, "mode=memory"),
+            // A node of the name `memory` is RAM to Xen.
+            Self::Memory => guest("writer", "program = \"hog\"", 32, "mode=memory"),
             Self::Linux => {
                 guest("linux", "image = \"linux-cloud\"", 256, "console=ttyAMA0 mk.busy")
                     + "ramdisk = \"busybox\"\nvpl011 = true\n"

@@ -176,7 +176,7 @@ impl Load {
             Self::Hogs | Self::Half => &[("hog-1", false), ("hog-2", false), ("hog-3", false)],
             Self::Interrupts => &[("interrupts", false)],
             Self::Events => &[("events", false), ("sink", true)],
-            Self::Memory => &[("memory", false)],
+            Self::Memory => &[("writer", false)],
             Self::Linux => &[("linux", false)],
         };
         others.iter().copied().chain([("probe", true)]).collect()
