@@ -49,6 +49,8 @@ const CLIP: Parameters = Parameters {
 pub(crate) struct Clip {
     /// A newc archive of `video.h264` and `audio.mp3`: the player's RAM disk.
     pub(crate) archive: PathBuf,
+    /// The same of its first second, for a machine that takes no more.
+    pub(crate) start: PathBuf,
     /// CRC-32 of each picture's planes (Y, U, V without padding) in order of display, from ffmpeg's own decode.
     pub(crate) picture_crcs: Vec<u32>,
 }
@@ -59,20 +61,23 @@ pub(crate) struct Clip {
 /// ffmpeg is missing or fails, or a file cannot be written.
 pub(crate) fn ensure_made() -> Result<Clip> {
     let dir = paths::media();
-    let (archive, crcs, stamp) = (dir.join("clip.cpio"), dir.join("clip.crc32"), dir.join("clip.stamp"));
+    let [archive, start] = ["clip.cpio", "clip-start.cpio"].map(|name| dir.join(name));
+    let (crcs, stamp) = (dir.join("clip.crc32"), dir.join("clip.stamp"));
     let recipe = recipe(&dir)?;
-    if !(fs::read_to_string(&stamp).is_ok_and(|old| old == recipe) && archive.is_file() && crcs.is_file()) {
-        make(&dir, &archive, &crcs)?;
+    let is_there = [&archive, &start, &crcs].into_iter().all(|path| path.is_file());
+    if !(fs::read_to_string(&stamp).is_ok_and(|old| old == recipe) && is_there) {
+        make(&dir, [&archive, &start], &crcs)?;
         fs::write(&stamp, &recipe).with_context(|| format!("cannot write {}", stamp.display()))?;
     }
     let text = fs::read_to_string(&crcs).with_context(|| format!("cannot read {}", crcs.display()))?;
     Ok(Clip {
         archive,
+        start,
         picture_crcs: text.lines().map(|line| u32::from_str_radix(line, 16)).collect::<Result<_, _>>()?,
     })
 }
 
-fn make(dir: &Path, archive_path: &Path, crcs_path: &Path) -> Result<()> {
+fn make(dir: &Path, archive_paths: [&Path; 2], crcs_path: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     process::quiet(&mut video(dir, &CLIP))?;
     process::quiet(&mut audio(dir, &CLIP))?;
@@ -82,10 +87,21 @@ fn make(dir: &Path, archive_path: &Path, crcs_path: &Path) -> Result<()> {
     ensure!(crcs.len() == frames, "ffmpeg decoded {} of the clip's {frames} pictures", crcs.len());
     let read = |name| fs::read(dir.join(name)).with_context(|| format!("cannot read {}", dir.join(name).display()));
     let (video, audio) = (read("video.h264")?, read("audio.mp3")?);
-    let packed = archive(&[Entry::file("video.h264", &video), Entry::file("audio.mp3", &audio)]);
-    fs::write(archive_path, packed).with_context(|| format!("cannot write {}", archive_path.display()))?;
+    let short = (start_of_video(&video)?, &audio[..audio.len() / frames * CLIP.key_distance as usize]);
+    for (path, (video, audio)) in archive_paths.into_iter().zip([(&video[..], &audio[..]), short]) {
+        let packed = archive(&[Entry::file("video.h264", video), Entry::file("audio.mp3", audio)]);
+        fs::write(path, packed).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let lines: String = crcs.iter().map(|crc| format!("{crc:08x}\n")).collect();
     fs::write(crcs_path, lines).with_context(|| format!("cannot write {}", crcs_path.display()))
+}
+
+/// An Annex-B stream up to its second sequence, which begins with a sequence parameter set (type 7).
+fn start_of_video(video: &[u8]) -> Result<&[u8]> {
+    const BEGINS: [u8; 3] = [0, 0, 1];
+    let mut sets = video.windows(4).enumerate().filter(|(_, bytes)| bytes.starts_with(&BEGINS) && bytes[3] & 0x1f == 7);
+    let (second, _) = sets.nth(1).context("the video has one sequence only")?;
+    Ok(&video[..second])
 }
 
 /// What determines the clip's bytes.
@@ -149,12 +165,19 @@ fn parse_hashes(text: &str) -> Result<Vec<u32>> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_hashes;
+    use super::{parse_hashes, start_of_video};
 
     #[test]
     fn frame_hashes_are_the_last_column() {
         let text = "#format: frame checksums\n#hash: crc32\n0,          0,          0,        1,    55296, 0a1b2c3d\n";
         assert_eq!(parse_hashes(text).unwrap(), [0x0a1b_2c3d]);
+    }
+
+    #[test]
+    fn the_start_ends_where_the_second_sequence_begins() {
+        let stream = [0, 0, 0, 1, 0x67, 9, 0, 0, 1, 0x65, 8, 0, 0, 0, 1, 0x67, 9, 0, 0, 1, 0x65];
+        assert_eq!(start_of_video(&stream).unwrap(), &stream[..12]);
+        assert!(start_of_video(&stream[..12]).is_err());
     }
 
     #[test]

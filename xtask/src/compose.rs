@@ -46,6 +46,8 @@ pub(crate) struct Sources<'s> {
     pub(crate) program: &'s dyn Fn(&str) -> PathBuf,
     /// The test clip, as the player's ramdisk.
     pub(crate) clip: &'s dyn Fn() -> Result<PathBuf>,
+    /// The start of it.
+    pub(crate) clip_start: &'s dyn Fn() -> Result<PathBuf>,
     /// A stock kernel.
     pub(crate) kernel: &'s dyn Fn(Flavour) -> Result<PathBuf>,
     /// The ramdisk with busybox.
@@ -183,6 +185,7 @@ pub(crate) fn ramdisk(scenario: &Scenario, guest: &Guest, sources: &Sources<'_>)
     let Some(ramdisk) = &guest.ramdisk else { return Ok(None) };
     Ok(Some(match ramdisk.to_str() {
         Some("clip") => (sources.clip)()?,
+        Some("clip-start") => (sources.clip_start)()?,
         Some("busybox") => (sources.busybox)()?,
         Some("cyclictest") => (sources.cyclictest)()?,
         _ => scenario.resolve(ramdisk),

@@ -207,8 +207,8 @@ pub(crate) struct Guest {
     /// Command line.
     #[serde(default)]
     pub(crate) bootargs: String,
-    /// Path of a ramdisk relative to the scenario, `clip` for the test clip, `busybox` for a user land for Linux, or
-    /// `cyclictest` for one that measures wake-ups too.
+    /// Path of a ramdisk relative to the scenario, `clip` for the test clip, `clip-start` for its first second, `busybox`
+    /// for a user land for Linux, or `cyclictest` for one that measures wake-ups too.
     pub(crate) ramdisk: Option<PathBuf>,
     /// Weight in the `credit` class; 256 if absent.
     pub(crate) weight: Option<u32>,

@@ -7,6 +7,7 @@
 //! rate and audio periods of 10 ms. It sleeps to each release by the virtual timer and keeps how late it woke. Nothing
 //! is printed while it plays but a line a second, since a console costs time; the records follow at the end.
 //!
+//! With `frames=` among its boot arguments it ends after so many frames, for machines that are slow to emulate.
 //! With `work=` among its boot arguments it counts instead of decoding: see [`counted`].
 #![no_std]
 #![no_main]
@@ -49,16 +50,17 @@ fn main(machine: &'static Machine) {
         }
     };
     println!("player: {} frames a second, audio of {} Hz in periods of 10 ms", video.rate(), sound.sample_rate());
-    play(&mut video, &mut sound).print();
+    let most = machine.argument("frames").and_then(|number| number.parse().ok()).unwrap_or(u64::MAX);
+    play(&mut video, &mut sound, most).print();
     if video.errors() != 0 {
         println!("player: the decoder refused {} units of video.h264", video.errors());
     }
 }
 
-/// Play to the end of the video.
-fn play(video: &mut video::Video, sound: &mut audio::Audio) -> Records {
+/// Play to the end of the video, or so many frames of it.
+fn play(video: &mut video::Video, sound: &mut audio::Audio, most: u64) -> Records {
     let mut records = Records::new(timer::now() + LEAD_IN, video.rate());
-    while let Some(task) = records.next(video.is_finished()) {
+    while let Some(task) = records.next(video.is_finished() || records.frames() >= most) {
         records.sleep_to_release(task);
         let crc = match task {
             Task::Video => video.next_frame(),

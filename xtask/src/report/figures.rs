@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use super::{GuestShare, Quantiles, Summary};
 use crate::events::{Audio, Event, Frame, Switch, Usage};
 use crate::run::session::{Ended, Session};
-use crate::scenario::{Program, Scenario};
+use crate::scenario::{Guest, Program, Scenario};
 
 /// All that a report shows.
 pub(crate) struct Figures {
@@ -61,8 +61,8 @@ impl Figures {
             failures.extend(sorted.incomplete());
         }
         let crc_mismatches = mismatches(&sorted.frames, reference);
-        if scenario.guests.iter().any(|guest| guest.program == Some(Program::Player)) {
-            failures.extend(sorted.judge_player(reference.len(), crc_mismatches));
+        if let Some(player) = scenario.guests.iter().find(|guest| guest.program == Some(Program::Player)) {
+            failures.extend(sorted.judge_player(frames_of(player).unwrap_or(reference.len()), crc_mismatches));
         }
         let summary = sorted.summary(scenario, crc_mismatches);
         let Sorted { frames, wakes, trace, vcpus, elapsed, .. } = sorted;
@@ -209,6 +209,11 @@ fn how_it_ended(ended: &Ended, scenario: &Scenario) -> Option<String> {
         Ended::Interrupted => Some("interrupted".into()),
         Ended::Failed(why) => Some(why.clone()),
     }
+}
+
+/// How many frames a player is told to play, where it is told.
+fn frames_of(player: &Guest) -> Option<usize> {
+    player.bootargs.split_whitespace().find_map(|word| word.strip_prefix("frames=")?.parse().ok())
 }
 
 /// Pictures that are not what ffmpeg decodes; one that ffmpeg does not have counts too.

@@ -104,6 +104,7 @@ impl<'s> Machine<'s> {
             whose,
             program: &|name| built.guests.join(name),
             clip: &|| Ok(built.clip.archive.clone()),
+            clip_start: &|| Ok(built.clip.start.clone()),
             kernel: &Flavour::kernel,
             busybox: &kernel::initramfs,
             cyclictest: &kernel::cyclictest,
