@@ -71,6 +71,10 @@ impl Arch for X86 {
         vcpu.save();
     }
 
+    fn leave_cpu(&self, vcpu: &mut X86Vcpu) {
+        vcpu.processor.leave();
+    }
+
     fn run<R: Running<Self>>(&self, running: &mut R, exit: &mut Exit) {
         exit_loop::run(running, exit);
     }

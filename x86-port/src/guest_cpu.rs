@@ -26,6 +26,9 @@ pub(crate) trait Virtualization {
     fn load(&mut self);
     /// Takes it out.
     fn save(&mut self);
+    /// It will be loaded on another CPU, and is not loaded: nothing of it stays in this one, and nothing that another one
+    /// remembers of an earlier stay counts.
+    fn leave(&mut self);
     /// The instruction that runs, or is next.
     fn rip(&self) -> u64;
     /// Goes on elsewhere; the shadow of the last instruction ends.
@@ -130,6 +133,10 @@ impl Virtualization for GuestCpu {
 
     fn save(&mut self) {
         either!(self.save())
+    }
+
+    fn leave(&mut self) {
+        either!(self.leave())
     }
 
     fn rip(&self) -> u64 {

@@ -241,6 +241,11 @@ impl Virtualization for Svm {
         // The exit did.
     }
 
+    fn leave(&mut self) {
+        // The block is memory like any other.
+        self.generation = 0;
+    }
+
     fn rip(&self) -> u64 {
         self.block.rip
     }

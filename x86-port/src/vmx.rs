@@ -195,6 +195,10 @@ impl Virtualization for Vmx {
 
     fn load(&mut self) {
         vmcs::load(self.structure);
+        if !self.launched {
+            // It may have been filled in by another CPU.
+            controls::set_own_host();
+        }
         for (register, value) in SYSTEM_CALLS.into_iter().zip(self.system_calls) {
             // SAFETY: registers of every x86-64 processor that the hypervisor does not use; the values were read there.
             unsafe { write_msr(register, value) };
@@ -216,6 +220,12 @@ impl Virtualization for Vmx {
             core::arch::asm!("mov {}, cr2", "mov {}, dr6", out(reg) self.fault_address, out(reg) self.debug_status,
                 options(nomem, nostack, preserves_flags));
         }
+    }
+
+    fn leave(&mut self) {
+        // The processor may keep any part of the structure to itself until it is cleared (Intel SDM 3C, 25.11.1).
+        vmcs::clear(self.structure);
+        (self.launched, self.generation) = (false, 0);
     }
 
     fn rip(&self) -> u64 {

@@ -35,11 +35,11 @@ pub(crate) fn run(machine: &Machine, mut clock: Clock) {
 
 /// The one that is woken.
 pub(crate) fn sink(machine: &Machine) {
-    let Err(error) = events::connect().and_then(|()| take(other(machine)));
+    let Err(error) = events::connect().and_then(|()| take(other(machine), Clock::new(machine)));
     println!("@check name=sink result=fail detail={error:?}");
 }
 
-fn take(sender: u16) -> Result<core::convert::Infallible, Errno> {
+fn take(sender: u16, mut clock: Clock) -> Result<core::convert::Infallible, Errno> {
     let port = loop {
         // Else the handler takes the first event.
         cpu::mask_interrupts();
@@ -53,7 +53,6 @@ fn take(sender: u16) -> Result<core::convert::Infallible, Errno> {
         timer::wait_until(timer::now() + 100_000);
     };
     unmask(port)?;
-    let mut clock = Clock::new();
     let mut loops = 0;
     loop {
         measure::sleep_for_event(port);

@@ -2,7 +2,8 @@
 //!
 //! It is the bad neighbour of every media test. The boot argument `mode=` selects what it does, without end and without
 //! sleep: `float` (also when absent), `count`, `interrupts`, `events` (with its partner, `sink`, which does sleep) or `memory`. About
-//! every second it tells how far it is and how much of the CPU it got.
+//! every second it tells how far it is and how much of the CPU it got. With `end_ms=` it ends after so many milliseconds: it
+//! switches itself off or, with `end=reboot`, starts anew.
 #![no_std]
 #![no_main]
 
@@ -23,7 +24,7 @@ const COUNTS: u64 = 100_000 / cpu::ROUND;
 fn main(machine: &'static Machine) {
     let mode = machine.argument("mode").unwrap_or("float");
     println!("hog: mode {mode}, one line a second");
-    let clock = Clock::new();
+    let clock = Clock::new(machine);
     match mode {
         "float" => float::run(clock),
         "count" => count(clock),
@@ -52,18 +53,24 @@ fn count(mut clock: Clock) {
 struct Clock {
     next_line: u64,
     tells_share: bool,
+    /// When it ends, and whether it starts anew then.
+    end: u64,
+    restarts: bool,
 }
 
 impl Clock {
-    fn new() -> Self {
+    fn new(machine: &Machine) -> Self {
         let tells_share = runstate::register().is_ok();
         if tells_share {
             runstate::print_running();
         }
-        Self { next_line: timer::now() + LINE_EVERY, tells_share }
+        let life = machine.argument("end_ms").and_then(|ms| ms.parse::<u64>().ok());
+        let end = life.map_or(u64::MAX, |ms| timer::now().saturating_add(ms.saturating_mul(1_000_000)));
+        let restarts = machine.argument("end") == Some("reboot");
+        Self { next_line: timer::now() + LINE_EVERY, tells_share, end, restarts }
     }
 
-    /// Called after every `loops`: once a second, tell.
+    /// Called after every `loops`: once a second, tell; when it is time, end.
     fn look(&mut self, loops: u64) {
         let now = timer::now();
         if now >= self.next_line {
@@ -72,6 +79,9 @@ impl Clock {
                 runstate::print_running();
             }
             self.next_line = now + LINE_EVERY;
+        }
+        if now >= self.end {
+            if self.restarts { power::reboot() } else { power::off() }
         }
     }
 }

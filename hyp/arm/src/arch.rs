@@ -6,6 +6,7 @@ use hyp_core::arch::{Arch, BadAddress, CpuId, CpuOnResult, Exit, Interrupt, MapE
 use hyp_core::domain::DomainId;
 use hyp_core::report::Report;
 use hyp_core::time::Nanos;
+use hyp_dev::sysreg;
 use hyp_dev::timer::{Clock, SharedClock};
 use hyp_log::Shown;
 use smccc::psci;
@@ -91,6 +92,12 @@ impl Arch for Arm {
         vcpu.save(domain, index);
     }
 
+    fn leave_cpu(&self, _vcpu: &mut ArmVcpu) {
+        // All that is saved lazily says on which CPU it was left, and TLB maintenance goes to all CPUs anyway (HCR_EL2.FB);
+        // but the guest's barrier after it will be executed by another CPU.
+        sysreg::dsb_sy();
+    }
+
     fn run<R: Running<Self>>(&self, running: &mut R, exit: &mut Exit) {
         exit_loop::run(running, exit);
     }
@@ -133,6 +140,7 @@ impl Arch for Arm {
         vcpu.reset(entry, argument);
     }
 
+    #[inline(always)]
     fn timer_deadline(&self, vcpu: &ArmVcpu) -> Option<Nanos> {
         vcpu.timer_deadline(&self.clock())
     }

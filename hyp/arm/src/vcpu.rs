@@ -116,6 +116,7 @@ impl ArmVcpu {
     }
 
     /// When its timer wants the vCPU to run; 0 where that time has come. Valid while it is not loaded.
+    #[inline(always)]
     pub fn timer_deadline(&self, clock: &Clock) -> Option<u64> {
         let own = if self.timer_missed { Some(0) } else { self.timer.deadline(self.clock_offset, clock) };
         match self.physical_timer.deadline(clock) {

@@ -10,6 +10,7 @@
 //!   [`Arch::idle`].
 //! - A [`Arch::Vcpu`] is handed out by exclusive reference to one CPU at a time: between [`Arch::load`] and
 //!   [`Arch::save`] to the CPU that runs it, and to any CPU while its vCPU is offline.
+//!   It comes to another CPU only by [`Arch::leave_cpu`].
 //! - [`Arch::Domain`] is shared; what changes in it is behind the port's own locks.
 
 use core::sync::atomic::AtomicU64;
@@ -243,6 +244,9 @@ pub trait Arch: Sized + Sync + 'static {
     fn load(&self, domain: &Self::Domain, vcpu: &mut Self::Vcpu, index: u8, event: Option<bool>);
     /// Take it out again.
     fn save(&self, domain: &Self::Domain, vcpu: &mut Self::Vcpu, index: u8);
+    /// A vCPU that is not loaded, and was last loaded on this CPU if anywhere, is loaded on another one from now on: what
+    /// this CPU still holds of it, and what it is still doing for it, comes to its end here.
+    fn leave_cpu(&self, vcpu: &mut Self::Vcpu);
     /// Run the loaded vCPU until something needs the core. Traps that are the port's own business (virtual interrupt
     /// controller, system registers, float) are handled inside and only counted.
     /// Why it stopped goes to `exit`, which is too large to be handed on by value from hand to hand.

@@ -5,6 +5,7 @@
 //! CPUs take turns in one thread.
 
 pub(crate) mod alarms;
+mod balance;
 pub mod exits;
 pub mod lives;
 pub mod switch;
@@ -63,10 +64,12 @@ pub struct Local {
     resched: bool,
     /// The event line of the current vCPU may have to be moved before the guest goes on.
     line: Line,
-    /// vCPUs that start: their registers are to be set before they run.
-    fresh: u32,
-    /// vCPUs that are kept from running because their domain is paused.
-    parked: u32,
+    /// The vCPUs that the run queue knows: all whose home this CPU is, unless they are off or kept from running.
+    queued: u32,
+    /// There may be other CPUs, with which this one shares its work.
+    shares: bool,
+    /// Since when more than one vCPU has wanted to run here, or when one was last passed on; [`NEVER`] while there is none.
+    crowded: Nanos,
     /// Work on domains that are ending, in small steps.
     jobs: [Job; MAX_DOMAINS],
     /// There is some.
@@ -87,8 +90,9 @@ impl Local {
             slice_alarm: NEVER,
             resched: true,
             line: Line::Moves,
-            fresh: 0,
-            parked: 0,
+            queued: 0,
+            shares: true,
+            crowded: NEVER,
             jobs: [Job::None; MAX_DOMAINS],
             busy: false,
             job_due: 0,
@@ -118,7 +122,7 @@ pub struct Current<'h, A: Arch> {
     since: Nanos,
     /// It waits for an event.
     blocked: bool,
-    /// It switches itself off.
+    /// It switches itself off, or goes to another CPU.
     leaves: bool,
     /// When it wants to be woken at the latest, besides by its own timer; or [`NEVER`].
     pub(crate) timeout: Nanos,
@@ -212,6 +216,8 @@ impl<A: Arch> Cpu<'_, A> {
 impl<A: Arch> Hypervisor<A> {
     /// Runs guests on this CPU until the machine is switched off.
     pub fn run_cpu<'h>(&'h self, cpu: &mut Cpu<'h, A>) {
+        // Now that all others have been counted.
+        cpu.local.shares = self.cpus() > 1;
         while self.step(cpu) {}
     }
 
@@ -270,9 +276,29 @@ impl<A: Arch> Hypervisor<A> {
             vcpu.runstate.woken(now);
             if local.queue.wake(now, vcpu.id()) {
                 local.resched = true;
-            } else if let Some(end) = local.queue.slice_end().filter(|end| *end < local.armed) {
-                self.set_timer(local, end, end);
+            } else if local.shares {
+                self.wait_or_go(local, vcpu);
+            } else {
+                self.arm_slice(local);
             }
+        }
+    }
+
+    /// Somebody else waits now for the current vCPU's slice to end.
+    #[inline(always)]
+    fn arm_slice(&self, local: &mut Local) {
+        if let Some(end) = local.queue.slice_end().filter(|end| *end < local.armed) {
+            self.set_timer(local, end, end);
+        }
+    }
+
+    /// A vCPU waits for its turn here, unless it would run at once somewhere else.
+    #[inline(never)]
+    fn wait_or_go(&self, local: &mut Local, vcpu: &Vcpu<A>) {
+        if self.could_run_elsewhere(local, vcpu) {
+            local.resched = true;
+        } else {
+            self.arm_slice(local);
         }
     }
 

@@ -52,7 +52,7 @@ pub struct DomainConfig<'a> {
     pub name: &'a str,
     /// How many vCPUs, at least 1.
     pub vcpus: u8,
-    /// On which physical CPUs they may run: bit n is CPU n. Each is given one of them for good.
+    /// On which physical CPUs they may run: bit n is CPU n. Each vCPU is on one of them at a time.
     pub affinity: u32,
     /// Share of a CPU's time for each vCPU, relative to the others there.
     pub weight: u16,

@@ -78,6 +78,10 @@ pub struct Hypervisor<A: Arch> {
     pub(crate) traces: [Once<Trace, A::Relax>; MAX_CPUS],
     /// For each CPU, the vCPUs that it has to look at.
     inboxes: [AtomicU32; MAX_CPUS],
+    /// For each CPU, the vCPUs that want to run there, as it said last.
+    pub(crate) runnable: [AtomicU32; MAX_CPUS],
+    /// For each CPU, the vCPUs that may run there.
+    pub(crate) allowed: [AtomicU32; MAX_CPUS],
     numbers: TicketMutex<Numbers, A::Relax>,
     /// How many CPUs there are beside the first.
     other_cpus: AtomicU8,
@@ -102,6 +106,8 @@ impl<A: Arch> Hypervisor<A> {
             fixed: Once::new(),
             traces: [const { Once::new() }; MAX_CPUS],
             inboxes: [const { AtomicU32::new(0) }; MAX_CPUS],
+            runnable: [const { AtomicU32::new(0) }; MAX_CPUS],
+            allowed: [const { AtomicU32::new(0) }; MAX_CPUS],
             numbers: TicketMutex::new(Numbers { domains: 0, vcpus: 0, homed: [0; MAX_CPUS] }),
             other_cpus: AtomicU8::new(0),
             joined: AtomicU32::new(0),
@@ -122,7 +128,7 @@ impl<A: Arch> Hypervisor<A> {
     }
 
     /// How many CPUs there are.
-    fn cpus(&self) -> u8 {
+    pub(crate) fn cpus(&self) -> u8 {
         self.other_cpus.load(Ordering::Relaxed).saturating_add(1)
     }
 
@@ -172,6 +178,7 @@ impl<A: Arch> Hypervisor<A> {
             let home = numbers.place(allowed);
             if let (Some(vcpu), Some(id_of_vcpu)) = (self.vcpus.get(usize::from(number)), VcpuId::new(number)) {
                 vcpu.call_once(|| Vcpu::new(id_of_vcpu, index, id, home, make(index)));
+                self.allow(id_of_vcpu, allowed);
             }
         }
         numbers.vcpus = last;
@@ -209,6 +216,7 @@ impl<A: Arch> Hypervisor<A> {
         vcpu.entry.store(entry, Ordering::Relaxed);
         vcpu.argument.store(argument, Ordering::Relaxed);
         vcpu.set_state(RunState::Starting);
+        self.expect(vcpu, vcpu.home());
         self.post(vcpu);
         true
     }
@@ -223,11 +231,12 @@ impl<A: Arch> Hypervisor<A> {
         Cpu { local: Local::new(id), current: None }
     }
 
-    /// Tells a vCPU's home CPU, whichever CPU this is, to look at it.
+    /// Tells a vCPU's home CPU, whichever CPU this is, to look at it. If it has another home by then, that one hears of it.
     pub(crate) fn post(&self, vcpu: &Vcpu<A>) {
-        let Some(inbox) = self.inboxes.get(usize::from(vcpu.home())) else { return };
+        let home = vcpu.home();
+        let Some(inbox) = self.inboxes.get(usize::from(home)) else { return };
         if inbox.fetch_or(vcpu.id().bit(), Ordering::AcqRel) == 0 {
-            self.arch.kick(vcpu.home());
+            self.arch.kick(home);
         }
     }
 

@@ -12,10 +12,11 @@ use crate::vcpu::VcpuId;
 
 /// A way to share a CPU. At most one vCPU of the CPU is current; the class that picked it is told what it does.
 pub trait Class {
-    /// A vCPU joins, blocked. `family` has the bits of all vCPUs of its domain.
-    fn add(&mut self, now: Nanos, vcpu: VcpuId, weight: u16, family: u32);
-    /// A vCPU leaves, whatever it was doing.
-    fn remove(&mut self, now: Nanos, vcpu: VcpuId);
+    /// A vCPU joins, blocked. `family` has the bits of all vCPUs of its domain. `credit` is what [`Class::remove`] gave it to
+    /// take along, here or on another CPU; [`i64::MAX`] where it comes for the first time.
+    fn add(&mut self, now: Nanos, vcpu: VcpuId, weight: u16, family: u32, credit: i64);
+    /// A vCPU leaves, whatever it was doing. Returns what it takes along.
+    fn remove(&mut self, now: Nanos, vcpu: VcpuId) -> i64;
     /// An event arrived for a vCPU; it becomes runnable when it was blocked. Returns whether it should run at once in
     /// place of the current vCPU.
     fn wake(&mut self, now: Nanos, vcpu: VcpuId) -> bool;
@@ -31,6 +32,12 @@ pub trait Class {
     fn current(&self) -> Option<VcpuId>;
     /// Others wait for the CPU besides the current vCPU.
     fn has_others(&self) -> bool;
+    /// Those that wait for the CPU.
+    fn waiting(&self) -> u32;
+    /// Those of them whose turn comes before that of the others.
+    fn boosted(&self) -> u32;
+    /// Who of those that wait, among these, has its turn next: whom another CPU should run instead.
+    fn next_of(&self, among: u32) -> Option<VcpuId>;
     /// The current vCPU must not wait for work of the hypervisor that can wait.
     fn is_urgent(&self) -> bool;
 }

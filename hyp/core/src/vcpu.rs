@@ -1,10 +1,10 @@
 //! A virtual CPU as the hypervisor sees it.
 //!
-//! Each vCPU has one home CPU. Only the home CPU changes its run state and touches its private part; everybody else
-//! leaves a word in the home CPU's inbox. That makes wake-ups, stops and starts free of races without a lock. What
-//! others may look at is atomic.
+//! Each vCPU has one home CPU at a time. Only the home CPU changes its run state, touches its private part, and makes
+//! another CPU its home (cpu/balance.rs); everybody else leaves a word in the home CPU's inbox. That makes wake-ups, stops,
+//! starts and moves free of races without a lock. What others may look at is atomic.
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use spin::mutex::TicketMutex;
 
@@ -103,13 +103,24 @@ pub const NOT_POLLING: u32 = 0;
 /// What a vCPU that polls event channels waits for: any of several ports.
 pub const POLLING_ANY: u32 = u32::MAX;
 
+/// Where a vCPU is pinned that is not: on no CPU.
+pub(crate) const ANYWHERE: CpuId = CpuId::MAX;
+
 /// One virtual CPU.
 pub struct Vcpu<A: Arch> {
     id: VcpuId,
     index: u8,
     domain: DomainId,
-    home: CpuId,
+    home: AtomicU8,
     state: AtomicU8,
+    /// When it was given to its home CPU, unless it was there from the start.
+    pub(crate) moved: AtomicU64,
+    /// The CPU on which it runs whatever its domain's affinity says, or [`ANYWHERE`].
+    pub(crate) pin: AtomicU8,
+    /// What a run queue gave it to take along: see [`crate::sched::Class::remove`].
+    pub(crate) credit: AtomicI64,
+    /// It starts: its registers are to be set before it runs.
+    pub(crate) fresh: AtomicBool,
     /// Where it starts, guest-physical, and with what argument; valid while it is [`RunState::Starting`].
     pub(crate) entry: AtomicU64,
     pub(crate) argument: AtomicU64,
@@ -132,7 +143,11 @@ impl<A: Arch> Vcpu<A> {
             id,
             index,
             domain,
-            home,
+            home: AtomicU8::new(home),
+            moved: AtomicU64::new(0),
+            pin: AtomicU8::new(ANYWHERE),
+            credit: AtomicI64::new(i64::MAX),
+            fresh: AtomicBool::new(false),
             state: AtomicU8::new(RunState::Offline as u8),
             entry: AtomicU64::new(0),
             argument: AtomicU64::new(0),
@@ -160,9 +175,20 @@ impl<A: Arch> Vcpu<A> {
         self.domain
     }
 
-    /// The physical CPU that it runs on.
+    /// The physical CPU that it runs on. It may be another one at the next moment, unless that is the CPU that asks.
+    #[inline(always)]
     pub fn home(&self) -> CpuId {
-        self.home
+        self.home.load(Ordering::Relaxed)
+    }
+
+    /// Is this CPU its home? What its last home did to it can be seen then.
+    pub(crate) fn is_home(&self, cpu: CpuId) -> bool {
+        self.home.load(Ordering::Acquire) == cpu
+    }
+
+    /// Its home CPU gives it to another one, and touches it no more.
+    pub(crate) fn move_to(&self, cpu: CpuId) {
+        self.home.store(cpu, Ordering::Release);
     }
 
     /// Its run state at this moment.

@@ -45,6 +45,8 @@ pub struct Guest<'a> {
     pub now: Nanos,
     /// Index of the vCPU.
     pub index: u8,
+    /// The CPU on which it runs.
+    pub cpu: u8,
     /// Entry point and argument with which it was started.
     pub start: (u64, u64),
     /// Result of the last call.
@@ -106,6 +108,8 @@ pub struct FakeVcpu {
     pub(crate) timer: Option<Nanos>,
     pub(crate) timer_fired: bool,
     pub(crate) loaded: bool,
+    /// The CPU on which it was loaded last, unless it left that.
+    pub(crate) cpu: Option<u8>,
 }
 
 impl FakeVcpu {
@@ -125,18 +129,19 @@ impl FakeVcpu {
             timer: None,
             timer_fired: false,
             loaded: false,
+            cpu: None,
         }
     }
 
     pub(crate) fn reset(&mut self, _: u8, entry: u64, argument: u64) {
         let fresh = Self::new(self.make.clone());
-        *self = Self { start: (entry, argument), ..fresh };
+        *self = Self { start: (entry, argument), cpu: self.cpu, ..fresh };
     }
 
     pub(crate) fn act(&mut self, domain: &FakeDomain, index: u8, now: Nanos) -> Act {
         let Self { program, timer, timer_fired, .. } = self;
-        let (start, result, line) = (self.start, self.result, self.line);
-        program(&mut Guest { now, index, start, result, line, timer, timer_fired, domain })
+        let (start, result, line, cpu) = (self.start, self.result, self.line, self.cpu.unwrap());
+        program(&mut Guest { now, index, cpu, start, result, line, timer, timer_fired, domain })
     }
 }
 

@@ -35,8 +35,8 @@ pub const CPUS: usize = 4;
 pub const RESET_STEPS: u32 = 5;
 /// Number of the shared-info page among those that the hypervisor lends; those of the grant table come first.
 const SHARED_INFO: usize = GRANT_FRAMES;
-/// How far an idle CPU moves the clock where others may have something to run.
-const IDLE_STEP: Nanos = 1000;
+/// How far one of several CPUs moves the clock before it is another one's turn, unless a test says otherwise.
+const STEP: Nanos = 1000;
 
 /// One CPU's interrupt sources.
 #[derive(Default)]
@@ -50,6 +50,8 @@ pub struct Fake {
     clock: AtomicU64,
     /// When whoever drives the machine wants to be asked again: a guest that computes for ever must not keep it.
     limit: AtomicU64,
+    /// How far one of several CPUs moves the clock in its turn.
+    step: AtomicU64,
     /// The CPU whose turn it is, and how many there are.
     turn: AtomicU8,
     cpus: AtomicU8,
@@ -64,6 +66,8 @@ pub struct Fake {
     pub console_room: AtomicUsize,
     /// How often a cache was cleaned.
     pub cleaned: AtomicUsize,
+    /// How often a vCPU went to another CPU.
+    pub moves: AtomicUsize,
     /// A CPU slept although nothing could wake it.
     pub stuck: AtomicBool,
 }
@@ -80,6 +84,7 @@ impl Fake {
         Self {
             clock: AtomicU64::new(0),
             limit: AtomicU64::new(Nanos::MAX),
+            step: AtomicU64::new(STEP),
             turn: AtomicU8::new(0),
             cpus: AtomicU8::new(cpus),
             lines: Mutex::default(),
@@ -88,6 +93,7 @@ impl Fake {
             consoles: Mutex::default(),
             console_room: AtomicUsize::new(usize::MAX),
             cleaned: AtomicUsize::new(0),
+            moves: AtomicUsize::new(0),
             stuck: AtomicBool::new(false),
         }
     }
@@ -100,6 +106,11 @@ impl Fake {
     /// From this time on each CPU stops as soon as it can, as by an interrupt that means nothing.
     pub fn set_limit(&self, limit: Nanos) {
         self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// CPUs take turns less often: what takes long in the machine is over sooner.
+    pub fn set_step(&self, step: Nanos) {
+        self.step.store(step, Ordering::Relaxed);
     }
 
     fn limit(&self) -> Nanos {
@@ -156,7 +167,7 @@ impl Fake {
                 let mut until = first.min(now + vcpu.left);
                 let shared = self.cpus.load(Ordering::Relaxed) > 1;
                 if shared {
-                    until = until.min(now + IDLE_STEP);
+                    until = until.min(now + self.step.load(Ordering::Relaxed));
                 }
                 vcpu.left -= until - now;
                 self.move_clock(until);
@@ -217,7 +228,7 @@ impl Arch for Fake {
         }
         let timer = self.with_lines(|lines| lines.timer);
         if self.cpus.load(Ordering::Relaxed) > 1 {
-            self.move_clock(timer.unwrap_or(Nanos::MAX).min(self.now() + IDLE_STEP));
+            self.move_clock(timer.unwrap_or(Nanos::MAX).min(self.now() + self.step.load(Ordering::Relaxed)));
             return self.interrupt().unwrap_or(Interrupt::Other);
         }
         match timer {
@@ -233,6 +244,8 @@ impl Arch for Fake {
 
     fn load(&self, domain: &FakeDomain, vcpu: &mut FakeVcpu, index: u8, event: Option<bool>) {
         assert!(!std::mem::replace(&mut vcpu.loaded, true), "loaded twice");
+        let cpu = self.turn.load(Ordering::Relaxed);
+        assert!(vcpu.cpu.replace(cpu).is_none_or(|last| last == cpu), "it never left the other CPU");
         if let Some(level) = event {
             self.set_event_line(domain, vcpu, index, level);
         }
@@ -240,6 +253,13 @@ impl Arch for Fake {
 
     fn save(&self, _: &FakeDomain, vcpu: &mut FakeVcpu, _: u8) {
         assert!(std::mem::replace(&mut vcpu.loaded, false), "saved without having been loaded");
+    }
+
+    fn leave_cpu(&self, vcpu: &mut FakeVcpu) {
+        assert!(!vcpu.loaded, "given away while it was loaded");
+        let cpu = vcpu.cpu.take();
+        assert!(cpu.is_none_or(|cpu| cpu == self.turn.load(Ordering::Relaxed)), "given away by another CPU");
+        self.moves.fetch_add(1, Ordering::Relaxed);
     }
 
     fn run<R: Running<Self>>(&self, running: &mut R, exit: &mut Exit) {

@@ -61,12 +61,14 @@ fn only_the_right_to_control_ends_another_domain() {
 }
 
 #[test]
-fn a_vcpu_is_pinned_where_it_is_by_who_may() {
+fn a_vcpu_is_pinned_by_who_may_to_a_cpu_that_is_there() {
     let machine = Machine::new(1);
     let mut stage = stage(&machine);
     let mut pin = |who, pcpu| sched(&mut stage, who, SCHEDOP_PIN_OVERRIDE, &mut PinOverride { pcpu });
     assert_eq!(pin(0, 0), Err(Errno::EPERM));
-    assert_eq!((pin(1, 0), pin(1, -1), pin(1, 1)), (Ok(0), Ok(0), Err(Errno::EINVAL)));
+    let refused = [-1, 1, 256, i32::MAX].map(|pcpu| pin(1, pcpu));
+    assert_eq!(refused, [Err(Errno::EINVAL); 4]);
+    assert_eq!((pin(1, 0), pin(1, 0), pin(1, -1), pin(1, 0)), (Ok(0), Err(Errno::EBUSY), Ok(0), Ok(0)));
 }
 
 #[test]

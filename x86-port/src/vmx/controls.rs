@@ -170,6 +170,11 @@ fn controls(pointer: u64, vpid: u64) {
     vmcs::write(vmcs::CR4_MASK, CR4_HIDDEN);
 }
 
+/// What of [`host`]'s differs from CPU to CPU, in the structure that is loaded.
+pub(super) fn set_own_host() {
+    vmcs::write(vmcs::HOST_GS_BASE, core::ptr::from_ref(percpu::this()) as u64);
+}
+
 /// The hypervisor's own state on this CPU, which the exit loads.
 fn host() {
     unsafe extern "C" {
@@ -192,7 +197,7 @@ fn host() {
     vmcs::write(vmcs::HOST_TR_BASE, tables.task);
     vmcs::write(vmcs::HOST_GDTR_BASE, tables.segments);
     vmcs::write(vmcs::HOST_IDTR_BASE, tables.vectors);
-    vmcs::write(vmcs::HOST_GS_BASE, core::ptr::from_ref(percpu::this()) as u64);
+    set_own_host();
     // SAFETY: registers of every x86-64 processor.
     vmcs::write(vmcs::HOST_EFER, unsafe { read_msr(IA32_EFER) });
     // SAFETY: as above.

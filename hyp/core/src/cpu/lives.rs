@@ -16,7 +16,7 @@ use crate::report::{DomainChange, Report, TRACE_RECORDS};
 use crate::sched::Class;
 use crate::sync::Held;
 use crate::time::{MILLISECOND, Nanos};
-use crate::vcpu::{RunState, VcpuId, members};
+use crate::vcpu::{ANYWHERE, RunState, VcpuId, members};
 
 /// While there is a job, it gets a step this often.
 const JOB_PERIOD: Nanos = MILLISECOND;
@@ -86,6 +86,7 @@ impl<A: Arch> Hypervisor<A> {
             vcpu.info.store(two_level::NOT_REGISTERED, Ordering::Release);
             vcpu.runstate.forget();
             vcpu.alarm.stop();
+            vcpu.pin.store(ANYWHERE, Ordering::Relaxed);
             vcpu.polling.store(crate::vcpu::NOT_POLLING, Ordering::SeqCst);
         }
         domain.watchdogs.iter().for_each(|at| at.store(0, Ordering::Relaxed));
@@ -159,10 +160,14 @@ impl<A: Arch> Hypervisor<A> {
         }
     }
 
-    /// Somebody wants something of a vCPU whose home this CPU is; the vCPU's and its domain's state say what.
+    /// Somebody wants something of a vCPU whose home this CPU is or was; the vCPU's and its domain's state say what.
+    #[inline(never)]
     fn look_at<'h>(&'h self, cpu: &mut Cpu<'h, A>, id: VcpuId, now: Nanos) {
         let Some(vcpu) = self.vcpu(id) else { return };
         let Some(domain) = self.domain(vcpu.domain()) else { return };
+        if !vcpu.is_home(cpu.local.id) {
+            return self.post(vcpu);
+        }
         let state = vcpu.state();
         if matches!(state, RunState::Offline | RunState::Claimed) {
             return;
@@ -171,23 +176,20 @@ impl<A: Arch> Hypervisor<A> {
             return self.switch_off(cpu, id, now);
         }
         if state == RunState::Starting {
-            cpu.local.fresh |= id.bit();
-            cpu.local.parked |= id.bit();
+            if let Some(to) = self.must_go(&cpu.local, vcpu) {
+                return self.give(&mut cpu.local, vcpu, to, now);
+            }
+            vcpu.fresh.store(true, Ordering::Relaxed);
             vcpu.set_state(RunState::Runnable);
         }
         if domain.paused.load(Ordering::Acquire) {
             if cpu.current.as_ref().is_some_and(|current| current.vcpu.id() == id) {
                 self.put_away(cpu, RunState::Runnable, now);
             }
-            cpu.local.timers.remove(id);
-            cpu.local.queue.remove(now, id);
-            cpu.local.parked |= id.bit();
-            return;
+            return self.forget_vcpu(&mut cpu.local, vcpu, now);
         }
-        if cpu.local.parked & id.bit() != 0 {
-            cpu.local.parked &= !id.bit();
-            let family = domain.vcpu_ids().fold(0, |family, id| family | id.bit());
-            cpu.local.queue.add(now, id, domain.weight, family);
+        if cpu.local.queued & id.bit() == 0 {
+            self.take_in(&mut cpu.local, domain, vcpu, now);
         }
         if let Some(current) = cpu.current.as_mut().filter(|current| current.vcpu.id() == id) {
             // It may have been given another place by another vCPU.
@@ -206,10 +208,7 @@ impl<A: Arch> Hypervisor<A> {
             self.put_away(cpu, RunState::Runnable, now);
         }
         let local = &mut cpu.local;
-        local.queue.remove(now, id);
-        local.timers.remove(id);
-        local.fresh &= !id.bit();
-        local.parked &= !id.bit();
+        self.forget_vcpu(local, vcpu, now);
         vcpu.set_state(RunState::Offline);
         if domain.live.fetch_sub(1, Ordering::AcqRel) == 1 && domain.is_stopping() {
             self.stopped(local, domain);

@@ -24,10 +24,7 @@ impl<A: Arch> Hypervisor<A> {
         }
         match &cpu.current {
             Some(Current { blocked: true, .. }) => cpu.local.queue.block(now),
-            Some(Current { leaves: true, vcpu, .. }) => {
-                let leaving = vcpu.id();
-                self.switch_off(cpu, leaving, now);
-            }
+            Some(Current { leaves: true, .. }) => self.leave(cpu, now),
             _ => {}
         }
         if !cpu.local.alarms.is_empty() {
@@ -57,6 +54,9 @@ impl<A: Arch> Hypervisor<A> {
                 Some(next) => self.take_up(cpu, next, now),
                 None => self.record(&cpu.local, now, None),
             }
+        }
+        if cpu.local.shares {
+            self.share(&mut cpu.local, now);
         }
         self.arm(&mut cpu.local);
         true
@@ -107,8 +107,8 @@ impl<A: Arch> Hypervisor<A> {
         let Some(vcpu) = self.vcpu(id) else { return };
         let Some(domain) = self.domain(vcpu.domain()) else { return };
         let mut private = vcpu.private.lock();
-        if cpu.local.fresh & id.bit() != 0 {
-            cpu.local.fresh &= !id.bit();
+        if vcpu.fresh.load(Ordering::Relaxed) {
+            vcpu.fresh.store(false, Ordering::Relaxed);
             let (entry, argument) = (vcpu.entry.load(Ordering::Relaxed), vcpu.argument.load(Ordering::Relaxed));
             self.arch.reset_vcpu(domain.arch(), &mut private.arch, vcpu.index(), entry, argument);
             private.line = false;

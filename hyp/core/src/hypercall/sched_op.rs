@@ -58,9 +58,9 @@ fn handle_rare<A: Arch>(call: &mut Call<'_, '_, A>) -> Result<Answer, Errno> {
         SCHEDOP_PIN_OVERRIDE => {
             let _: Decision = policy::check(call.current.domain.rights, Rights::CONTROL)?;
             let PinOverride { pcpu } = call.read(at)?;
-            // vCPUs stay where they are in any case.
-            let stays = pcpu < 0 || pcpu == i32::from(call.current.vcpu.home());
-            if stays { DONE } else { Err(Errno::EINVAL) }
+            let cpu = if pcpu < 0 { None } else { Some(u8::try_from(pcpu).map_err(|_| Errno::EINVAL)?) };
+            call.hypervisor.pin_vcpu(call.local, call.current, cpu)?;
+            DONE
         }
         _ => Err(Errno::ENOSYS),
     }

@@ -209,15 +209,17 @@ impl Credit {
     /// its own domain too.
     #[inline(always)]
     fn whose_turn(&self) -> Option<VcpuId> {
-        if self.queued & self.queued.wrapping_sub(1) == 0 { members(self.queued).next() } else { self.choose() }
+        let queued = self.queued;
+        if queued & queued.wrapping_sub(1) == 0 { members(queued).next() } else { self.choose(queued) }
     }
 
+    /// The same among some of those that wait.
     #[inline(never)]
-    fn choose(&self) -> Option<VcpuId> {
-        let boosted = self.queued & self.boosted;
-        let waiting = self.queued & !self.giving_way;
+    fn choose(&self, queued: u32) -> Option<VcpuId> {
+        let boosted = queued & self.boosted;
+        let waiting = queued & !self.giving_way;
         if boosted != 0 || waiting == 0 {
-            return self.earliest(if boosted != 0 { boosted } else { self.queued });
+            return self.earliest(if boosted != 0 { boosted } else { queued });
         }
         let rank = |vcpu: &VcpuId| {
             let account = self.accounts.get(vcpu.index());
@@ -229,23 +231,26 @@ impl Credit {
 }
 
 impl Class for Credit {
-    fn add(&mut self, now: Nanos, vcpu: VcpuId, weight: u16, family: u32) {
+    fn add(&mut self, now: Nanos, vcpu: VcpuId, weight: u16, family: u32, credit: i64) {
         self.remove(now, vcpu);
         self.known |= vcpu.bit();
         self.boosted &= !vcpu.bit();
         self.starting |= vcpu.bit();
         self.giving_way &= !vcpu.bit();
         if let Some(account) = self.accounts.get_mut(vcpu.index()) {
-            *account = Account { weight: weight.max(1).into(), family, ..*account };
+            let credit = credit.clamp(-BANK, BANK);
+            *account = Account { weight: weight.max(1).into(), family, credit, ..*account };
         }
     }
 
-    fn remove(&mut self, now: Nanos, vcpu: VcpuId) {
+    fn remove(&mut self, now: Nanos, vcpu: VcpuId) -> i64 {
         self.advance(now);
+        let credit = self.pay(vcpu, 0);
         self.leave(vcpu);
         self.known &= !vcpu.bit();
         self.queued &= !vcpu.bit();
         self.current = self.current.filter(|current| *current != vcpu);
+        credit
     }
 
     fn wake(&mut self, now: Nanos, vcpu: VcpuId) -> bool {
@@ -347,6 +352,18 @@ impl Class for Credit {
 
     fn has_others(&self) -> bool {
         self.queued != 0
+    }
+
+    fn waiting(&self) -> u32 {
+        self.queued
+    }
+
+    fn boosted(&self) -> u32 {
+        self.boosted
+    }
+
+    fn next_of(&self, among: u32) -> Option<VcpuId> {
+        self.choose(among & self.queued)
     }
 
     fn is_urgent(&self) -> bool {
