@@ -4,6 +4,7 @@
 mod arrows;
 pub(crate) mod ledger;
 mod lengths;
+mod registers;
 mod text;
 
 use std::process::Command;
@@ -43,6 +44,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
     let (unsafe_counts, found) = ledger::check(&sources, &packages)?;
     report("unsafe ledger", found, &mut findings);
     report("text", text::check(&sources), &mut findings);
+    report("names of registers", registers::check(&sources), &mut findings);
     if !args.fast {
         setup::ensure(&[Need::Toolchain])?;
         report("rustfmt", tool(process::cargo().args(["fmt", "--all", "--check"]))?, &mut findings);

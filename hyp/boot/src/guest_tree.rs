@@ -53,7 +53,7 @@ pub enum VirtualGic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TreeFull;
 
-/// MPIDR affinity of a vCPU: 16 to a cluster, because that is what an SGI's target list reaches.
+/// Affinity of a vCPU: 16 to a cluster, because that is what an SGI's target list reaches.
 pub const fn affinity(vcpu: u32) -> u64 {
     ((vcpu & 15) | (vcpu >> 4) << 8) as u64
 }

@@ -36,11 +36,11 @@ pub enum Gic {
 /// A GICv3. INTIDs as in the GIC architecture: PPI n is 16 + n, SPI n is 32 + n.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GicV3 {
-    /// GICD, 64 KiB.
+    /// The distributor's registers, 64 KiB.
     pub distributor: Region,
     /// Regions of redistributors, each holding one frame after another.
     pub redistributors: Vec<Region, 4>,
-    /// Bytes from one redistributor to the next, where the tree says; else as GICR_TYPER.VLPIS tells.
+    /// Bytes from one redistributor to the next, where the tree says; else as the first of them tells.
     pub stride: Option<u64>,
     /// INTID of the maintenance interrupt.
     pub maintenance: u32,
@@ -49,13 +49,13 @@ pub struct GicV3 {
 /// A GICv2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GicV2 {
-    /// GICD.
+    /// The distributor's registers.
     pub distributor: Region,
-    /// GICC.
+    /// Those of the CPU interface.
     pub cpu: Region,
-    /// GICH.
+    /// Those by which a hypervisor shows interrupts to guests.
     pub hypervisor: Region,
-    /// GICV, which guests see as their GICC.
+    /// Those that guests see as their CPU interface.
     pub virtual_cpu: Region,
     /// INTID of the maintenance interrupt.
     pub maintenance: u32,
@@ -64,11 +64,11 @@ pub struct GicV2 {
 /// INTIDs of the architected timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timer {
-    /// EL2's own (CNTHP).
+    /// The hypervisor's own.
     pub hypervisor: u32,
-    /// The virtual one (CNTV).
+    /// The virtual one.
     pub virtual_: u32,
-    /// The non-secure physical one (CNTP).
+    /// The non-secure physical one.
     pub physical: u32,
 }
 
@@ -94,7 +94,7 @@ pub struct Host<'a> {
     pub ram: Vec<Region, MAX_RAM>,
     /// Ranges of RAM that belong to somebody else: `/reserved-memory` and the blob's reservation block.
     pub reserved: Vec<Region, MAX_RESERVED>,
-    /// What the CPUs are called: MPIDR affinity in the tree's order, or APIC identifiers. The CPU that boots need not be the
+    /// What the CPUs are called: affinity in the tree's order, or APIC identifiers. The CPU that boots need not be the
     /// first.
     pub cpus: Vec<u64, MAX_CPUS>,
     /// CPUs beyond those that the hypervisor has room for.
@@ -290,7 +290,7 @@ fn read_cpus<'a>(node: &Spot<'a>, cpus: &mut Vec<u64, MAX_CPUS>) -> Result<u32, 
                 want: "\"psci\": use firmware that has PSCI",
             });
         }
-        let affinity = cpu.reg()?.next().ok_or(BootError::Missing { path: cpu.path, property: "reg = <MPIDR>" })?;
+        let affinity = cpu.reg()?.next().ok_or(BootError::Missing { path: cpu.path, property: "reg = <affinity>" })?;
         if cpus.push(affinity.start).is_err() {
             left_out = left_out.saturating_add(1);
         }

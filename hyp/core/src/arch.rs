@@ -118,7 +118,7 @@ pub struct GuestFault {
     pub address: u64,
     /// The same, guest-physical, where known, else 0.
     pub guest_physical: u64,
-    /// The processor's own word on it: ESR_EL2 on ARM.
+    /// The processor's own word on it, as its manual codes that.
     pub syndrome: u64,
 }
 
