@@ -11,7 +11,7 @@ use xen_abi::features::{
     XENFEAT_AUTO_TRANSLATED_PHYSMAP, XENFEAT_HVM_CALLBACK_VECTOR, XENFEAT_HVM_SAFE_PVCLOCK, XENFEAT_NOT_DIRECT_MAPPED,
     XENFEAT_WRITABLE_PAGE_TABLES,
 };
-use xen_abi::hvm::{HVM_PARAM_CALLBACK_TYPE_SHIFT, HVM_PARAM_CALLBACK_TYPE_VECTOR};
+use xen_abi::hvm::{HVM_PARAM_CALLBACK_TYPE_GSI, HVM_PARAM_CALLBACK_TYPE_SHIFT, HVM_PARAM_CALLBACK_TYPE_VECTOR};
 use xen_abi::shared_info::Layout;
 
 use crate::domain::X86Domain;
@@ -125,8 +125,12 @@ impl Arch for X86 {
         let vector = value & 0xff;
         let slot = match index {
             None if kind == HVM_PARAM_CALLBACK_TYPE_VECTOR => &domain.events.callback,
-            // Other ways, of which there are none here, but for 0, which is no way.
-            None => return value == 0,
+            // Lines of an interrupt controller: 0 is no way, and Linux names another when each vCPU has a vector, which
+            // comes before a line on Xen too. Other ways there are none here.
+            None => {
+                let first = domain.events.upcalls.first().is_some_and(|vector| vector.load(Ordering::Relaxed) != 0);
+                return value == 0 || kind == HVM_PARAM_CALLBACK_TYPE_GSI && first;
+            }
             Some(index) => match domain.events.upcalls.get(index as usize) {
                 Some(slot) => slot,
                 None => return false,
@@ -250,7 +254,14 @@ impl Arch for X86 {
     }
 
     fn reset_domain(&self, domain: &X86Domain, step: u32) -> Option<(u64, u64)> {
-        domain.reset(step)
+        /// Where a PC has its firmware, and a guest nothing.
+        const NOWHERE: u64 = 0xffff_fff0;
+        domain.reset(step).unwrap_or_else(|why| {
+            // It worked at the first start, so its file has been changed since. The guest starts where nothing is, which is a
+            // crash like any other.
+            hyp_log::error!("{}", Shown(&why));
+            Some((NOWHERE, 0))
+        })
     }
 
     fn console_write(&self, domain: DomainId, bytes: &[u8]) -> usize {

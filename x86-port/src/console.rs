@@ -14,6 +14,9 @@ const FIFO: u16 = BASE + 2;
 const LINE: u16 = BASE + 3;
 const MODEM: u16 = BASE + 4;
 const STATUS: u16 = BASE + 5;
+/// Interrupts: a byte was received; status: one is there.
+const RECEIVED: u8 = 1 << 0;
+const READY: u8 = 1 << 0;
 /// Status: the FIFO for sending is empty.
 const EMPTY: u8 = 1 << 5;
 
@@ -31,6 +34,23 @@ fn put(byte: u8) -> bool {
     }
     out(DATA, byte);
     true
+}
+
+/// Takes a typed byte.
+pub(crate) fn read() -> Option<u8> {
+    // SAFETY: as in `out`.
+    let status = unsafe { read_port(STATUS) };
+    // Where there is no port all its registers read as ones.
+    if status & READY == 0 || status == 0xff {
+        return None;
+    }
+    // SAFETY: as in `out`.
+    Some(unsafe { read_port(DATA) })
+}
+
+/// Lets the serial port interrupt for typed bytes, or keep silent.
+pub(crate) fn listen(on: bool) {
+    out(INTERRUPTS, if on { RECEIVED } else { 0 });
 }
 
 /// Waits until the last byte has left the port; where there is none, or it is stuck, not for ever.
@@ -56,6 +76,6 @@ pub(crate) fn init() {
     out(INTERRUPTS, 0);
     out(LINE, 0x03);
     out(FIFO, 0x07);
-    out(MODEM, 0x03);
+    out(MODEM, 0x0b);
     hyp_log::init(Hooks { put, cpu: || usize::from(percpu::number()), now_ns: clock::now, halt: processor::halt });
 }

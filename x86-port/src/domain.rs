@@ -1,26 +1,29 @@
 //! What a domain is on this port: its memory, its second stage, how events reach it, and the images it starts from.
 
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use heapless::Vec;
+use hyp_boot::BootError;
 use hyp_boot::plan::GuestMemory;
 use hyp_boot::pvh::MAX_SEGMENTS;
 use hyp_core::arch::{BadAddress, Page};
 use hyp_core::limits::{GRANT_FRAMES, MAX_VCPUS_PER_DOMAIN};
 
 use crate::guest_memory;
+use crate::kernel::PackedKernel;
 use crate::layout::{self, DIRECT_MAP, PAGE_SIZE};
 use crate::lock::Lock;
 use crate::nested::Nested;
 use crate::nested::lookup::Lookup;
 use crate::tlb;
 use crate::uart::Uart;
-use crate::vlapic::Posted;
+use crate::vioapic::IoApic;
+use crate::vlapic::{Effect, Posted};
 
 /// Bytes copied in one step of a domain's reset, so that a reset never holds a CPU for long.
 const RESET_STEP: u64 = 64 * 1024;
-/// Pieces that a start copies: segments, what the guest is told, and the ramdisk.
-pub const MAX_IMAGES: usize = MAX_SEGMENTS + 2;
+/// Pieces that a start copies: segments, what the guest is told, its tables, and the ramdisk.
+pub const MAX_IMAGES: usize = MAX_SEGMENTS + 3;
 
 /// A piece of memory that a start or restart of a domain fills.
 #[derive(Clone, Copy)]
@@ -119,8 +122,18 @@ pub struct X86Domain {
     pub posted: [Posted; MAX_VCPUS_PER_DOMAIN],
     /// The serial port that the guest sees.
     pub uart: Lock<Uart>,
+    /// It gets what is typed at the machine.
+    pub listens: bool,
+    /// The interrupt controller for devices that the guest sees. Locked after `uart` where both are.
+    pub io_apic: Lock<IoApic>,
+    /// The end of an interrupt matters to it.
+    pub waits_for_end: AtomicBool,
+    /// How many vCPUs it has.
+    pub vcpus: u8,
     /// What it starts from.
     pub images: Vec<Image, MAX_IMAGES>,
+    /// What unpacks its kernel, to where the images of it are, where it is packed.
+    pub packed: Option<PackedKernel>,
     /// Guest-physical entry point, and where the guest finds what it is told.
     pub start: (u64, u64),
 }
@@ -167,24 +180,61 @@ impl X86Domain {
         core::iter::once(&self.shared_info).chain(&self.grants)
     }
 
-    /// Takes a step of the reset. Step 0 is everything but the copying. `None` while there is more to do.
-    pub fn reset(&self, step: u32) -> Option<(u64, u64)> {
+    /// Leaves an interrupt for vCPUs.
+    pub(crate) fn post(&self, targets: u32, vector: u8) {
+        let posted = (0u32..).zip(&self.posted).filter(|(index, _)| targets & 1 << index != 0);
+        posted.for_each(|(_, posted)| posted.post(vector));
+    }
+
+    /// A vCPU has ended an interrupt of this vector; what follows.
+    pub(crate) fn end_interrupt(&self, vector: u8) -> Effect {
+        // One look, because nearly every interrupt is of somebody who does not want to know.
+        if !self.waits_for_end.load(Ordering::Relaxed) {
+            return Effect::None;
+        }
+        self.drive_io_apic(|io_apic| io_apic.end(vector))
+    }
+
+    /// Has the interrupt controller for devices do something.
+    pub(crate) fn drive_io_apic(&self, act: impl FnOnce(&mut IoApic) -> Effect) -> Effect {
+        let mut io_apic = self.io_apic.lock();
+        let effect = act(&mut io_apic);
+        self.waits_for_end.store(io_apic.waits_for_end(), Ordering::Relaxed);
+        effect
+    }
+
+    /// Takes a step of the reset. Step 0 is everything but unpacking and copying. `None` while there is more to do.
+    ///
+    /// # Errors
+    ///
+    /// A packed kernel that cannot be unpacked.
+    pub fn reset(&self, step: u32) -> Result<Option<(u64, u64)>, BootError<'static>> {
         if step == 0 {
             self.events.clear();
             self.posted.iter().for_each(Posted::clear);
             *self.uart.lock() = Uart::new();
+            self.drive_io_apic(|io_apic| {
+                *io_apic = IoApic::new(self.vcpus);
+                Effect::None
+            });
             self.forget_translations();
         }
-        let restored = self.change(|nested| nested.restore(&self.memory))?;
-        let mut skip = u64::from(step.saturating_sub(restored)) * RESET_STEP;
+        let Some(mut before) = self.change(|nested| nested.restore(&self.memory)) else { return Ok(None) };
+        if let Some(kernel) = &self.packed {
+            let unpacked = kernel.step(step.saturating_sub(before));
+            let unpacked = unpacked.map_err(|what| BootError::NotAnImage { path: kernel.path(), what })?;
+            let Some(steps) = unpacked else { return Ok(None) };
+            before += steps;
+        }
+        let mut skip = u64::from(step.saturating_sub(before)) * RESET_STEP;
         for image in &self.images {
             if skip < image.size {
                 self.fill(image, skip);
-                return None;
+                return Ok(None);
             }
             skip -= image.size.next_multiple_of(RESET_STEP);
         }
-        Some(self.start)
+        Ok(Some(self.start))
     }
 
     /// Takes the hypervisor's pages out of the guest's memory and forgets every translation of the life that ended.

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::decode::Mode;
 use crate::exit::Cause;
 use crate::pool::PoolEmpty;
 use crate::svm::{self, Svm};
@@ -39,6 +40,10 @@ pub(crate) trait Virtualization {
     }
     /// It runs 64-bit code.
     fn is_long(&self) -> bool;
+    /// The guest-virtual address of the instruction that runs, or is next, and how it is coded.
+    fn code(&self) -> (u64, Mode);
+    /// It takes interrupts at all.
+    fn takes_interrupts(&self) -> bool;
     /// How it translates.
     fn paging(&self) -> Paging;
     /// It runs a user's code.
@@ -153,6 +158,14 @@ impl Virtualization for GuestCpu {
 
     fn is_long(&self) -> bool {
         either!(self.is_long())
+    }
+
+    fn code(&self) -> (u64, Mode) {
+        either!(self.code())
+    }
+
+    fn takes_interrupts(&self) -> bool {
+        either!(self.takes_interrupts())
     }
 
     fn paging(&self) -> Paging {

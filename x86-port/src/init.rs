@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use heapless::Vec;
+use hyp_boot::guest_tables::{TABLES, Tables};
 use hyp_boot::machine::Host;
 use hyp_boot::manifest::{DomainSpec, EndAction, LogFormat, Manifest};
 use hyp_boot::plan::{Extent, GuestMemory, Plan};
@@ -19,6 +20,8 @@ use spin::{Once, RelaxStrategy};
 
 use crate::arch::X86;
 use crate::domain::{EventVectors, Image, Lent, X86Domain};
+use crate::firmware_tables::SerialLine;
+use crate::kernel::Kernel;
 use crate::layout::PAGE_SIZE;
 use crate::lock::{Lock, Relax};
 use crate::multiboot::Loader;
@@ -27,10 +30,11 @@ use crate::nested::{Nested, tables_for};
 use crate::pool::PoolEmpty;
 use crate::uart::Uart;
 use crate::vcpu::{self, X86Vcpu};
+use crate::vioapic::IoApic;
 use crate::vlapic::Posted;
 use crate::{
-    clock, config, console, firmware, firmware_tables, guest_cpu, interrupts, kernel, layout, local_apic, mmu, percpu,
-    pool, processor, secondary,
+    clock, config, console, firmware, firmware_tables, guest_cpu, interrupts, io_apic, kernel, layout, local_apic, mmu,
+    percpu, pool, processor, secondary,
 };
 
 /// Context switches that each CPU remembers: 512 a page.
@@ -69,7 +73,7 @@ extern "C" fn primary_main(info: u64, tables: u64) -> ! {
     percpu::init(0);
     console::init();
     let loader = Loader::read(info).or_give_up();
-    let (cpus, left_out) = init_processor(&loader, tables);
+    let (cpus, firmware) = init_processor(&loader, tables);
     let (tree, files) = loader.files.split_first().unwrap_or_else(|| {
         give_up(&"the loader brings no device tree: it is the first module, and the guests' files follow")
     });
@@ -85,7 +89,7 @@ extern "C" fn primary_main(info: u64, tables: u64) -> ! {
     }
     let plan = Plan::make(&host, &manifest, layout::image_block(), *tree, 0).or_give_up();
     give_trace(0);
-    let cpus = start_cpus(&host, left_out);
+    let cpus = start_cpus(&host, firmware.left_out);
     HYPERVISOR.set_cpus(cpus);
     hyp_log::info!("Makuhari {} on {}, {} CPU(s)", env!("CARGO_PKG_VERSION"), config::board().name, cpus);
     let starts = add_domains(&manifest, &plan);
@@ -102,6 +106,7 @@ extern "C" fn primary_main(info: u64, tables: u64) -> ! {
             .map_err(|_| "a domain that was just built cannot be started")
             .or_give_up();
     }
+    listen(firmware.serial);
     let mut cpu = HYPERVISOR.cpu(0, trace_of(0));
     GO.store(true, Ordering::Release);
     HYPERVISOR.run_cpu(&mut cpu);
@@ -165,12 +170,20 @@ fn start_cpus(host: &Host<'_>, left_out: u32) -> u8 {
     up
 }
 
+/// Lets people type, where there is somebody who listens.
+fn listen(line: Option<SerialLine>) {
+    let apic = percpu::this().apic.load(Ordering::Relaxed) as u32;
+    if line.is_none_or(|line| io_apic::listen(&line, apic).is_err()) {
+        hyp_log::warn!("nothing can be typed: the firmware names no interrupt controller for the serial port");
+    }
+}
+
 /// Brings the first CPU from the loader's state to one in which it can run guests. Returns the APIC identifiers of all CPUs,
-/// its own first, and how many there are beyond those that the hypervisor has room for.
-fn init_processor(loader: &Loader, tables: u64) -> (Vec<u64, MAX_CPUS>, u32) {
+/// its own first, and what the firmware's tables say.
+fn init_processor(loader: &Loader, tables: u64) -> (Vec<u64, MAX_CPUS>, firmware_tables::Machine) {
     secondary::prepare();
     let own = u64::from(local_apic::boot_id());
-    let (others, left_out) = firmware_tables::other_cpus(own);
+    let mut machine = firmware_tables::read(own);
     mmu::init(tables).or_give_up();
     loader.ram.iter().try_for_each(|ram| mmu::map_ram(*ram)).or_give_up();
     local_apic::map().or_give_up();
@@ -187,7 +200,8 @@ fn init_processor(loader: &Loader, tables: u64) -> (Vec<u64, MAX_CPUS>, u32) {
     }
     give_state(0);
     vcpu::init_cpu();
-    (core::iter::once(own).chain(others).collect(), left_out)
+    let others = core::mem::take(&mut machine.others);
+    (core::iter::once(own).chain(others).collect(), machine)
 }
 
 /// The loader's tree.
@@ -227,7 +241,7 @@ fn add_domain(
     let arch = build(spec, index, memory, views).or_give_up();
     let mut step = 0;
     let (entry, argument) = loop {
-        match arch.reset(step) {
+        match arch.reset(step).or_give_up() {
             Some(start) => break start,
             None => step += 1,
         }
@@ -274,17 +288,19 @@ fn build(
     extents().try_for_each(|extent| nested.map_ram(extent)).or_give_up();
     let banks = memory.banks();
     let first = banks.first().copied().unwrap_or_default();
-    let layout = Layout::make(spec, kernel::module(spec.kernel.place), first)?;
-    let info = start_info(spec, &banks, layout.ramdisk, layout.info)?;
+    let Kernel { elf, from, packed } = kernel::open(spec, memory, first)?;
+    let layout = Layout::make(spec, elf, first, packed.as_ref().map(|(room, _)| *room))?;
+    let [info, told] = start_info(spec, &banks, layout.ramdisk, layout.info)?;
     let mut images = Vec::new();
     // Cannot fail: there is room for all.
     let mut add = |from: u64, file: u64, place: Region| {
         let _ = images.push(Image { from, file, to: place.start, size: place.size });
     };
     for segment in &layout.kernel.segments {
-        add(spec.kernel.place.start + segment.offset, segment.file, segment.place);
+        add(from + segment.offset, segment.file, segment.place);
     }
     add(info.start, info.size, Region::new(layout.info.start, info.size));
+    add(told.start, told.size, Region::new(TABLES.start, told.size));
     if let (Some(module), Some(place)) = (&spec.ramdisk, layout.ramdisk) {
         add(module.place.start, module.place.size, place);
     }
@@ -304,26 +320,35 @@ fn build(
         events: EventVectors::new(),
         posted: [const { Posted::new() }; hyp_core::limits::MAX_VCPUS_PER_DOMAIN],
         uart: Lock::new(Uart::new()),
+        listens: spec.vpl011,
+        io_apic: Lock::new(IoApic::new(spec.cpus)),
+        waits_for_end: AtomicBool::new(false),
+        vcpus: spec.cpus,
         images,
+        packed: packed.map(|(_, kernel)| kernel),
         start: (layout.kernel.entry, layout.info.start),
     })
 }
 
-/// Writes what the guest is told into pages of the pool, where it stays for restarts; returns where, physical. `room` is
-/// where the guest finds it.
+/// Writes what the guest is told, and its tables, into pages of the pool, where they stay for restarts; returns where,
+/// physical. `room` is where the guest finds what it is told.
 fn start_info(
     spec: &DomainSpec<'static>,
     banks: &[Region],
     ramdisk: Option<Region>,
     room: Region,
-) -> Result<Region, BootError<'static>> {
+) -> Result<[Region; 2], BootError<'static>> {
     let pages = (spec.bootargs.len() as u64 + PAGE_SIZE / 2).div_ceil(PAGE_SIZE);
     let words = pool::take_words(pages).or_give_up();
     let start = words.as_ptr() as u64;
     // SAFETY: the words are this function's alone and any byte is a valid byte.
     let bytes = unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), words.len() * 8) };
     let what = ": there is no room for what the guest is told: shorten its bootargs";
-    let size = StartInfo { banks, bootargs: spec.bootargs, ramdisk }.write(bytes, room.start);
-    let size = size.ok_or(BootError::BadNode { path: spec.path, what })?;
-    Ok(Region::new(start, size as u64))
+    let error = BootError::BadNode { path: spec.path, what };
+    let size = StartInfo { banks, bootargs: spec.bootargs, ramdisk }.write(bytes, room.start).ok_or(error)?;
+    let tables = Tables::new(spec.cpus);
+    let place = bytes.get_mut(size..size + tables.bytes().len()).ok_or(error)?;
+    place.copy_from_slice(tables.bytes());
+    let size = size as u64;
+    Ok([Region::new(start, size), Region::new(start + size, tables.bytes().len() as u64)])
 }

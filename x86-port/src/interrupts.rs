@@ -12,7 +12,7 @@ use hyp_core::arch::Interrupt;
 
 use crate::local_apic::{self, KICK, SPURIOUS_VECTOR, TIMER};
 use crate::processor::{self, write_port};
-use crate::{fault, percpu, timer};
+use crate::{fault, keyboard, percpu, timer};
 
 /// Selectors of boot.s's table.
 const CODE: u64 = 0x8;
@@ -20,6 +20,8 @@ pub(crate) const TASK_STATE: u16 = 0x18;
 /// Descriptor types: interrupt gate, available 64-bit task state; present.
 const GATE: u64 = 0x8e;
 const AVAILABLE_TASK_STATE: u64 = 0x89;
+/// Vector of the machine's serial port.
+pub(crate) const KEYBOARD: u8 = 0x40;
 /// Entries of the table of vectors.
 const VECTORS: usize = 256;
 /// The legacy controllers' mask registers.
@@ -30,6 +32,7 @@ unsafe extern "C" {
     static timer_interrupt: u8;
     static kick_interrupt: u8;
     static other_interrupt: u8;
+    static keyboard_interrupt: u8;
     static spurious_interrupt: u8;
     static gdt: UnsafeCell<[u64; 6]>;
 }
@@ -67,6 +70,7 @@ pub(crate) fn init() {
             0..EXCEPTIONS => gate(exceptions + vector as u64 * EXCEPTION_STRIDE, ON_FAULT_STACK),
             _ if vector == usize::from(TIMER) => gate(&raw const timer_interrupt as u64, 0),
             _ if vector == usize::from(KICK) => gate(&raw const kick_interrupt as u64, 0),
+            _ if vector == usize::from(KEYBOARD) => gate(&raw const keyboard_interrupt as u64, 0),
             _ if vector == usize::from(SPURIOUS_VECTOR) => gate(&raw const spurious_interrupt as u64, 0),
             _ => other,
         };
@@ -120,6 +124,9 @@ pub(crate) fn init_cpu() {
 pub(crate) fn take(wait: bool) -> Interrupt {
     processor::take_interrupts(wait);
     let came = percpu::this().came.swap(0, Ordering::Relaxed);
+    if came & percpu::KEYBOARD != 0 {
+        keyboard::poll();
+    }
     // A timer makes the core look at its inbox too, a kick does not make it look at its timers.
     if came & percpu::TIMER != 0 && timer::rang() {
         Interrupt::Timer

@@ -3,8 +3,8 @@
 //! Read it in the order in which a machine lives. `boot.s` takes over from the loader, [`init`] builds everything from what
 //! the loader brought and never runs again, and then each CPU stands in the core's loop, which calls [`arch`]: load a vCPU
 //! ([`vcpu`]), run it ([`exit_loop`]), hear why it stopped. How a processor runs a guest is in [`svm`] and [`vmx`], behind [`guest_cpu`]; what a guest may touch
-//! is in [`nested`]; what it believes to be its processor, its interrupt controller and its serial port is in [`cpuid`],
-//! [`vlapic`] and [`uart`].
+//! is in [`nested`]; what it believes to be its processor, its interrupt controllers and its serial port is in [`cpuid`],
+//! [`vlapic`], [`vioapic`] and [`uart`].
 //!
 //! Parts that only compute build on any host and are tested there; the others exist where there is no operating system.
 #![cfg_attr(not(test), no_std)]
@@ -12,11 +12,13 @@
 
 pub mod config;
 pub mod cpuid;
+pub mod decode;
 pub mod exit;
 pub mod nested;
 pub mod scale;
 pub mod tlb;
 pub mod uart;
+pub mod vioapic;
 pub mod vlapic;
 pub mod walk;
 
@@ -59,13 +61,19 @@ mod init;
 #[cfg(target_os = "none")]
 mod interrupts;
 #[cfg(target_os = "none")]
+mod io_apic;
+#[cfg(target_os = "none")]
 mod kernel;
+#[cfg(target_os = "none")]
+mod keyboard;
 #[cfg(target_os = "none")]
 mod layout;
 #[cfg(target_os = "none")]
 mod local_apic;
 #[cfg(target_os = "none")]
 mod lock;
+#[cfg(target_os = "none")]
+mod mmio;
 #[cfg(target_os = "none")]
 mod mmu;
 #[cfg(target_os = "none")]
@@ -84,6 +92,8 @@ mod processor;
 mod run;
 #[cfg(target_os = "none")]
 mod secondary;
+#[cfg(target_os = "none")]
+mod serial;
 #[cfg(target_os = "none")]
 mod svm;
 #[cfg(target_os = "none")]

@@ -15,7 +15,7 @@ use crate::processor::{self, IA32_GS_BASE};
 #[repr(C)]
 pub(crate) struct PerCpu {
     number: AtomicU64,
-    /// Interrupts that came and nobody has looked at: [`TIMER`], [`KICK`], and 4 for others. vectors.s sets them.
+    /// Interrupts that came and nobody has looked at: [`TIMER`], [`KICK`], [`KEYBOARD`], and 4 for others. vectors.s sets them.
     pub(crate) came: AtomicU8,
     /// Address of the share itself, which the segment's base is to the processor alone.
     own: AtomicU64,
@@ -39,6 +39,8 @@ const _: () = assert!(offset_of!(PerCpu, number) == 0 && offset_of!(PerCpu, own)
 pub(crate) const TIMER: u8 = 1;
 /// Another CPU wants something.
 pub(crate) const KICK: u8 = 2;
+/// The machine's serial port has something.
+pub(crate) const KEYBOARD: u8 = 8;
 
 static PER_CPU: [PerCpu; MAX_CPUS] = [const {
     PerCpu {

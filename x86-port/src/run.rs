@@ -2,7 +2,8 @@
 
 use core::sync::atomic::Ordering;
 
-use hyp_core::arch::{Exit, GuestFault, Interrupt};
+use hyp_boot::guest_tables::{RESET, SLEEP, SLEEP_CONTROL, SLEEP_STATUS};
+use hyp_core::arch::{Exit, GuestFault, Interrupt, ShutdownReason};
 use hyp_core::stats::{ExitCounts, ExitReason};
 
 use crate::cpuid::{self, Asker};
@@ -11,7 +12,7 @@ use crate::exit::{Cause, Port};
 use crate::guest_cpu::Virtualization;
 use crate::vcpu::{RAX, RBX, RCX, RDX, X86Vcpu};
 use crate::vlapic::Effect;
-use crate::{clock, interrupts, msr, processor, timer, uart};
+use crate::{clock, interrupts, mmio, msr, processor, serial, timer, uart};
 
 /// Exceptions.
 const UNDEFINED: u8 = 6;
@@ -99,7 +100,8 @@ impl Turn<'_> {
         match cause {
             Cause::Halt => {
                 self.vcpu.processor.skip(HALT_BYTES);
-                Some(Exit::Idle)
+                // Nothing would ever wake it: it has switched itself off.
+                Some(if self.vcpu.processor.takes_interrupts() { Exit::Idle } else { Exit::CpuOff })
             }
             Cause::Window => {
                 self.vcpu.processor.want_window(false);
@@ -109,7 +111,7 @@ impl Turn<'_> {
             Cause::ReadMsr => self.read_msr(),
             Cause::WriteMsr => self.write_msr(),
             Cause::Port(port) => self.port(port),
-            Cause::Memory { address, write, fetch } => Some(self.bad_access(address, write, fetch)),
+            Cause::Memory { address, write, fetch } => self.memory(address, write, fetch),
             Cause::Exception { vector, error } => {
                 self.vcpu.processor.exception(vector, error);
                 None
@@ -168,18 +170,21 @@ impl Turn<'_> {
         self.take_effect(effect)
     }
 
-    /// What the local APIC has for other vCPUs.
+    /// What an interrupt controller has for vCPUs.
     fn take_effect(&mut self, effect: Effect) -> Option<Exit> {
         match effect {
             Effect::None => None,
+            Effect::Ended(vector) => {
+                let again = self.domain.end_interrupt(vector);
+                if again == Effect::None { None } else { self.take_effect(again) }
+            }
             Effect::Interrupt { targets, vector } => {
                 let own = 1u32 << self.index;
                 if targets & own != 0 {
                     self.vcpu.apic.request(vector);
                 }
                 let others = targets & !own;
-                let posted = (0u32..).zip(&self.domain.posted);
-                posted.filter(|(index, _)| others & 1 << index != 0).for_each(|(_, posted)| posted.post(vector));
+                self.domain.post(others, vector);
                 (others != 0).then_some(Exit::Notify(others))
             }
             // One that is on already stays as it is, and the core says so.
@@ -197,43 +202,64 @@ impl Turn<'_> {
         if access.string {
             return self.refuse(PROTECTION, Some(0));
         }
-        let offset = access.port.wrapping_sub(uart::FIRST);
-        if access.input {
-            let value = match access.port {
-                _ if offset < uart::COUNT => self.domain.uart.lock().read(offset).into(),
-                DEBUG_PORT => DEBUG_PORT.into(),
-                // Nobody is there.
-                _ => u32::MAX,
-            };
+        let effect = if access.input {
+            let (value, effect) = self.input(access.port);
             let rax = self.vcpu.registers.get(RAX);
             self.vcpu.registers.set(RAX, merge(rax, value, access.size));
+            effect
         } else {
-            let value = self.vcpu.registers.get(RAX) as u8;
-            let byte = match access.port {
-                _ if offset < uart::COUNT => self.domain.uart.lock().write(offset, value),
-                DEBUG_PORT => Some(value),
-                _ => None,
-            };
-            if let Some(byte) = byte
-                && hyp_log::write_guest(self.domain.number, &[byte]) == 0
-            {
-                // The console is full: the same instruction again when others had their turn.
-                return Some(Exit::Yield);
+            match self.output(access.port, self.vcpu.registers.get(RAX) as u8) {
+                Ok(effect) => effect,
+                Err(exit) => return Some(exit),
             }
-        }
+        };
         self.vcpu.processor.set_rip(access.next);
-        None
+        self.take_effect(effect)
     }
 
-    /// The guest touched memory that it does not have, or not in this way. What bare hardware does, to answer with ones,
-    /// takes knowing the instruction, which we do not yet.
-    fn bad_access(&mut self, address: u64, write: bool, fetch: bool) -> Exit {
+    /// What a port has.
+    fn input(&self, port: u16) -> (u32, Effect) {
+        let offset = port.wrapping_sub(uart::FIRST);
+        match port {
+            _ if offset < uart::COUNT => serial::read(self.domain, offset),
+            DEBUG_PORT => (DEBUG_PORT.into(), Effect::None),
+            // Whoever could read it has not slept.
+            SLEEP_STATUS => (0, Effect::None),
+            // Nobody is there.
+            _ => (u32::MAX, Effect::None),
+        }
+    }
+
+    /// Writes to a port.
+    fn output(&self, port: u16, value: u8) -> Result<Effect, Exit> {
+        let offset = port.wrapping_sub(uart::FIRST);
+        // The console is full: the same instruction again when others had their turn.
+        let done = |effect: Option<Effect>| effect.ok_or(Exit::Yield);
+        match (port, value) {
+            _ if offset < uart::COUNT => done(serial::write(self.domain, offset, value)),
+            (DEBUG_PORT, _) => done(serial::print(self.domain, value).then_some(Effect::None)),
+            (SLEEP_CONTROL, SLEEP) => Err(Exit::Shutdown(ShutdownReason::PowerOff)),
+            RESET => Err(Exit::Shutdown(ShutdownReason::Reboot)),
+            _ => Ok(Effect::None),
+        }
+    }
+
+    /// The guest touched memory that is not RAM, or not in this way.
+    fn memory(&mut self, address: u64, write: bool, fetch: bool) -> Option<Exit> {
+        if !fetch && mmio::is_device(address) {
+            self.counts.count(ExitReason::Mmio);
+            return match mmio::access(self.domain, self.vcpu, address) {
+                Ok(effect) => self.take_effect(effect),
+                Err(what) => Some(self.fault(what, address, 0)),
+            };
+        }
+        // What bare hardware does, to answer with ones, hides a guest's mistakes from who could repair them.
         let what = match (fetch, write) {
             (true, _) => "jump to unmapped memory",
             (_, true) => "write to unmapped memory",
             _ => "read of unmapped memory",
         };
-        self.fault(what, address, 0)
+        Some(self.fault(what, address, 0))
     }
 
     fn fault(&self, what: &'static str, guest_physical: u64, syndrome: u64) -> Exit {

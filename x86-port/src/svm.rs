@@ -8,6 +8,7 @@ mod vmcb;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::decode::Mode;
 use crate::exit::{Cause, Port};
 use crate::guest_cpu::{Start, Virtualization};
 use crate::processor::{self, IA32_EFER, read_msr, try_read_msr, write_msr};
@@ -258,6 +259,20 @@ impl Virtualization for Svm {
     fn is_long(&self) -> bool {
         const LONG: u16 = 1 << 9;
         self.block.efer & EFER_LMA != 0 && self.block.segments[1].attributes & LONG != 0
+    }
+
+    fn code(&self) -> (u64, Mode) {
+        const BIG: u16 = 1 << 10;
+        let Segment { attributes, base, .. } = self.block.segments[1];
+        if self.is_long() {
+            return (self.block.rip, Mode::Bits64);
+        }
+        let mode = if attributes & BIG != 0 { Mode::Bits32 } else { Mode::Bits16 };
+        (base.wrapping_add(self.block.rip) & 0xffff_ffff, mode)
+    }
+
+    fn takes_interrupts(&self) -> bool {
+        self.block.rflags & INTERRUPTS != 0
     }
 
     fn paging(&self) -> Paging {

@@ -78,6 +78,7 @@ fault:
     interrupt timer_interrupt, 1
     interrupt kick_interrupt, 2
     interrupt other_interrupt, 4
+    interrupt keyboard_interrupt, 8
 
     // A spurious one is not ended.
     .balign 16

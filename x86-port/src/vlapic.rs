@@ -56,6 +56,8 @@ pub enum Effect {
         /// Its vector.
         vector: u8,
     },
+    /// The interrupt of this vector is over.
+    Ended(u8),
     /// Start other vCPUs in real mode, at this page (SIPI).
     Start {
         /// Whom.
@@ -320,6 +322,7 @@ impl LocalApic {
             END => {
                 if let Some(vector) = self.in_service.highest() {
                     self.in_service.set(vector, false);
+                    return Ok(Effect::Ended(vector));
                 }
             }
             SPURIOUS => self.spurious = small? & 0x1ff,

@@ -7,6 +7,7 @@
 mod controls;
 mod vmcs;
 
+use crate::decode::Mode;
 use crate::exit::{Cause, Port};
 use crate::guest_cpu::{Start, Virtualization};
 use crate::percpu;
@@ -243,6 +244,19 @@ impl Virtualization for Vmx {
 
     fn is_long(&self) -> bool {
         vmcs::read(vmcs::GUEST_RIGHTS + 2) & LONG != 0 && vmcs::read(vmcs::GUEST_EFER) & EFER_LMA != 0
+    }
+
+    fn code(&self) -> (u64, Mode) {
+        const BIG: u64 = 1 << 14;
+        if self.is_long() {
+            return (self.rip(), Mode::Bits64);
+        }
+        let mode = if vmcs::read(vmcs::GUEST_RIGHTS + 2) & BIG != 0 { Mode::Bits32 } else { Mode::Bits16 };
+        (vmcs::read(vmcs::GUEST_BASE + 2).wrapping_add(self.rip()) & 0xffff_ffff, mode)
+    }
+
+    fn takes_interrupts(&self) -> bool {
+        vmcs::read(vmcs::GUEST_RFLAGS) & INTERRUPTS != 0
     }
 
     fn paging(&self) -> Paging {

@@ -45,6 +45,14 @@ impl Board {
         }
     }
 
+    /// What Debian calls its architecture.
+    pub(crate) fn debian(self) -> &'static str {
+        match self {
+            Self::QemuVirt => "arm64",
+            Self::X86 => "amd64",
+        }
+    }
+
     /// Folder of the guests' finished files.
     pub(crate) fn guest_images(self) -> PathBuf {
         match self {

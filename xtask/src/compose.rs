@@ -49,9 +49,9 @@ pub(crate) struct Sources<'s> {
     /// The start of it.
     pub(crate) clip_start: &'s dyn Fn() -> Result<PathBuf>,
     /// A stock kernel.
-    pub(crate) kernel: &'s dyn Fn(Flavour) -> Result<PathBuf>,
+    pub(crate) kernel: &'s dyn Fn(Flavour, Board) -> Result<PathBuf>,
     /// The ramdisk with busybox.
-    pub(crate) busybox: &'s dyn Fn() -> Result<PathBuf>,
+    pub(crate) busybox: &'s dyn Fn(Board) -> Result<PathBuf>,
     /// The same with cyclictest.
     pub(crate) cyclictest: &'s dyn Fn() -> Result<PathBuf>,
 }
@@ -170,7 +170,7 @@ pub(crate) fn kernel(scenario: &Scenario, guest: &Guest, sources: &Sources<'_>) 
     match (guest.program, &guest.image) {
         (Some(program), _) => Ok((sources.program)(program.name())),
         (None, Some(image)) => match image.to_str().and_then(Flavour::of_word) {
-            Some(flavour) => (sources.kernel)(flavour),
+            Some(flavour) => (sources.kernel)(flavour, scenario.machine.board),
             None => Ok(scenario.resolve(image)),
         },
         (None, None) => bail!("neither `program` nor `image`"),
@@ -186,7 +186,8 @@ pub(crate) fn ramdisk(scenario: &Scenario, guest: &Guest, sources: &Sources<'_>)
     Ok(Some(match ramdisk.to_str() {
         Some("clip") => (sources.clip)()?,
         Some("clip-start") => (sources.clip_start)()?,
-        Some("busybox") => (sources.busybox)()?,
+        Some("busybox") => (sources.busybox)(scenario.machine.board)?,
+        Some("cyclictest") if scenario.machine.board == Board::X86 => bail!("`cyclictest` is for arm64 only so far"),
         Some("cyclictest") => (sources.cyclictest)()?,
         _ => scenario.resolve(ramdisk),
     }))

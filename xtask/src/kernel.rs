@@ -9,11 +9,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use crate::board::Board;
 use crate::cpio::{Entry, archive};
 use crate::packages::{self, Package};
-use crate::paths;
-
-const BUSYBOX: Package = Package { name: "busybox-static", stands_for_another: false, folder: "bin" };
 
 /// The second program. It says when it is ready, then gives the console a shell for ever; with `mk.cmd=WORD` on the
 /// kernel's command line it runs that command first, and says when that is done; with `mk.busy` it computes for ever.
@@ -42,12 +40,12 @@ done
 const APPLETS: &str = "cat cttyhack dmesg echo free grep head ls md5sum mount nproc poweroff ps reboot setsid sh sleep tail \
                        taskset uname wc";
 
-/// Debian's kernels for arm64.
+/// Debian's kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flavour {
-    /// The small one for virtual machines, `linux-image-cloud-arm64`.
+    /// The small one for virtual machines, `linux-image-cloud-*`.
     Cloud,
-    /// The one for every machine, `linux-image-arm64`.
+    /// The one for every machine, `linux-image-*`.
     Full,
 }
 
@@ -61,16 +59,18 @@ impl Flavour {
         }
     }
 
-    /// The kernel, an arm64 Image, fetched if it is not there yet.
+    /// The kernel, an arm64 Image or a bzImage, fetched if it is not there yet.
     ///
     /// # Errors
     /// As for [`Package::unpacked`].
-    pub(crate) fn kernel(self) -> Result<PathBuf> {
-        let name = match self {
-            Self::Cloud => "linux-image-cloud-arm64",
-            Self::Full => "linux-image-arm64",
+    pub(crate) fn kernel(self, board: Board) -> Result<PathBuf> {
+        let name = match (self, board) {
+            (Self::Cloud, Board::QemuVirt) => "linux-image-cloud-arm64",
+            (Self::Full, Board::QemuVirt) => "linux-image-arm64",
+            (Self::Cloud, Board::X86) => "linux-image-cloud-amd64",
+            (Self::Full, Board::X86) => "linux-image-amd64",
         };
-        packages::file(&Package { name, stands_for_another: true, folder: "boot" }.unpacked()?, "vmlinuz-")
+        packages::file(&Package { name, board, stands_for_another: true, folder: "boot" }.unpacked()?, "vmlinuz-")
     }
 }
 
@@ -78,24 +78,25 @@ impl Flavour {
 ///
 /// # Errors
 /// As for [`Package::unpacked`].
-pub(crate) fn initramfs() -> Result<PathBuf> {
-    written("initramfs.cpio", &[])
+pub(crate) fn initramfs(board: Board) -> Result<PathBuf> {
+    written("initramfs.cpio", board, &[])
 }
 
-/// The same with cyclictest.
+/// The same with cyclictest, for arm64.
 ///
 /// # Errors
 /// As for [`Package::unpacked`].
 pub(crate) fn cyclictest() -> Result<PathBuf> {
-    written("cyclictest.cpio", &cyclictest::Files::read()?.entries())
+    written("cyclictest.cpio", Board::QemuVirt, &cyclictest::Files::read()?.entries())
 }
 
 /// Writes the initial RAM disk with busybox and `more`, if it is not there already; its path.
-fn written(name: &str, more: &[Entry<'_>]) -> Result<PathBuf> {
-    let folder = BUSYBOX.unpacked()?;
-    let busybox = fs::read(folder.join("busybox")).context("the package of busybox has no bin/busybox")?;
-    let path = paths::target().join("debian").join(name);
-    let bytes = initramfs_of(&busybox, more);
+fn written(name: &str, board: Board, more: &[Entry<'_>]) -> Result<PathBuf> {
+    let package = Package { name: "busybox-static", board, stands_for_another: false, folder: "bin" };
+    let busybox = package.unpacked()?.join("busybox");
+    let busybox = fs::read(busybox).context("the package of busybox has no bin/busybox")?;
+    let path = packages::home(board).join(name);
+    let bytes = initramfs_of(&busybox, board, more);
     if fs::read(&path).ok().as_ref() != Some(&bytes) {
         // Two tests may write it at once: aside, then rename.
         let aside = path.with_extension(format!("{:?}", std::thread::current().id()));
@@ -105,14 +106,14 @@ fn written(name: &str, more: &[Entry<'_>]) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn initramfs_of(busybox: &[u8], more: &[Entry<'_>]) -> Vec<u8> {
+fn initramfs_of(busybox: &[u8], board: Board, more: &[Entry<'_>]) -> Vec<u8> {
     let applets: Vec<String> = APPLETS.split_whitespace().map(|name| format!("bin/{name}")).collect();
     let mut entries: Vec<Entry<'_>> = ["bin", "dev", "proc", "sys"].map(Entry::folder).into();
     // The kernel opens it for the first program, before that has mounted anything.
     entries.push(Entry::device("dev/console", (5, 1)));
     entries.push(Entry::program("bin/busybox", busybox));
     entries.extend(applets.iter().map(|name| Entry::link(name, b"busybox")));
-    let first = first::program();
+    let first = first::program(board);
     entries.push(Entry::program("init", &first));
     entries.push(Entry::program("init.sh", SCRIPT.as_bytes()));
     entries.extend_from_slice(more);
@@ -122,11 +123,14 @@ fn initramfs_of(busybox: &[u8], more: &[Entry<'_>]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::initramfs_of;
+    use crate::board::Board;
 
     #[test]
     fn the_initramfs_is_the_same_every_time_and_has_its_parts() {
-        let bytes = initramfs_of(b"busybox's bytes", &[]);
-        assert_eq!(bytes, initramfs_of(b"busybox's bytes", &[]));
+        let bytes = initramfs_of(b"busybox's bytes", Board::X86, &[]);
+        assert_eq!(bytes, initramfs_of(b"busybox's bytes", Board::X86, &[]));
+        let others = initramfs_of(b"busybox's bytes", Board::QemuVirt, &[]);
+        assert_ne!(bytes, others, "the first program is the processor's");
         for part in ["init\0", "bin/sh\0", "dev/console\0", "@linux state=ready", "TRAILER!!!"] {
             assert!(bytes.windows(part.len()).any(|window| window == part.as_bytes()), "{part}");
         }

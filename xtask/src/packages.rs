@@ -1,5 +1,5 @@
-//! Debian's packages for arm64, fetched by apt and unpacked under `target/debian`, never installed: apt gets a state of
-//! its own there, which neither sees nor changes the machine's. What guests and peers run is what a package holds, byte
+//! Debian's packages for guests, fetched by apt and unpacked under `target/debian`, never installed: apt gets a state of
+//! its own there for each architecture, which neither sees nor changes the machine's. What guests and peers run is what a package holds, byte
 //! for byte; of a package only the parts that are asked for are unpacked, as a kernel's modules are hundreds of MiB.
 
 use std::fs;
@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::board::Board;
 use crate::{paths, process};
 
 /// Where packages come from; the environment variable `DEBIAN_MIRROR` names another place.
@@ -20,6 +21,8 @@ const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 pub(crate) struct Package {
     /// Its name in Debian 12.
     pub(crate) name: &'static str,
+    /// For whose guests.
+    pub(crate) board: Board,
     /// It has nothing but a dependency on the one that is meant, as the packages have that name the newest kernel.
     pub(crate) stands_for_another: bool,
     /// The folder in it that is unpacked.
@@ -34,7 +37,7 @@ impl Package {
     pub(crate) fn unpacked(&self) -> Result<PathBuf> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let home = paths::target().join("debian");
+        let home = home(self.board);
         let root = home.join(self.name);
         if !root.is_dir() {
             self.fetch(&home, &root).with_context(|| format!("Debian's package {} cannot be fetched", self.name))?;
@@ -46,8 +49,9 @@ impl Package {
         for tool in ["apt-get", "apt-cache", "dpkg-deb", "tar"] {
             ensure!(
                 process::is_installed(tool),
-                "`{tool}` is not installed. Unpack {} of Debian 12's arm64 package {} into {}, then repeat the command",
+                "`{tool}` is not installed. Unpack {} of Debian 12's {} package {} into {}, then repeat the command",
                 self.folder,
+                self.board.debian(),
                 self.name,
                 paths::shown(root)
             );
@@ -56,13 +60,14 @@ impl Package {
         let state = home.join("apt");
         prepare(&state)?;
         eprintln!("fetches {}", self.name);
-        process::quiet(apt("apt-get", &state).args(["-q", "update"])).context("apt cannot read the mirror's lists")?;
-        let package = if self.stands_for_another { self.dependency(&state)? } else { self.name.to_owned() };
+        let apt = |program| apt(program, &state, self.board);
+        process::quiet(apt("apt-get").args(["-q", "update"])).context("apt cannot read the mirror's lists")?;
+        let package = if self.stands_for_another { self.dependency(apt("apt-cache"))? } else { self.name.to_owned() };
         // In a folder of its own, so that what is there afterwards is the package.
         let download = home.join(format!("{}.new", self.name));
         let _ = fs::remove_dir_all(&download);
         fs::create_dir_all(&download).with_context(|| format!("cannot create {}", download.display()))?;
-        process::quiet(apt("apt-get", &state).args(["-q", "download", &package]).current_dir(&download))?;
+        process::quiet(apt("apt-get").args(["-q", "download", &package]).current_dir(&download))?;
         let mut files = fs::read_dir(&download)?.flatten().map(|entry| entry.path());
         let deb = files.next().with_context(|| format!("apt left no file of {package}"))?;
         unpack(&deb, self.folder, &download)?;
@@ -71,14 +76,20 @@ impl Package {
         fs::rename(&download, root).with_context(|| format!("cannot make {}", root.display()))
     }
 
-    fn dependency(&self, state: &Path) -> Result<String> {
-        let depends = process::quiet(apt("apt-cache", state).args(["depends", self.name]))?;
+    fn dependency(&self, mut cache: Command) -> Result<String> {
+        let depends = process::quiet(cache.args(["depends", self.name]))?;
         let depends = String::from_utf8_lossy(&depends.stdout).into_owned();
         match depends.lines().find_map(|line| line.trim().strip_prefix("Depends: ")) {
             Some(package) => Ok(package.to_owned()),
             None => bail!("the mirror has no {} of bookworm", self.name),
         }
     }
+}
+
+/// Where the packages for a board's guests are; those of x86 are in a folder of it.
+pub(crate) fn home(board: Board) -> PathBuf {
+    let home = paths::target().join("debian");
+    if board == Board::X86 { home.join(board.debian()) } else { home }
 }
 
 /// The one file in a folder whose name starts so; the last one in the alphabet if there are more.
@@ -116,7 +127,7 @@ fn unpack(deb: &Path, folder: &str, root: &Path) -> Result<()> {
 }
 
 /// An apt program with a state of its own.
-fn apt(program: &str, state: &Path) -> Command {
+fn apt(program: &str, state: &Path, board: Board) -> Command {
     let mut command = Command::new(program);
     let mut option = |name: &str, value: &str| {
         command.args(["-o", &format!("{name}={value}")]);
@@ -129,8 +140,8 @@ fn apt(program: &str, state: &Path) -> Command {
     option("Dir::Etc::SourceList", &here("sources.list"));
     option("Dir::Etc::SourceParts", &here("none"));
     option("Dir::Etc::PreferencesParts", &here("none"));
-    option("APT::Architecture", "arm64");
-    option("APT::Architectures", "arm64");
+    option("APT::Architecture", board.debian());
+    option("APT::Architectures", board.debian());
     option("APT::Sandbox::User", "");
     option("Acquire::Languages", "none");
     command

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::board::Board;
 use crate::packages::Package;
 use crate::scenario::Scenario;
 
-const XEN: Package = Package { name: "xen-hypervisor-4.17-arm64", stands_for_another: false, folder: "boot" };
+const XEN: Package =
+    Package { name: "xen-hypervisor-4.17-arm64", board: Board::QemuVirt, stands_for_another: false, folder: "boot" };
 
 /// Its command line for a machine: no scrubbing of memory at power-on and timers as exact as it has them; the rest only
 /// where it is needed, because Xen talks more for the one and waits three seconds for the other.

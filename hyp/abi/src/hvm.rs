@@ -82,6 +82,8 @@ pub const HVM_PARAM_MCA_CAP: u32 = 38;
 pub const HVM_NR_PARAMS: u32 = 39;
 /// Shift of the type inside [`HVM_PARAM_CALLBACK_IRQ`].
 pub const HVM_PARAM_CALLBACK_TYPE_SHIFT: u32 = 56;
+/// Type of [`HVM_PARAM_CALLBACK_IRQ`] on x86: a line of the interrupt controller, by its number.
+pub const HVM_PARAM_CALLBACK_TYPE_GSI: u64 = 0;
 /// Type of [`HVM_PARAM_CALLBACK_IRQ`] on ARM: a PPI, its INTID in the low byte, flags in the next.
 pub const HVM_PARAM_CALLBACK_TYPE_PPI: u64 = 2;
 /// Type of [`HVM_PARAM_CALLBACK_IRQ`] on x86: a vector in the low byte, for all vCPUs.

@@ -8,6 +8,7 @@
 //! Pure state, tested on the host. Registers: Arm DDI 0183 (PL011), table 3-1; SBSA (DEN 0029), appendix B.
 
 use heapless::Deque;
+use hyp_core::keyboard::Listener;
 
 /// Depth of the receive FIFO, bytes.
 const DEPTH: usize = 32;
@@ -127,22 +128,22 @@ impl Vpl011 {
         None
     }
 
-    /// Is there room for so many typed bytes?
-    pub fn has_room(&self, bytes: usize) -> bool {
-        self.received.len() + bytes <= DEPTH
-    }
-
-    /// A byte was typed. `false`: there was no room, and it was not taken.
-    pub fn receive(&mut self, byte: u8) -> bool {
-        self.received.push_back(byte).is_ok()
-    }
-
     /// The interrupt line's level, if it is another than when this was asked last.
     pub fn line_change(&mut self) -> Option<bool> {
         let level = self.raw() & self.mask != 0;
         let changed = level != self.told;
         self.told = level;
         changed.then_some(level)
+    }
+}
+
+impl Listener for Vpl011 {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.received.len() + bytes <= DEPTH
+    }
+
+    fn receive(&mut self, byte: u8) -> bool {
+        self.received.push_back(byte).is_ok()
     }
 }
 
@@ -154,7 +155,9 @@ impl Default for Vpl011 {
 
 #[cfg(test)]
 mod tests {
-    use super::{CONTROL, DATA, DEPTH, FLAGS, LINE_CONTROL, MASK, MASKED, RAW, RECEIVED, SENT, TIMEOUT, Vpl011};
+    use super::{
+        CONTROL, DATA, DEPTH, FLAGS, LINE_CONTROL, Listener, MASK, MASKED, RAW, RECEIVED, SENT, TIMEOUT, Vpl011,
+    };
 
     #[test]
     fn what_is_typed_comes_out_in_order_and_then_nothing() {

@@ -13,18 +13,21 @@ use elf::note::{Note, NoteIterator};
 use elf::segment::ProgramHeader;
 use heapless::Vec;
 use xen_abi::start_info::{
-    HvmMemmapTableEntry, HvmModlistEntry, HvmStartInfo, XEN_ELFNOTE_PHYS32_ENTRY, XEN_HVM_MEMMAP_TYPE_RAM,
-    XEN_HVM_START_MAGIC_VALUE,
+    HvmMemmapTableEntry, HvmModlistEntry, HvmStartInfo, XEN_ELFNOTE_PHYS32_ENTRY, XEN_HVM_MEMMAP_TYPE_ACPI,
+    XEN_HVM_MEMMAP_TYPE_RAM, XEN_HVM_START_MAGIC_VALUE,
 };
 use zerocopy::{Immutable, IntoBytes};
 
+use crate::guest_tables::{LEGACY, TABLES};
 use crate::image::tail;
 use crate::manifest::DomainSpec;
+use crate::region::align_down;
 use crate::{BootError, Region};
 
 /// Segments of a kernel.
 pub const MAX_SEGMENTS: usize = 8;
 
+const PAGE: u64 = 4096;
 /// Owner of Xen's notes.
 const OWNER: &[u8] = b"Xen";
 
@@ -59,7 +62,7 @@ impl Kernel {
     #[inline(never)]
     pub fn parse(file: &[u8]) -> Result<Self, &'static str> {
         if !file.starts_with(b"\x7fELF") {
-            return Err("is no ELF file: give a kernel with a PVH entry (Linux: the vmlinux inside the bzImage)");
+            return Err("is neither an ELF file nor a bzImage: give a kernel with a PVH entry");
         }
         let elf = ElfBytes::<LittleEndian>::minimal_parse(file).map_err(|_| DAMAGED)?;
         let (mut entry, mut segments) = (None, Vec::new());
@@ -113,13 +116,18 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Places a guest's files; `file` is its kernel, `bank` its first bank of memory.
+    /// Places a guest's files; `file` is its kernel, `bank` its first bank of memory, `taken` what lies in it already.
     ///
     /// # Errors
     ///
     /// [`BootError::NotAnImage`] or [`BootError::TooLarge`].
     #[inline(never)]
-    pub fn make<'a>(domain: &DomainSpec<'a>, file: &[u8], bank: Region) -> Result<Self, BootError<'a>> {
+    pub fn make<'a>(
+        domain: &DomainSpec<'a>,
+        file: &[u8],
+        bank: Region,
+        taken: Option<Region>,
+    ) -> Result<Self, BootError<'a>> {
         let kernel = Kernel::parse(file).map_err(|what| BootError::NotAnImage { path: domain.kernel.path, what })?;
         let ramdisk = domain.ramdisk.map(|module| module.place.size);
         let end = kernel.segments.iter().map(|segment| segment.place.end()).max().unwrap_or(0);
@@ -130,12 +138,24 @@ impl Layout {
             bank: bank.size,
         };
         let (info, ramdisk) = tail(bank, ramdisk).ok_or(too_large)?;
-        let free = Region::between(bank.start, info.start);
-        if !kernel.segments.iter().all(|segment| free.contains(&segment.place)) {
+        let free = Region::between(bank.start, taken.map_or(info.start, |taken| taken.start.min(info.start)));
+        if !free.contains(&LEGACY) || !kernel.segments.iter().all(|segment| free.contains(&segment.place)) {
             return Err(too_large);
+        }
+        if kernel.segments.iter().any(|segment| LEGACY.overlaps(&segment.place)) {
+            let what = "has a segment between 640 KiB and 1 MiB, where a PC has none: link it for another address";
+            return Err(BootError::NotAnImage { path: domain.kernel.path, what });
         }
         Ok(Self { kernel, info, ramdisk })
     }
+}
+
+/// Room for `size` bytes of a kernel that is unpacked before its segments go to their places: as high in a guest's first
+/// bank of memory as what the guest is told and its ramdisk allow. `None` where there is none.
+pub fn scratch(bank: Region, ramdisk: Option<u64>, size: u64) -> Option<Region> {
+    let (info, _) = tail(bank, ramdisk)?;
+    let start = align_down(info.start.checked_sub(size)?, PAGE);
+    (start >= LEGACY.end()).then_some(Region::new(start, size))
 }
 
 /// What a guest is told.
@@ -155,12 +175,18 @@ impl StartInfo<'_> {
     pub fn write(&self, room: &mut [u8], at: u64) -> Option<usize> {
         let mut writer = Writer { room, at, used: size_of::<HvmStartInfo>() };
         let mut info = HvmStartInfo { magic: XEN_HVM_START_MAGIC_VALUE, version: 1, ..HvmStartInfo::default() };
-        info.memmap_entries = self.banks.len() as u32;
         info.memmap_paddr = writer.address()?;
+        let (ram, tables) = (XEN_HVM_MEMMAP_TYPE_RAM, XEN_HVM_MEMMAP_TYPE_ACPI);
         for bank in self.banks {
-            let kind = XEN_HVM_MEMMAP_TYPE_RAM;
-            writer.put(&HvmMemmapTableEntry { addr: bank.start, size: bank.size, kind, reserved: 0 })?;
+            let (below, above) = (Region::between(bank.start, LEGACY.start), Region::between(LEGACY.end(), bank.end()));
+            let split = [(below, ram), (TABLES, tables), (above, ram)];
+            let whole = [(*bank, ram)];
+            for (place, kind) in if bank.contains(&LEGACY) { split.iter() } else { whole.iter() } {
+                writer.put(&HvmMemmapTableEntry { addr: place.start, size: place.size, kind: *kind, reserved: 0 })?;
+                info.memmap_entries = info.memmap_entries.saturating_add(1);
+            }
         }
+        info.rsdp_paddr = TABLES.start;
         if let Some(ramdisk) = self.ramdisk {
             info.nr_modules = 1;
             info.modlist_paddr = writer.address()?;

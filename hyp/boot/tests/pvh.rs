@@ -51,7 +51,7 @@ fn reads_segments_and_entry() {
 fn refuses_what_is_no_pvh_kernel_and_says_why() {
     let good = (LOAD, 0x300, 0x10_0000, 0x80, 0x1000);
     let cases = [
-        (vec![0; 100], "no ELF file"),
+        (vec![0; 100], "neither an ELF file nor a bzImage"),
         (b"\x7fELF\x02\x01\x01".to_vec(), "damaged"),
         (elf(&[good], &ENTRY), "no PVH entry"),
         (elf(&[note(&ENTRY)], &ENTRY), "outside of its segments"),
@@ -98,8 +98,17 @@ fn tells_the_guest_where_everything_is() {
     assert_eq!((word(0), word(4), word(8), word(12)), (0x336e_c578, 1, 0, 1));
     assert_eq!((long(place(16)), long(place(16) + 8)), (0x300_0000, 0x1234), "the module");
     assert_eq!(&room[place(24)..place(24) + 10], b"mode=play\0");
-    assert_eq!(long(32), 0, "no ACPI");
-    assert_eq!((word(48), long(place(40) + 24), long(place(40) + 32), word(place(40) + 40)), (2, 4 << 30, 8 << 20, 1));
+    assert_eq!(long(32), 0xe_0000, "ACPI's tables");
+    let memory = |number: usize| {
+        let at = place(40) + 24 * number;
+        (long(at), long(at + 8), word(at + 16))
+    };
+    assert_eq!(word(48), 4);
+    assert_eq!(
+        [0, 1, 2, 3].map(memory),
+        [(0, 0xa_0000, 1), (0xe_0000, 0x2_0000, 3), (0x10_0000, 63 << 20, 1), (4 << 30, 8 << 20, 1)],
+        "RAM, tables, RAM, RAM"
+    );
     assert!(used <= 4096 && room[used] == 0xaa);
     assert_eq!(info.write(&mut room[..used - 1], 0x8000), None, "a byte too few");
 }

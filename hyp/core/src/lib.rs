@@ -18,6 +18,7 @@ pub mod event;
 pub mod grant;
 pub mod hypercall;
 pub mod hypervisor;
+pub mod keyboard;
 pub mod lifecycle;
 pub mod limits;
 pub mod memory;

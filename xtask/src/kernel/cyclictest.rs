@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use crate::board::Board;
 use crate::cpio::Entry;
 use crate::packages::Package;
 
@@ -30,7 +31,7 @@ cyclictest -m -q -p 99 -i 1000 -h 20000 -D $seconds | grep -v ' 000000$'
 ";
 
 const fn package(name: &'static str, folder: &'static str) -> Package {
-    Package { name, stands_for_another: false, folder }
+    Package { name, board: Board::QemuVirt, stands_for_another: false, folder }
 }
 
 /// Files with their contents.

@@ -133,8 +133,8 @@ impl<'s> Machine<'s> {
         let hold = Hold::take(folder, &scenario.name())?;
         let [guest] = &scenario.guests[..] else { bail!("{}: only one guest can be bare", scenario.path.display()) };
         let flavour = guest.image.as_ref().and_then(|image| Flavour::of_word(image.to_str()?));
-        let kernel = flavour.context("only a stock kernel can be bare")?.kernel()?;
-        let mut arguments = qemu::bare(&scenario.machine, guest, &kernel, &kernel::initramfs()?);
+        let kernel = flavour.context("only a stock kernel can be bare")?.kernel(scenario.machine.board)?;
+        let mut arguments = qemu::bare(&scenario.machine, guest, &kernel, &kernel::initramfs(scenario.machine.board)?);
         arguments.extend(qemu::clock(clock, scenario.machine.board, guest.vcpus));
         let console = Demultiplexer::of_peer(vec![guest.name.clone()]);
         let log = folder.join(format!("{}.log", scenario.name()));

@@ -50,12 +50,22 @@ pub(super) fn handle<A: Arch>(call: &mut Call<'_, '_, A>, _: Decision) -> Result
     DONE
 }
 
-/// The caller says by which vector events interrupt one of its vCPUs.
+/// The caller says by which vector events interrupt one of its vCPUs. One whose interrupt is up already is told again: it
+/// had no way of hearing it.
 #[inline(never)]
-fn set_vector<A: Arch>(call: &Call<'_, '_, A>) -> Result<Answer, Errno> {
+fn set_vector<A: Arch>(call: &mut Call<'_, '_, A>) -> Result<Answer, Errno> {
     let op: EvtchnUpcallVector = call.read(call.args[1])?;
     let domain = call.current.domain;
-    domain.vcpu(op.vcpu).ok_or(Errno::ENOENT)?;
-    let vector = u64::from(op.vector);
-    if call.hypervisor.arch.set_event_vector(domain.arch(), Some(op.vcpu), vector) { DONE } else { Err(Errno::EINVAL) }
+    let vcpu = domain.vcpu(op.vcpu).and_then(|id| call.hypervisor.vcpu(id)).ok_or(Errno::ENOENT)?;
+    if !call.hypervisor.arch.set_event_vector(domain.arch(), Some(op.vcpu), op.vector.into()) {
+        return Err(Errno::EINVAL);
+    }
+    if vcpu.id() == call.current.vcpu.id() {
+        call.hypervisor.raise(call.local, vcpu);
+    } else {
+        // It may be off, so that it is not woken; it looks there when it runs.
+        vcpu.raised.store(true, Ordering::Release);
+        call.hypervisor.post(vcpu);
+    }
+    DONE
 }
