@@ -51,8 +51,8 @@ impl Arch for X86 {
         interrupts::kick(percpu::of(cpu).apic.load(Ordering::Relaxed));
     }
 
-    fn idle(&self) -> Interrupt {
-        interrupts::take(!hyp_log::pump())
+    fn idle(&self, wait: bool) -> Interrupt {
+        interrupts::take(wait && !hyp_log::pump())
     }
 
     fn machine_off(&self, restart: bool) {

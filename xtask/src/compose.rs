@@ -122,7 +122,8 @@ fn bootargs(scenario: &Scenario, whose: Whose) -> Option<String> {
         Log::Defmt => "log=defmt".to_owned(),
     });
     let scheduler = scenario.hypervisor.scheduler.map(|scheduler| format!("sched={}", scheduler.word()));
-    log.into_iter().chain(scheduler).reduce(|words, word| format!("{words} {word}"))
+    let measure = scenario.hypervisor.measure_stretches.then(|| "measure=stretches".to_owned());
+    log.into_iter().chain(scheduler).chain(measure).reduce(|words, word| format!("{words} {word}"))
 }
 
 fn domain(

@@ -92,6 +92,7 @@ pub(crate) enum Event {
     Vcpu { id: u8, domain: String, vcpu: u32 },
     Usage(Usage),
     Elapsed { ns: u64 },
+    Stretch { cause: String, number: u64, ns: u64 },
     Trace { cpu: u32, first: u64, switches: Vec<Switch> },
     End,
     Frame(Frame),
@@ -130,8 +131,8 @@ impl fmt::Display for Problem {
     }
 }
 
-const HYPERVISOR_KINDS: [&str; 9] =
-    ["boot", "first_guest", "domain", "fault", "vcpu", "usage", "elapsed", "trace", "end"];
+const HYPERVISOR_KINDS: [&str; 10] =
+    ["boot", "first_guest", "domain", "fault", "vcpu", "usage", "elapsed", "stretch", "trace", "end"];
 const GUEST_KINDS: [&str; 11] =
     ["frame", "audio", "wake", "summary", "check", "checks", "hog", "ran", "micro", "done", "linux"];
 
@@ -216,6 +217,11 @@ fn of_hypervisor(kind: &str, fields: &mut Fields) -> Result<Event, String> {
             exits: fields.remaining_numbers()?,
         }),
         "elapsed" => Event::Elapsed { ns: fields.number("ns")? },
+        "stretch" => Event::Stretch {
+            cause: fields.word("cause", &["hypercall", "exception", "interrupt", "idle", "unpack"])?,
+            number: fields.number("number")?,
+            ns: fields.number("ns")?,
+        },
         "trace" => {
             let (cpu, first) = (fields.number("cpu")?, fields.number("first")?);
             Event::Trace {

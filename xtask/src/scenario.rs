@@ -124,6 +124,8 @@ pub(crate) struct Hypervisor {
     pub(crate) scheduler: Option<Scheduler>,
     /// What is added to the peer's command line where the peer gets the machine; nothing if absent.
     pub(crate) peer: Option<String>,
+    /// It says at the end how long it ran in one go at most.
+    pub(crate) measure_stretches: bool,
     /// There is none: the only guest has the machine to itself, which shows what its runtime does by itself.
     pub(crate) none: bool,
 }

@@ -4,6 +4,7 @@
 mod host;
 mod judge;
 mod machine;
+mod stretches;
 
 use anyhow::{Result, bail};
 

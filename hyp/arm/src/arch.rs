@@ -19,7 +19,7 @@ use xen_abi::shared_info::Layout;
 use crate::domain::ArmDomain;
 use crate::lock::Relax;
 use crate::vcpu::ArmVcpu;
-use crate::{exit_loop, firmware, guest_memory, interrupts, percpu};
+use crate::{exit_loop, firmware, guest_memory, interrupts, percpu, stretch};
 
 /// ARMv8-A at EL2.
 pub struct Arm {
@@ -72,10 +72,12 @@ impl Arch for Arm {
         interrupts::kick(percpu::of(cpu).affinity.load(Ordering::Relaxed));
     }
 
-    fn idle(&self) -> Interrupt {
-        if !hyp_log::pump() {
+    fn idle(&self, wait: bool) -> Interrupt {
+        stretch::end();
+        if wait && !hyp_log::pump() {
             aarch64_cpu::asm::wfi();
         }
+        stretch::begin_idle();
         interrupts::idle()
     }
 
@@ -270,5 +272,8 @@ impl Arch for Arm {
     fn report(&self, report: Report<'_>) {
         hyp_log::event!("{}", Shown(&report));
         hyp_log::pump();
+        if matches!(report, Report::Elapsed { .. }) {
+            stretch::report();
+        }
     }
 }

@@ -21,7 +21,7 @@ use crate::vgic::Vgic;
 use crate::vpl011::Vpl011;
 
 /// Bytes copied in one step of a domain's reset, so that a reset never holds a CPU for long.
-const RESET_STEP: u64 = 64 * 1024;
+const RESET_STEP: u64 = 16 * 1024;
 
 /// Where the second kind of marks begins in [`ArmDomain::stale`].
 const NEWS: u32 = 16;
@@ -207,6 +207,12 @@ impl ArmDomain {
             self.stale.store(0, Ordering::Relaxed);
             self.forget_translations();
             self.clock_offset.store(timer::counter(), Ordering::Relaxed);
+            return Ok(None);
+        }
+        let step = step - 1;
+        // One with each step.
+        if let Some(page) = self.grants.get(step as usize).map(|lent| lent.page) {
+            page.iter().for_each(|word| word.store(0, Ordering::Relaxed));
         }
         let Some(mut before) = self.change(|stage2| stage2.restore(&self.memory)) else { return Ok(None) };
         if let Some(kernel) = &self.packed {
@@ -223,7 +229,7 @@ impl ArmDomain {
             }
             skip -= image.size.next_multiple_of(RESET_STEP);
         }
-        Ok(Some(self.start))
+        Ok((step as usize >= self.grants.len()).then_some(self.start))
     }
 
     /// Takes the hypervisor's pages out of the guest's memory and forgets every translation of the life that ended.
@@ -233,7 +239,6 @@ impl ArmDomain {
             stage2.begin_restoration();
             tlb::invalidate_guest();
         });
-        self.grants.iter().flat_map(|lent| lent.page).for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
     /// Copies one step's worth of an image, piece by piece where the guest's memory is in pieces.

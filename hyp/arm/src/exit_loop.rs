@@ -13,7 +13,7 @@ use crate::registers::{self, INTERRUPT};
 use crate::run::Turn;
 use crate::syndrome::{self, class, kind};
 use crate::vgic::v3::SgiRegister;
-use crate::{interrupts, virtual_interface};
+use crate::{interrupts, stretch, virtual_interface};
 
 /// The register that carries a hypercall's number (public/arch-arm.h).
 const HYPERCALL_REGISTER: usize = 16;
@@ -35,11 +35,15 @@ struct Visit<'v, R> {
 pub(crate) fn run<R: Running<Arm>>(running: &mut R, exit: &mut Exit) {
     let mut visit = Visit { running, exit };
     let mut next = visit.refresh();
+    let visitor = if stretch::is_on() { on_exit_timed::<R> } else { on_exit::<R> };
     while next == GOES_ON {
+        if stretch::is_on() {
+            stretch::end();
+        }
         let registers = &raw mut visit.running.parts().vcpu.registers;
         // SAFETY: the core loaded the vCPU before it called `Arch::run`. `visit` lives on, and this function touches
         // neither it nor the registers before the call is over; `on_exit` gets the only pointer.
-        next = unsafe { registers::enter(registers, (&raw mut visit).cast(), on_exit::<R>) };
+        next = unsafe { registers::enter(registers, (&raw mut visit).cast(), visitor) };
         if next == NEEDS_ALL {
             next = visit.synchronous(ESR_EL2.get());
         }
@@ -61,6 +65,21 @@ extern "C" fn on_exit<R: Running<Arm>>(visit: *mut (), syndrome: u64) -> u64 {
         kind::NONE => visit.asynchronous(syndrome),
         _ => other_exit(visit, syndrome),
     }
+}
+
+/// [`on_exit`], with a look at the clock before and after.
+extern "C" fn on_exit_timed<R: Running<Arm>>(visit: *mut (), syndrome: u64) -> u64 {
+    let number = {
+        // SAFETY: as in `on_exit`, which this function calls once this reference is gone.
+        let visit = unsafe { &mut *visit.cast::<Visit<'_, R>>() };
+        visit.running.parts().vcpu.registers.x.get(HYPERCALL_REGISTER).copied().unwrap_or(0)
+    };
+    stretch::begin_exit(syndrome, number);
+    let next = on_exit::<R>(visit, syndrome);
+    if next == GOES_ON {
+        stretch::end();
+    }
+    next
 }
 
 /// Deals with an exit that is none of the most frequent.

@@ -31,7 +31,7 @@ use crate::stage2::{Stage2, tables_for};
 use crate::vcpu::{self, ArmVcpu};
 use crate::vpl011::Vpl011;
 use crate::vtimer::VIRTUAL_TIMER;
-use crate::{config, console, controller, firmware, interrupts, kernel, mmu, percpu, pool};
+use crate::{config, console, controller, firmware, interrupts, kernel, mmu, percpu, pool, stretch};
 
 /// Bits of MPIDR_EL1 that are no affinity.
 const MPIDR_AFFINITY: u64 = 0xff_00ff_ffff;
@@ -94,6 +94,9 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
     manifest.read(&machine, layout::image_block(), tree).or_give_up();
     if manifest.options.log != Some(LogFormat::Plain) {
         hyp_log::set_format(hyp_log::Format::Defmt);
+    }
+    if manifest.options.stretches {
+        stretch::switch_on();
     }
     for warning in manifest.warnings.iter() {
         hyp_log::warn!("{}", Shown(warning));

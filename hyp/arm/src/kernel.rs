@@ -14,10 +14,10 @@ use hyp_boot::{BootError, Path, Region};
 
 use crate::layout::{self, PAGE_SIZE};
 use crate::lock::Lock;
-use crate::{guest_memory, pool};
+use crate::{guest_memory, pool, stretch};
 
-/// Bytes read and written in one step: unpacking costs some fifteen instructions for each.
-const STEP: usize = 4096;
+/// Bytes read and written in one step: unpacking costs some sixty instructions for each.
+const STEP: usize = 128;
 
 /// A packed kernel and the place where it is unpacked.
 pub struct PackedKernel {
@@ -105,11 +105,13 @@ impl PackedKernel {
         if step == 0 {
             self.steps.store(0, Ordering::Relaxed);
             unpacker.start(&self.packed);
+            return Ok(None);
         }
         let steps = self.steps.load(Ordering::Relaxed);
         if steps != 0 {
             return Ok(Some(steps));
         }
+        stretch::unpacks();
         let va = layout::va(self.to);
         // SAFETY: boot has checked that the range is RAM of this domain in one piece. The domain does not run while it is
         // reset, and nobody else in the hypervisor touches its memory then. A guest that still has a grant to one of the

@@ -82,6 +82,8 @@ mod registers;
 #[cfg(target_arch = "aarch64")]
 mod run;
 #[cfg(target_arch = "aarch64")]
+mod stretch;
+#[cfg(target_arch = "aarch64")]
 mod system_register;
 #[cfg(target_arch = "aarch64")]
 mod tlb;

@@ -9,6 +9,8 @@ use hyp_core::limits::MAX_CPUS;
 use hyp_dev::private_interrupts::PrivateInterrupts;
 use spin::Once;
 
+use crate::stretch::Stretch;
+
 /// One CPU's share.
 pub(crate) struct PerCpu {
     /// Affinity (MPIDR) of the CPU.
@@ -17,11 +19,18 @@ pub(crate) struct PerCpu {
     pub float_owner: AtomicU64,
     /// Its private interrupts; there from [`crate::interrupts::init_cpu`] on.
     pub private_interrupts: Once<PrivateInterrupts>,
+    /// How long it has been in the hypervisor.
+    pub stretch: Stretch,
 }
 
-static PER_CPU: [PerCpu; MAX_CPUS] =
-    [const { PerCpu { affinity: AtomicU64::new(0), float_owner: AtomicU64::new(0), private_interrupts: Once::new() } };
-        MAX_CPUS];
+static PER_CPU: [PerCpu; MAX_CPUS] = [const {
+    PerCpu {
+        affinity: AtomicU64::new(0),
+        float_owner: AtomicU64::new(0),
+        private_interrupts: Once::new(),
+        stretch: Stretch::none(),
+    }
+}; MAX_CPUS];
 
 /// Tells this CPU its number.
 pub(crate) fn init(cpu: u8, affinity: u64) {

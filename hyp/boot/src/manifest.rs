@@ -50,7 +50,7 @@ pub struct Manifest<'a> {
 impl<'a> Manifest<'a> {
     /// Without guests.
     pub const fn new() -> Self {
-        let options = Options { log: None, all_peers: false };
+        let options = Options { log: None, all_peers: false, stretches: false };
         Self { domains: Vec::new(), options, fixed: Fixed::new(), warnings: Vec::new() }
     }
 

@@ -65,7 +65,7 @@ fn warns_of_what_has_no_effect() {
          pool {{ compatible = \"xen,cpupool\"; }};"
     ));
     let (_, manifest) = parse(&blob).unwrap();
-    assert_eq!(manifest.options, Options { log: Some(LogFormat::Defmt), all_peers: false });
+    assert_eq!(manifest.options, Options { log: Some(LogFormat::Defmt), all_peers: false, stretches: false });
     let mut lines: Vec<_> = manifest.warnings.iter().map(ToString::to_string).collect();
     lines.sort();
     assert_eq!(

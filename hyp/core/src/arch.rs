@@ -233,8 +233,8 @@ pub trait Arch: Sized + Sync + 'static {
     fn set_timer(&self, at: Option<Nanos>);
     /// Make another CPU leave its guest or its idle state and look into its inbox.
     fn kick(&self, cpu: CpuId);
-    /// Wait on this CPU for an interrupt. Returns at once where one is pending.
-    fn idle(&self) -> Interrupt;
+    /// Take an interrupt of this CPU, with no vCPU in it. `wait`: if none is pending, wait for one.
+    fn idle(&self, wait: bool) -> Interrupt;
     /// Switch the machine off (or restart it). On hardware this does not return.
     fn machine_off(&self, restart: bool);
 

@@ -242,15 +242,13 @@ impl<A: Arch> Hypervisor<A> {
         true
     }
 
-    /// There is nobody to run: works on what can wait, or sleeps. Not when looking around has found a reason to look
-    /// around again, as it does when the last vCPU of the last domain is off: nobody would wake this CPU.
+    /// There is nobody to run: takes an interrupt, which may change that, and does not wait for one while there is work
+    /// that can wait. Nor when looking around has found a reason to look around again, as it does when the last vCPU of the
+    /// last domain is off: nobody would wake this CPU.
     fn wait(&self, local: &mut Local) {
-        if local.resched || self.has_job(local) {
-            local.resched = true;
-        } else {
-            let interrupt = self.arch.idle();
-            self.handle_interrupt(local, interrupt);
-        }
+        local.resched |= self.has_job(local);
+        let interrupt = self.arch.idle(!local.resched);
+        self.handle_interrupt(local, interrupt);
     }
 
     /// The hypervisor itself was interrupted.

@@ -222,9 +222,12 @@ impl Arch for Fake {
         self.lines.lock().unwrap()[usize::from(cpu)].kicked = true;
     }
 
-    fn idle(&self) -> Interrupt {
+    fn idle(&self, wait: bool) -> Interrupt {
         if let Some(interrupt) = self.interrupt() {
             return interrupt;
+        }
+        if !wait {
+            return Interrupt::Other;
         }
         let timer = self.with_lines(|lines| lines.timer);
         if self.cpus.load(Ordering::Relaxed) > 1 {

@@ -90,6 +90,7 @@ impl Sorted {
             }
             Event::Checks { failed, .. } => self.checks_failed += failed,
             Event::Domain { .. }
+            | Event::Stretch { .. }
             | Event::Fault { .. }
             | Event::Check { .. }
             | Event::Hog { .. }

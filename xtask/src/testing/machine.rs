@@ -9,6 +9,7 @@ use std::sync::mpsc::channel;
 
 use anyhow::Result;
 
+use super::stretches::{self, Stretches};
 use super::{Outcome, judge};
 use crate::board::Board;
 use crate::build::{self, Built};
@@ -60,15 +61,16 @@ pub(super) fn run(scenarios: &[Scenario], show: &mut dyn FnMut(&Outcome)) -> Res
     }
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::new());
+    let longest = Mutex::new(Stretches::default());
     let (sender, receiver) = channel();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(scenarios.len()) {
             let sender = sender.clone();
-            let (next, boards) = (&next, &boards);
+            let (next, boards, longest) = (&next, &boards, &longest);
             scope.spawn(move || {
                 while let Some((number, scenario)) = take(next, scenarios) {
                     if let Some((built, qemu)) = boards.get(&scenario.machine.board) {
-                        let _ = sender.send((number, test(qemu, scenario, built)));
+                        let _ = sender.send((number, test(qemu, scenario, built, longest)));
                     }
                 }
             });
@@ -81,7 +83,9 @@ pub(super) fn run(scenarios: &[Scenario], show: &mut dyn FnMut(&Outcome)) -> Res
     });
     let mut outcomes = outcomes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     outcomes.sort_by_key(|(number, _)| *number);
-    Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+    let longest = longest.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).finish()?;
+    longest.iter().for_each(show);
+    Ok(outcomes.into_iter().map(|(_, outcome)| outcome).chain(longest).collect())
 }
 
 fn take<'s>(next: &AtomicUsize, scenarios: &'s [Scenario]) -> Option<(usize, &'s Scenario)> {
@@ -92,13 +96,17 @@ fn take<'s>(next: &AtomicUsize, scenarios: &'s [Scenario]) -> Option<(usize, &'s
     scenarios.get(number).map(|scenario| (number, scenario))
 }
 
-fn test(qemu: &Qemu, scenario: &Scenario, built: &Built) -> Outcome {
+fn test(qemu: &Qemu, scenario: &Scenario, built: &Built, longest: &Mutex<Stretches>) -> Outcome {
+    let mut scenario = scenario.clone();
+    scenario.hypervisor.measure_stretches = stretches::measures(&scenario);
+    let scenario = &scenario;
     let name = format!("qemu: {}", scenario.name());
     let folder = paths::target().join("tests");
     let session = Machine::new(qemu, scenario, built, Clock::Instructions, &folder)
         .and_then(|machine| machine.run(&mut |_, _| {}));
     let details = match session {
         Ok(session) => {
+            longest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(scenario, &session);
             let mut failures = judge::judge(&session, scenario);
             failures.extend(played(&session, scenario, built));
             if failures.is_empty() { Vec::new() } else { explained(failures, &session) }

@@ -20,6 +20,8 @@ pub struct Options {
     /// `xsm=dummy`: any two guests may share events and grants. Otherwise, as with `xsm=silo`, only those that
     /// `makuhari,peers` joins.
     pub all_peers: bool,
+    /// `measure=stretches`: say at the end how long the hypervisor ran in one go at most.
+    pub stretches: bool,
 }
 
 /// What an option does here.
@@ -27,6 +29,7 @@ pub struct Options {
 enum Effect {
     Log(LogFormat),
     AllPeers(bool),
+    Stretches,
     /// What it asks for is so already, or concerns only what is not here: a control domain, Xen's heap and its own log.
     Nothing,
     /// It names a scheduler or a policy that we do not have, and we use another.
@@ -48,6 +51,7 @@ fn effect(word: &str) -> Effect {
     match word {
         "log=plain" => Effect::Log(LogFormat::Plain),
         "log=defmt" => Effect::Log(LogFormat::Defmt),
+        "measure=stretches" => Effect::Stretches,
         "xsm=dummy" => Effect::AllPeers(true),
         "xsm=silo" => Effect::AllPeers(false),
         "console=dtuart" | "sched=credit" => Effect::Nothing,
@@ -67,6 +71,7 @@ impl Options {
             match effect(word) {
                 Effect::Log(log) => options.log = Some(log),
                 Effect::AllPeers(all) => options.all_peers = all,
+                Effect::Stretches => options.stretches = true,
                 Effect::Nothing => {}
                 Effect::NotAvailable | Effect::Unknown => warn = true,
             }

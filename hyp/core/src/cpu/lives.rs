@@ -28,6 +28,8 @@ const CLOSE_BUDGET: u32 = 16;
 pub(super) enum Job {
     /// Nothing to do.
     None,
+    /// Say what became of it, then go on with [`Job::Close`].
+    Tell(DomainChange),
     /// Close its event channels, then go on with [`Job::Release`].
     Close(Option<ShutdownReason>),
     /// Take down its mappings of others' pages, and others' of its pages where those are needed again; then reset it,
@@ -56,6 +58,10 @@ impl<A: Arch> Hypervisor<A> {
         let (Some(domain), Some(job)) = (self.domain(id), local.jobs.get(index).copied()) else { return };
         let next = match job {
             Job::None => Job::None,
+            Job::Tell(change) => {
+                self.report_domain(domain, change);
+                Job::Close(None)
+            }
             Job::Close(then) if self.close_some(&local.held, id, CLOSE_BUDGET) => Job::Release(then),
             Job::Close(_) => job,
             Job::Release(then) => match (self.close_grants(&local.held, domain, then.is_some(), CLOSE_BUDGET), then) {
@@ -221,13 +227,10 @@ impl<A: Arch> Hypervisor<A> {
         let Some(todo) = self.change(local, domain, Event::Stopped) else { return };
         let restarts = todo == Todo::Restart;
         local.busy = true;
+        let crashed = matches!(reason, ShutdownReason::Crash | ShutdownReason::Watchdog);
+        let change = if crashed { DomainChange::Crashed(reason) } else { DomainChange::Shutdown(reason) };
         if let Some(job) = local.jobs.get_mut(domain.id().index()) {
-            *job = Job::Close(restarts.then_some(reason));
-        }
-        if !restarts {
-            let crashed = matches!(reason, ShutdownReason::Crash | ShutdownReason::Watchdog);
-            let change = if crashed { DomainChange::Crashed(reason) } else { DomainChange::Shutdown(reason) };
-            self.report_domain(domain, change);
+            *job = if restarts { Job::Close(Some(reason)) } else { Job::Tell(change) };
         }
         let all_over = self.domains().all(|domain| {
             let state = self.domain_state(local, domain.id());
@@ -243,6 +246,13 @@ impl<A: Arch> Hypervisor<A> {
     /// This CPU runs no guests any more. The last one that says so reports and switches the machine off.
     pub(super) fn park_cpu(&self, local: &Local) {
         let mine = cpu_bit(local.id);
+        if self.parked.load(Ordering::Acquire) & mine == 0 {
+            for (domain, job) in self.domains().zip(&local.jobs) {
+                if let Job::Tell(change) = *job {
+                    self.report_domain(domain, change);
+                }
+            }
+        }
         let before = self.parked.fetch_or(mine, Ordering::AcqRel);
         if before & mine == 0 && before | mine == self.joined.load(Ordering::Acquire) {
             self.report_end();

@@ -574,7 +574,7 @@ pub(super) fn split<F: Format, T: Tables>(
     let height = spot.height.saturating_sub(1);
     let table = tables.allocate().ok_or(Error::OutOfTables)?;
     for (index, offset) in (0..span(spot.height)).step_by(span(height) as usize).enumerate() {
-        tables.write(table, index, F::encode_leaf(pa + offset, height, attributes));
+        tables.write_page(table, index, F::EMPTY, F::encode_leaf(pa + offset, height, attributes));
     }
     replace::<F, T>(tables, spot, ipa, F::encode_table(table));
     Ok(())
