@@ -79,6 +79,14 @@ fn shares_are_of_the_time_in_which_the_player_played() {
     assert!((share("player").got.unwrap() - 0.14).abs() < 1e-6);
     assert!((share("hog-1").got.unwrap() - 0.2).abs() < 1e-6 && (share("hog-1").entitled - 0.86 / 3.0).abs() < 1e-6);
     assert_eq!(share("hog-2").got, None);
+    // A player that needed less than its work is told to cost is no error; one that got as little and was late is one.
+    let error = |late| {
+        let text = transcript(1, late)
+            .replace("ran_ns=140000000", "ran_ns=70000000")
+            .replace("ran_ns=200000200", "ran_ns=286666953");
+        outcome(cell(Sched::Client, Load::Half), &text).run.unwrap().measured.share_error().unwrap()
+    };
+    assert!(error(0) < 0.001 && (error(5) - 0.5).abs() < 0.001, "{} {}", error(0), error(5));
     assert!((measured.share_error().unwrap() - (1.0 - 0.6 / 0.86)).abs() < 1e-6);
 }
 
