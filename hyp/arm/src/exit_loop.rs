@@ -35,17 +35,21 @@ struct Visit<'v, R> {
 pub(crate) fn run<R: Running<Arm>>(running: &mut R, exit: &mut Exit) {
     let mut visit = Visit { running, exit };
     let mut next = visit.refresh();
-    let visitor = if stretch::is_on() { on_exit_timed::<R> } else { on_exit::<R> };
+    let mut visitor = on_exit::<R> as registers::Visitor;
+    if stretch::is_on() {
+        stretch::end();
+        visitor = on_exit_timed::<R>;
+    }
     while next == GOES_ON {
-        if stretch::is_on() {
-            stretch::end();
-        }
         let registers = &raw mut visit.running.parts().vcpu.registers;
         // SAFETY: the core loaded the vCPU before it called `Arch::run`. `visit` lives on, and this function touches
         // neither it nor the registers before the call is over; `on_exit` gets the only pointer.
         next = unsafe { registers::enter(registers, (&raw mut visit).cast(), visitor) };
         if next == NEEDS_ALL {
             next = visit.synchronous(ESR_EL2.get());
+            if next == GOES_ON && stretch::is_on() {
+                stretch::end();
+            }
         }
     }
 }
