@@ -41,6 +41,14 @@ enum Line {
 }
 
 impl Line {
+    /// It may have to be moved.
+    #[inline(always)]
+    fn moves(&mut self) {
+        if *self == Self::Still {
+            *self = Self::Moves;
+        }
+    }
+
     /// What is known is written down at the vCPU, and this CPU need not know it any more.
     #[inline(always)]
     fn hand_on<A: Arch>(&mut self, vcpu: &Vcpu<A>) {
@@ -264,11 +272,20 @@ impl<A: Arch> Hypervisor<A> {
     }
 
     /// An event came for a vCPU: its home CPU lets it run.
+    #[inline(always)]
     pub(crate) fn wake(&self, local: &mut Local, vcpu: &Vcpu<A>) {
+        if local.queue.current() == Some(vcpu.id()) {
+            local.line.moves();
+        } else {
+            self.wake_other(local, vcpu);
+        }
+    }
+
+    /// The same for one that does not run here.
+    #[inline(never)]
+    fn wake_other(&self, local: &mut Local, vcpu: &Vcpu<A>) {
         if vcpu.home() != local.id {
             self.post(vcpu);
-        } else if local.queue.current() == Some(vcpu.id()) {
-            local.line = Line::Moves;
         } else {
             let now = self.arch.now();
             vcpu.runstate.woken(now);
@@ -306,14 +323,9 @@ impl<A: Arch> Hypervisor<A> {
         if local.queue.current() == Some(vcpu.id()) {
             local.line = Line::Raised;
         } else {
-            self.raise_other(local, vcpu);
+            vcpu.raised.store(true, Ordering::Release);
+            self.wake_other(local, vcpu);
         }
-    }
-
-    #[inline(never)]
-    fn raise_other(&self, local: &mut Local, vcpu: &Vcpu<A>) {
-        vcpu.raised.store(true, Ordering::Release);
-        self.wake(local, vcpu);
     }
 
     /// Sets the timer to what comes first. The end of a slice that has ended before its time stays set: who often wakes

@@ -48,9 +48,7 @@ impl<A: Arch> Hypervisor<A> {
         if next == running {
             if let Some(current) = &mut cpu.current {
                 self.unblock(&mut cpu.local, current);
-                if cpu.local.line == Line::Still {
-                    cpu.local.line = Line::Moves;
-                }
+                cpu.local.line.moves();
             }
         } else {
             let blocked = cpu.current.as_ref().is_some_and(|current| current.blocked);
