@@ -87,6 +87,7 @@ extern "C" fn primary_main(info: u64, tables: u64) -> ! {
     for warning in manifest.warnings.iter() {
         hyp_log::warn!("{}", Shown(warning));
     }
+    HYPERVISOR.set_scheduler(manifest.options.scheduler);
     let plan = Plan::make(&host, &manifest, layout::image_block(), *tree, 0).or_give_up();
     give_trace(0);
     let cpus = start_cpus(&host, firmware.left_out);
@@ -250,7 +251,7 @@ fn add_domain(
         name: spec.name,
         vcpus: spec.cpus,
         affinity: spec.affinity,
-        weight: spec.weight,
+        share: spec.share,
         actions: EndActions {
             poweroff: action(spec.on_poweroff),
             reboot: action(spec.on_reboot),

@@ -293,6 +293,13 @@ impl Scenario {
         if self.member.is_empty() { file.into_owned() } else { format!("{file}-{}", self.member) }
     }
 
+    /// It is about frames or sound that come too late, and says how many must.
+    pub(crate) fn expects_losses(&self) -> bool {
+        let some = |pattern: &String| pattern.starts_with('>');
+        let lost = |name: &str| self.expect.iter().any(|expect| expect.fields.get(name).is_some_and(some));
+        ["late", "dropped", "audio_late"].into_iter().any(lost)
+    }
+
     /// Limit in whole virtual seconds, rounded up.
     pub(crate) fn limit_seconds(&self) -> u64 {
         self.limit_ns.div_ceil(1_000_000_000)

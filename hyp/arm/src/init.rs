@@ -101,6 +101,7 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
     for warning in manifest.warnings.iter() {
         hyp_log::warn!("{}", Shown(warning));
     }
+    HYPERVISOR.set_scheduler(manifest.options.scheduler);
     let plan = Plan::make(&machine, &manifest, layout::image_block(), tree, 0).or_give_up();
     machine.ram.iter().try_for_each(|ram| mmu::map_ram(*ram, &machine.reserved)).or_give_up();
     init_interrupts(&machine);
@@ -236,7 +237,7 @@ fn add_domain(
         name: spec.name,
         vcpus: spec.cpus,
         affinity: spec.affinity,
-        weight: spec.weight,
+        share: spec.share,
         actions: EndActions {
             poweroff: action(spec.on_poweroff),
             reboot: action(spec.on_reboot),

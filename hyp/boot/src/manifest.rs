@@ -10,9 +10,11 @@ pub(crate) mod fixed;
 mod modules;
 mod options;
 mod read;
+mod schedule;
 mod warning;
 
 use heapless::Vec;
+use hyp_core::sched::{Promise, Scheduler};
 
 use crate::limits::{MAX_DOMAINS, MAX_MODULES, MAX_SHARED, MAX_STATIC, MAX_VCPUS};
 use crate::machine::Host;
@@ -50,7 +52,7 @@ pub struct Manifest<'a> {
 impl<'a> Manifest<'a> {
     /// Without guests.
     pub const fn new() -> Self {
-        let options = Options { log: None, all_peers: false, stretches: false };
+        let options = Options { log: None, all_peers: false, stretches: false, scheduler: Scheduler::Client };
         Self { domains: Vec::new(), options, fixed: Fixed::new(), warnings: Vec::new() }
     }
 
@@ -113,6 +115,9 @@ impl<'a> Manifest<'a> {
     fn add(&mut self, node: &Spot<'a>, host: &Host<'a>, loose: &mut Loose<'_>) -> Result<usize, BootError<'a>> {
         let index = self.domains.len() as u8;
         let domain = read_domain(node, index, host, loose, (&mut self.fixed, &mut self.warnings))?;
+        if matches!(domain.share.promise, Promise::Sedf(_)) && self.options.scheduler != Scheduler::Sedf {
+            return Err(node.bad("makuhari,sched", "another class without the option sched=sedf"));
+        }
         if self.domains.iter().any(|other| other.name == domain.name) {
             return Err(BootError::DuplicateName { path: node.path, name: domain.name });
         }

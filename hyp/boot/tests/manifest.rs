@@ -6,6 +6,7 @@ mod common;
 use common::{PLAYER, parse, refusal, with_chosen};
 use hyp_boot::Region;
 use hyp_boot::manifest::{Allow, EndAction, Group, LogFormat, Options};
+use hyp_core::sched::{Promise, Reservation, Scheduler};
 
 /// The player's node with these properties (or replacements) in it.
 fn player(change: &str) -> Vec<u8> {
@@ -33,14 +34,14 @@ fn reads_everything_a_node_says() {
     assert!(manifest.warnings.is_empty());
     assert_eq!(manifest.options.log, Some(LogFormat::Plain));
     let [player, hog] = manifest.domains.as_slice() else { panic!("not two") };
-    assert_eq!((player.name, player.memory, player.cpus, player.weight), ("player", 32 << 20, 1, 256));
+    assert_eq!((player.name, player.memory, player.cpus, player.share.weight), ("player", 32 << 20, 1, 256));
     assert_eq!((player.affinity, player.allow, player.peers), (!0, Allow::ALL, 0b10));
     assert_eq!((player.vpl011, player.enhanced, player.bootargs), (false, true, "mode=play"));
     let ends = |domain: &hyp_boot::manifest::DomainSpec<'_>| (domain.on_poweroff, domain.on_reboot, domain.on_crash);
     assert_eq!(ends(player), (EndAction::Destroy, EndAction::Restart, EndAction::Destroy));
     assert_eq!((player.kernel.place, player.ramdisk), (Region::new(0x4900_0000, 0x10_0000), None));
     assert_eq!(ends(hog), (EndAction::MachineOff, EndAction::Destroy, EndAction::Restart));
-    assert_eq!((hog.weight, hog.affinity, hog.peers, hog.vpl011), (512, 0b10, 0b01, true));
+    assert_eq!((hog.share.weight, hog.affinity, hog.peers, hog.vpl011), (512, 0b10, 0b01, true));
     assert!(hog.allow.has(Group::Version) && hog.allow.has(Group::Console) && !hog.allow.has(Group::Memory));
     assert_eq!(hog.ramdisk.unwrap().place, Region::new(0x4b00_0000, 0x123));
     assert_eq!(hog.ramdisk.unwrap().path.to_string(), "/chosen/hog/module@4b000000");
@@ -65,7 +66,7 @@ fn warns_of_what_has_no_effect() {
          pool {{ compatible = \"xen,cpupool\"; }};"
     ));
     let (_, manifest) = parse(&blob).unwrap();
-    assert_eq!(manifest.options, Options { log: Some(LogFormat::Defmt), all_peers: false, stretches: false });
+    assert_eq!(manifest.options, Options { log: Some(LogFormat::Defmt), ..Options::default() });
     let mut lines: Vec<_> = manifest.warnings.iter().map(ToString::to_string).collect();
     lines.sort();
     assert_eq!(
@@ -164,6 +165,38 @@ fn two_guests_may_share_one_kernel_file() {
 }
 
 #[test]
+fn the_last_scheduler_counts() {
+    for (words, scheduler) in [
+        ("", Scheduler::Client),
+        ("sched=credit", Scheduler::Client),
+        ("sched=credit2", Scheduler::Client),
+        ("sched=client", Scheduler::Client),
+        ("sched=stock", Scheduler::Stock),
+        ("sched=sedf sched=stock", Scheduler::Stock),
+    ] {
+        let blob = with_chosen(&format!("xen,xen-bootargs = \"{words}\"; {PLAYER}"));
+        assert_eq!(parse(&blob).unwrap().1.options.scheduler, scheduler, "{words}");
+    }
+}
+
+#[test]
+fn reads_promises() {
+    let promise = |change: &str| parse(&player(change)).unwrap().1.domains[0].share.promise;
+    assert_eq!(promise(""), Promise::None);
+    assert_eq!(promise("makuhari,sched = \"credit\";"), Promise::None);
+    assert_eq!(promise("makuhari,sched = \"pinned\";"), Promise::Pinned);
+    assert_eq!(promise("makuhari,auto-reserve;"), Promise::Auto);
+    assert_eq!(promise("makuhari,sched = \"reserve\"; makuhari,auto-reserve;"), Promise::Auto);
+    let times = "makuhari,sched = \"reserve\"; makuhari,budget-ns = <5000000>; makuhari,period-ns = <0 16666667>;";
+    let plain = Reservation::new(5_000_000, 16_666_667, 16_666_667).unwrap();
+    assert_eq!(promise(times), Promise::Reserve(plain));
+    let mut other = Reservation::new(5_000_000, 16_666_667, 9_000_000).unwrap();
+    (other.reclaim, other.hard) = (true, true);
+    let more = "makuhari,deadline-ns = <9000000>; makuhari,reclaim; makuhari,hard;";
+    assert_eq!(promise(&format!("{times} {more}")), Promise::Reserve(other));
+}
+
+#[test]
 fn refuses_wrong_properties() {
     let cases = [
         (
@@ -228,6 +261,62 @@ fn refuses_wrong_properties() {
         (
             "module@49000000 { bootargs = [61 62]; };",
             "/chosen/player/module@49000000: bootargs must be one string of printable characters",
+        ),
+    ];
+    for (change, message) in cases {
+        assert_eq!(refusal(&player(change)), message, "{change}");
+    }
+}
+
+#[test]
+fn refuses_wrong_promises() {
+    let cases = [
+        (
+            "makuhari,sched = \"reserv\";",
+            "/chosen/player: makuhari,sched is \"reserv\" and must be \"pinned\", \"reserve\", \"credit\" or \"sedf\"",
+        ),
+        ("makuhari,sched = \"reserve\", \"credit\";", "/chosen/player: makuhari,sched must be one class"),
+        (
+            "makuhari,sched = \"sedf\"; makuhari,budget-ns = <10000>; makuhari,period-ns = <20000>;",
+            "/chosen/player: makuhari,sched must be another class without the option sched=sedf",
+        ),
+        (
+            "makuhari,sched = \"pinned\"; makuhari,auto-reserve;",
+            "/chosen/player: makuhari,sched must be \"reserve\", or makuhari,auto-reserve left out",
+        ),
+        (
+            "makuhari,auto-reserve; makuhari,hard;",
+            "/chosen/player: makuhari,hard must be left out beside makuhari,auto-reserve",
+        ),
+        ("makuhari,sched = \"reserve\";", "/chosen/player lacks a property: add makuhari,budget-ns = <5000000>"),
+        (
+            "makuhari,sched = \"reserve\"; makuhari,budget-ns = <10000>;",
+            "/chosen/player lacks a property: add makuhari,period-ns = <16666667>",
+        ),
+        (
+            "makuhari,budget-ns = <10000>;",
+            "/chosen/player: makuhari,budget-ns must be left out without makuhari,sched = \"reserve\"",
+        ),
+        (
+            "makuhari,sched = \"reserve\"; makuhari,budget-ns = <30000>; makuhari,period-ns = <20000>;",
+            "/chosen/player: makuhari,budget-ns is 30000 and must be from 10000 ns to the deadline or period",
+        ),
+        (
+            "makuhari,sched = \"reserve\"; makuhari,budget-ns = <0>; makuhari,period-ns = <20000>;",
+            "/chosen/player: makuhari,budget-ns is 0 and must be from 10000 ns to the deadline or period",
+        ),
+        (
+            "makuhari,sched = \"reserve\"; makuhari,budget-ns = <10000>; makuhari,period-ns = <0xffffffff 0xffffffff>;",
+            "/chosen/player: makuhari,period-ns is 18446744073709551615 and must be from 10000 ns to 4000000000 ns",
+        ),
+        (
+            "makuhari,sched = \"reserve\"; makuhari,budget-ns = <10000>; makuhari,period-ns = <20000>; \
+             makuhari,deadline-ns = <30000>;",
+            "/chosen/player: makuhari,deadline-ns is 30000 and must be from 10000 ns to the period",
+        ),
+        (
+            "makuhari,sched = \"reserve\"; makuhari,budget-ns = <1 2 3>; makuhari,period-ns = <20000>;",
+            "/chosen/player: makuhari,budget-ns must be one or two 32-bit cells, nanoseconds",
         ),
     ];
     for (change, message) in cases {

@@ -24,7 +24,7 @@ use crate::domain::Domain;
 use crate::event::two_level::Info;
 use crate::hypervisor::Hypervisor;
 use crate::limits::MAX_DOMAINS;
-use crate::sched::{Class, RunQueue};
+use crate::sched::{RunQueue, Scheduler};
 use crate::sync::Held;
 use crate::time::{NEVER, Nanos};
 use crate::vcpu::{Private, Vcpu};
@@ -58,40 +58,41 @@ impl Line {
     }
 }
 
-/// What a CPU has besides the vCPU that it runs.
+/// What a CPU has besides the vCPU that it runs. In the order in which it is written, first what every switch looks at: a
+/// processor reaches what is near by one instruction.
+#[repr(C)]
 pub struct Local {
     id: CpuId,
-    queue: RunQueue,
-    timers: Timers,
-    alarms: Alarms,
+    /// Look around before the guest goes on.
+    resched: bool,
+    line: Line,
+    /// There is work on domains that are ending.
+    busy: bool,
     /// What the timer is set to; [`NEVER`] while it is off.
     armed: Nanos,
     /// The end of a slice that it was set to last.
     slice_alarm: Nanos,
-    /// Look around before the guest goes on.
-    resched: bool,
-    /// The event line of the current vCPU may have to be moved before the guest goes on.
-    line: Line,
+    /// When the next step of that work is due, while there is any.
+    job_due: Nanos,
     /// The vCPUs that the run queue knows: all whose home this CPU is, unless they are off or kept from running.
     queued: u32,
     /// There may be other CPUs, with which this one shares its work.
     shares: bool,
     /// Since when more than one vCPU has wanted to run here, or when one was last passed on; [`NEVER`] while there is none.
     crowded: Nanos,
-    /// Work on domains that are ending, in small steps.
-    jobs: [Job; MAX_DOMAINS],
-    /// There is some.
-    busy: bool,
-    /// When the next step is due, while there is any.
-    job_due: Nanos,
     pub(crate) held: Held,
+    timers: Timers,
+    alarms: Alarms,
+    /// That work, in small steps.
+    jobs: [Job; MAX_DOMAINS],
+    queue: RunQueue,
 }
 
 impl Local {
-    pub(crate) fn new(id: CpuId) -> Self {
+    pub(crate) fn new(id: CpuId, scheduler: Scheduler) -> Self {
         Self {
             id,
-            queue: RunQueue::new(),
+            queue: RunQueue::new(scheduler),
             timers: Timers::new(),
             alarms: Alarms::new(),
             armed: NEVER,
@@ -208,10 +209,11 @@ pub(crate) fn line_change<A: Arch>(vcpu: &Vcpu<A>, private: &mut Private<A>, inf
     changes.then_some(level)
 }
 
-/// A physical CPU, on the stack of its hypervisor loop.
+/// A physical CPU, on the stack of its hypervisor loop; what is small comes first, as in [`Local`].
+#[repr(C)]
 pub struct Cpu<'h, A: Arch> {
-    pub(crate) local: Local,
     pub(crate) current: Option<Current<'h, A>>,
+    pub(crate) local: Local,
 }
 
 impl<A: Arch> Cpu<'_, A> {
@@ -274,7 +276,7 @@ impl<A: Arch> Hypervisor<A> {
     /// An event came for a vCPU: its home CPU lets it run.
     #[inline(always)]
     pub(crate) fn wake(&self, local: &mut Local, vcpu: &Vcpu<A>) {
-        if local.queue.current() == Some(vcpu.id()) {
+        if local.queue.runs(vcpu.id()) {
             local.line.moves();
         } else {
             self.wake_other(local, vcpu);
@@ -289,12 +291,11 @@ impl<A: Arch> Hypervisor<A> {
         } else {
             let now = self.arch.now();
             vcpu.runstate.woken(now);
-            if local.queue.wake(now, vcpu.id()) {
-                local.resched = true;
-            } else if local.shares {
-                self.wait_or_go(local, vcpu);
-            } else {
-                self.arm_slice(local);
+            match local.queue.wake_and_ask(now, vcpu.id()) {
+                None => local.resched = true,
+                Some(_) if local.shares => self.wait_or_go(local, vcpu),
+                Some(end) if end < local.armed => self.set_timer(local, end, end),
+                Some(_) => {}
             }
         }
     }
@@ -320,7 +321,7 @@ impl<A: Arch> Hypervisor<A> {
     /// The event interrupt of a vCPU went up: it is told, even if it never saw that the interrupt was down before.
     #[inline(always)]
     pub(crate) fn raise(&self, local: &mut Local, vcpu: &Vcpu<A>) {
-        if local.queue.current() == Some(vcpu.id()) {
+        if local.queue.runs(vcpu.id()) {
             local.line = Line::Raised;
         } else {
             vcpu.raised.store(true, Ordering::Release);
@@ -336,7 +337,7 @@ impl<A: Arch> Hypervisor<A> {
         if let Some(at) = self.job_time(local) {
             first = first.min(at);
         }
-        let slice_end = if local.queue.has_others() { local.queue.slice_end().unwrap_or(NEVER) } else { NEVER };
+        let slice_end = local.queue.alarm();
         first = first.min(slice_end);
         if first < local.armed || first > local.armed && local.armed != local.slice_alarm {
             self.set_timer(local, first, slice_end);

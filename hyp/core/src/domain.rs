@@ -14,6 +14,7 @@ pub use crate::lifecycle::{EndAction, EndActions};
 use crate::limits::{MAX_DOMAINS, MAX_NAME, WATCHDOGS};
 use crate::policy::Rights;
 use crate::runstate::Marks;
+use crate::sched::Share;
 use crate::sync::{Lock, rank};
 use crate::time::Nanos;
 use crate::vcpu::VcpuId;
@@ -54,8 +55,8 @@ pub struct DomainConfig<'a> {
     pub vcpus: u8,
     /// On which physical CPUs they may run: bit n is CPU n. Each vCPU is on one of them at a time.
     pub affinity: u32,
-    /// Share of a CPU's time for each vCPU, relative to the others there.
-    pub weight: u16,
+    /// What each of its vCPUs gets of its CPU.
+    pub share: Share,
     /// What happens when it ends.
     pub actions: EndActions,
     /// Which hypercalls it may make.
@@ -71,7 +72,7 @@ impl<'a> DomainConfig<'a> {
             name,
             vcpus: 1,
             affinity: u32::MAX,
-            weight: 256,
+            share: Share::of_weight(256),
             actions: EndActions::DEFAULT,
             rights: Rights::GUEST,
             peers: 0,
@@ -89,7 +90,7 @@ pub struct Domain<A: Arch> {
     /// Global number of its vCPU 0; the others follow.
     pub(crate) first_vcpu: u8,
     pub(crate) vcpus: u8,
-    pub(crate) weight: u16,
+    pub(crate) share: Share,
     pub(crate) actions: EndActions,
     pub(crate) rights: Rights,
     pub(crate) peers: u32,
@@ -131,7 +132,7 @@ impl<A: Arch> Domain<A> {
             name,
             first_vcpu: first,
             vcpus: config.vcpus,
-            weight: config.weight.max(1),
+            share: config.share,
             actions: config.actions,
             rights: config.rights,
             peers: config.peers,

@@ -6,7 +6,7 @@
 use core::fmt::{self, Display, Formatter};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use heapless::String;
+use heapless::{String, Vec};
 use spin::mutex::TicketMutex;
 use spin::once::Once;
 
@@ -19,13 +19,15 @@ use crate::event::fixed::FixedChannels;
 use crate::grant::Grants;
 use crate::lifecycle::{self, Event, Todo};
 use crate::limits::{MAX_CPUS, MAX_DOMAINS, MAX_NAME, MAX_VCPUS, MAX_VCPUS_PER_DOMAIN};
+use crate::placement::{Placement, Refusal};
 use crate::report::{DomainChange, Report};
+use crate::sched::{Promise, Scheduler};
 use crate::sync::{Held, Lock, rank};
 use crate::trace::Trace;
 use crate::vcpu::{RunState, Vcpu, VcpuId};
 
 /// Why a domain could not be added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddError {
     /// There are [`MAX_DOMAINS`] already.
     TooManyDomains,
@@ -35,6 +37,8 @@ pub enum AddError {
     NameTooLong,
     /// Its affinity names no CPU of this machine.
     NoCpu(u32),
+    /// The domain with this name cannot be promised what it is to get.
+    Refused(String<MAX_NAME>, Refusal),
 }
 
 impl Display for AddError {
@@ -49,6 +53,7 @@ impl Display for AddError {
             Self::NoCpu(affinity) => {
                 write!(f, "CPU affinity {affinity:#x} names no CPU of this machine; CPUs count from 0")
             }
+            Self::Refused(name, why) => write!(f, "{name}: {why}"),
         }
     }
 }
@@ -61,8 +66,7 @@ pub struct NotStarted;
 struct Numbers {
     domains: u8,
     vcpus: u8,
-    /// vCPUs by home CPU.
-    homed: [u8; MAX_CPUS],
+    placement: Placement,
 }
 
 /// The machine.
@@ -85,6 +89,8 @@ pub struct Hypervisor<A: Arch> {
     numbers: TicketMutex<Numbers, A::Relax>,
     /// How many CPUs there are beside the first.
     other_cpus: AtomicU8,
+    /// Number of the [`Scheduler`].
+    scheduler: AtomicU8,
     /// CPUs that run guests.
     pub(crate) joined: AtomicU32,
     /// CPUs that will not run guests again.
@@ -108,8 +114,9 @@ impl<A: Arch> Hypervisor<A> {
             inboxes: [const { AtomicU32::new(0) }; MAX_CPUS],
             runnable: [const { AtomicU32::new(0) }; MAX_CPUS],
             allowed: [const { AtomicU32::new(0) }; MAX_CPUS],
-            numbers: TicketMutex::new(Numbers { domains: 0, vcpus: 0, homed: [0; MAX_CPUS] }),
+            numbers: TicketMutex::new(Numbers { domains: 0, vcpus: 0, placement: Placement::new() }),
             other_cpus: AtomicU8::new(0),
+            scheduler: AtomicU8::new(Scheduler::Client as u8),
             joined: AtomicU32::new(0),
             parked: AtomicU32::new(0),
             machine_off: AtomicBool::new(false),
@@ -125,6 +132,11 @@ impl<A: Arch> Hypervisor<A> {
     /// Says that the machine has CPUs 0 to `count` - 1, at most [`MAX_CPUS`]. Domains that are added later may use them.
     pub fn set_cpus(&self, count: u8) {
         self.other_cpus.store(count.clamp(1, MAX_CPUS as u8).saturating_sub(1), Ordering::Relaxed);
+    }
+
+    /// Says who shares out CPU time that is not promised. Call it before [`Hypervisor::cpu`].
+    pub fn set_scheduler(&self, scheduler: Scheduler) {
+        self.scheduler.store(scheduler as u8, Ordering::Relaxed);
     }
 
     /// How many CPUs there are.
@@ -174,11 +186,22 @@ impl<A: Arch> Hypervisor<A> {
         if allowed == 0 {
             return Err(AddError::NoCpu(config.affinity));
         }
-        for (number, index) in (first..last).zip(0..) {
-            let home = numbers.place(allowed);
+        let mut placement = numbers.placement;
+        let mut homes = Vec::<CpuId, MAX_VCPUS_PER_DOMAIN>::new();
+        for _ in first..last {
+            let refused = |why| AddError::Refused(name.clone(), why);
+            // There is room: see above.
+            let _ = homes.push(placement.place(allowed, &config.share.promise).map_err(refused)?);
+        }
+        numbers.placement = placement;
+        for ((number, index), home) in (first..last).zip(0..).zip(homes) {
             if let (Some(vcpu), Some(id_of_vcpu)) = (self.vcpus.get(usize::from(number)), VcpuId::new(number)) {
                 vcpu.call_once(|| Vcpu::new(id_of_vcpu, index, id, home, make(index)));
-                self.allow(id_of_vcpu, allowed);
+                match config.share.promise {
+                    Promise::None => self.allow(id_of_vcpu, allowed & !numbers.placement.owned()),
+                    Promise::Pinned => self.give_cpu(id_of_vcpu, home),
+                    _ => self.allow(id_of_vcpu, cpu_bit(home)),
+                }
             }
         }
         numbers.vcpus = last;
@@ -186,6 +209,11 @@ impl<A: Arch> Hypervisor<A> {
         let domain = slot.call_once(|| Domain::new(id, config, name, first, arch));
         self.report_domain(domain, DomainChange::Created);
         Ok(id)
+    }
+
+    /// How much of a CPU is promised, of [`crate::sched::WHOLE`].
+    pub(crate) fn promised(&self, cpu: CpuId) -> u32 {
+        self.numbers.lock().placement.promised(cpu)
     }
 
     /// Lets a domain run: its vCPU 0 starts at `entry`, guest-physical, with `argument` in its first argument register.
@@ -228,7 +256,7 @@ impl<A: Arch> Hypervisor<A> {
             slot.call_once(|| Trace::new(trace));
         }
         self.joined.fetch_or(cpu_bit(id), Ordering::AcqRel);
-        Cpu { local: Local::new(id), current: None }
+        Cpu { local: Local::new(id, Scheduler::from_number(self.scheduler.load(Ordering::Relaxed))), current: None }
     }
 
     /// Tells a vCPU's home CPU, whichever CPU this is, to look at it. If it has another home by then, that one hears of it.
@@ -272,16 +300,6 @@ impl<A: Arch> Hypervisor<A> {
 
     pub(crate) fn report_domain(&self, domain: &Domain<A>, change: DomainChange) {
         self.arch.report(Report::Domain { id: domain.id(), name: domain.name(), change });
-    }
-}
-
-impl Numbers {
-    /// The CPU among these that has fewest vCPUs gets one more.
-    fn place(&mut self, allowed: u32) -> CpuId {
-        let cpus = self.homed.iter_mut().zip(0..).filter(|(_, cpu)| allowed & cpu_bit(*cpu) != 0);
-        let Some((count, cpu)) = cpus.min_by_key(|(count, _)| **count) else { return 0 };
-        *count = count.saturating_add(1);
-        cpu
     }
 }
 

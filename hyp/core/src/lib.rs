@@ -22,6 +22,7 @@ pub mod keyboard;
 pub mod lifecycle;
 pub mod limits;
 pub mod memory;
+pub mod placement;
 pub mod policy;
 pub mod report;
 pub mod runstate;

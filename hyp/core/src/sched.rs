@@ -1,20 +1,29 @@
 //! Who runs next on a physical CPU.
 //!
 //! Each CPU has one [`RunQueue`], which it alone touches: no locks, no machine, only numbers and times, so that the whole
-//! of it runs in tests on the host. It asks its classes in fixed order; today the only one is [`credit`], in its
-//! `client` form. A class that is added (pinned, reserve, the stock credit) implements [`Class`] and takes its place in
-//! that order.
+//! of it runs in tests and simulations on the host. It asks its classes in fixed order: [`pinned`], [`reserve`], and then
+//! the one that shares out what is left, which implements [`Class`]: [`credit`], unless the machine's owner wants to
+//! compare it with [`stock`] or [`sedf`].
 
 pub mod credit;
+mod observe;
+pub mod pinned;
+pub mod reserve;
+mod run_queue;
+pub mod sedf;
+mod share;
+pub mod stock;
 
+pub use self::run_queue::RunQueue;
+pub use self::share::{BOUND, LONGEST_PERIOD, Promise, Reservation, SHORTEST_BUDGET, Scheduler, Share, WHOLE};
 use crate::time::Nanos;
 use crate::vcpu::VcpuId;
 
-/// A way to share a CPU. At most one vCPU of the CPU is current; the class that picked it is told what it does.
+/// A way to share what is left of a CPU. At most one vCPU is current; the class that picked it is told what it does.
 pub trait Class {
     /// A vCPU joins, blocked. `family` has the bits of all vCPUs of its domain. `credit` is what [`Class::remove`] gave it to
     /// take along, here or on another CPU; [`i64::MAX`] where it comes for the first time.
-    fn add(&mut self, now: Nanos, vcpu: VcpuId, weight: u16, family: u32, credit: i64);
+    fn add(&mut self, now: Nanos, vcpu: VcpuId, share: &Share, family: u32, credit: i64);
     /// A vCPU leaves, whatever it was doing. Returns what it takes along.
     fn remove(&mut self, now: Nanos, vcpu: VcpuId) -> i64;
     /// An event arrived for a vCPU; it becomes runnable when it was blocked. Returns whether it should run at once in
@@ -22,6 +31,8 @@ pub trait Class {
     fn wake(&mut self, now: Nanos, vcpu: VcpuId) -> bool;
     /// The current vCPU waits for an event.
     fn block(&mut self, now: Nanos);
+    /// A vCPU, whether it waits or runs, gets its time from another class for now.
+    fn withdraw(&mut self, now: Nanos, vcpu: VcpuId);
     /// The current vCPU lets others go first.
     fn give_way(&mut self, now: Nanos);
     /// The vCPU to run from now on, which becomes current; `None` where it has nobody to run.
@@ -30,8 +41,6 @@ pub trait Class {
     fn slice_end(&self) -> Option<Nanos>;
     /// The vCPU that runs.
     fn current(&self) -> Option<VcpuId>;
-    /// Others wait for the CPU besides the current vCPU.
-    fn has_others(&self) -> bool;
     /// Those that wait for the CPU.
     fn waiting(&self) -> u32;
     /// Those of them whose turn comes before that of the others.
@@ -40,7 +49,8 @@ pub trait Class {
     fn next_of(&self, among: u32) -> Option<VcpuId>;
     /// The current vCPU must not wait for work of the hypervisor that can wait.
     fn is_urgent(&self) -> bool;
+    /// Accounts for the time up to now, because a higher class takes the CPU.
+    fn settle(&mut self, now: Nanos);
+    /// The time up to now was a higher class's: nobody pays for it, nobody earns, and slices end later by it.
+    fn skip(&mut self, now: Nanos);
 }
-
-/// All vCPUs of one physical CPU.
-pub type RunQueue = credit::Credit;

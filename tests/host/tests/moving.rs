@@ -9,6 +9,7 @@ use hyp_core::arch::{Arch, Exit, ShutdownReason};
 use hyp_core::cpu::Cpu;
 use hyp_core::domain::{DomainConfig, DomainId};
 use hyp_core::policy::Rights;
+use hyp_core::sched::Share;
 use hyp_core::time::Nanos;
 use xen_abi::hypercall::SCHED_OP;
 use xen_abi::sched::{PinOverride, SCHEDOP_PIN_OVERRIDE};
@@ -59,7 +60,7 @@ fn shares(cpus: u8, hogs: &[(u8, u16)]) -> (Vec<u64>, usize) {
     let machine = coarse(cpus);
     let add = |(number, (vcpus, weight)): (usize, &(u8, u16))| {
         let name = format!("hog{number}");
-        hog(&machine, &DomainConfig { vcpus: *vcpus, weight: *weight, ..DomainConfig::new(&name) })
+        hog(&machine, &DomainConfig { vcpus: *vcpus, share: Share::of_weight(*weight), ..DomainConfig::new(&name) })
     };
     let ids: Vec<_> = hogs.iter().enumerate().map(add).collect();
     machine.run(RUN);
@@ -250,7 +251,7 @@ fn a_cpu_that_becomes_idle_does_not_wait_for_the_end_of_a_slice() {
     let machine = Machine::new(2);
     let first = wanderer(&machine, "first");
     // So heavy that nobody is passed on to it, it leaves CPU 1 alone in the midst of slices.
-    let config = DomainConfig { affinity: 0b10, weight: 2048, ..DomainConfig::new("heavy") };
+    let config = DomainConfig { affinity: 0b10, share: Share::of_weight(2048), ..DomainConfig::new("heavy") };
     machine.add(
         &config,
         &program(false, |done, _| {
@@ -332,7 +333,12 @@ fn pin(guest: &fake::Guest<'_>, pcpu: i32) -> Act {
 fn timers_go_with_their_vcpu() {
     let machine = Machine::new(2);
     // It goes to where two others compute and waits for its turn there, until its timer says that it has an interrupt.
-    let config = DomainConfig { affinity: 0b01, weight: 64, rights: Rights::all(), ..DomainConfig::new("timed") };
+    let config = DomainConfig {
+        affinity: 0b01,
+        share: Share::of_weight(64),
+        rights: Rights::all(),
+        ..DomainConfig::new("timed")
+    };
     let timed = machine.add(
         &config,
         &program(0, |step, guest| {

@@ -13,6 +13,7 @@ use host_tests::{MS, power_off, sleep_until};
 use hyp_core::arch::{Arch, Exit, ShutdownReason};
 use hyp_core::domain::{DomainConfig, DomainId, EndAction};
 use hyp_core::event::fixed::FixedChannel;
+use hyp_core::sched::Share;
 use hyp_core::time::Nanos;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_assert, prop_oneof, proptest};
 use xen_abi::event_channel::{EVTCHNOP_SEND, Send};
@@ -188,7 +189,8 @@ fn people(machine: &Machine, cpus: u8, ring: &[Plan], crowd: &[Plan]) -> (Vec<Do
     let add = |number: usize, plan: &Plan, make| {
         let affinity = if plan.affinity & all == 0 { all } else { plan.affinity & all };
         let name = format!("guest{number}");
-        let mut config = DomainConfig { affinity, vcpus: 2, weight: plan.weight, ..DomainConfig::new(&name) };
+        let mut config =
+            DomainConfig { affinity, vcpus: 2, share: Share::of_weight(plan.weight), ..DomainConfig::new(&name) };
         config.actions.poweroff = EndAction::MachineOff;
         (machine.add(&config, &make), affinity)
     };

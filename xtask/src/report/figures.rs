@@ -62,7 +62,8 @@ impl Figures {
         }
         let crc_mismatches = mismatches(&sorted.frames, reference);
         if let Some(player) = scenario.guests.iter().find(|guest| guest.program == Some(Program::Player)) {
-            failures.extend(sorted.judge_player(frames_of(player).unwrap_or(reference.len()), crc_mismatches));
+            let wanted = frames_of(player).unwrap_or(reference.len());
+            failures.extend(sorted.judge_player(wanted, crc_mismatches, scenario.expects_losses()));
         }
         let summary = sorted.summary(scenario, crc_mismatches);
         let Sorted { frames, wakes, trace, vcpus, elapsed, .. } = sorted;
@@ -144,8 +145,8 @@ impl Sorted {
         self.audio.iter().filter(|period| period.late).count() as u64
     }
 
-    /// Why the player's part is not good.
-    fn judge_player(&self, wanted: usize, mismatches: u64) -> Vec<String> {
+    /// Why the player's part is not good. What is late is no fault where the scenario itself says how much shall be.
+    fn judge_player(&self, wanted: usize, mismatches: u64, losses: bool) -> Vec<String> {
         let mut failures = Vec::new();
         let seen = [self.frames.len() as u64, self.late(), self.dropped(), self.audio.len() as u64, self.audio_late()];
         match self.summary {
@@ -159,7 +160,9 @@ impl Sorted {
             failures.push(format!("{} of {wanted} frames decoded", seen[0]));
         }
         let counts = [(seen[1], "late frames"), (seen[2], "dropped frames"), (seen[4], "late sound periods")];
-        failures.extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
+        failures.extend(
+            counts.iter().filter(|(count, _)| *count > 0 && !losses).map(|(count, what)| format!("{count} {what}")),
+        );
         if mismatches > 0 {
             failures.push(format!("{mismatches} pictures differ from ffmpeg's decode"));
         }

@@ -1,5 +1,7 @@
 //! A guest as its node describes it, in types that leave no word to interpret.
 
+use hyp_core::sched::Share;
+
 use crate::Region;
 use crate::tree::Path;
 
@@ -87,8 +89,8 @@ pub struct DomainSpec<'a> {
     pub memory: u64,
     /// Number of vCPUs.
     pub cpus: u8,
-    /// Share of the CPU relative to others; 256 is usual.
-    pub weight: u16,
+    /// What each of its vCPUs gets of its CPU; the weight is 256 when the node does not say.
+    pub share: Share,
     /// Physical CPUs that its vCPUs may run on, bit n for CPU n of the tree; all ones when the node does not say.
     pub affinity: u32,
     /// Does it get an emulated PL011?

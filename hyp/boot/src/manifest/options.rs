@@ -3,6 +3,8 @@
 //! Options of which we know that nothing is lost without them are passed over in silence, so that a command line made
 //! for Xen boots without a page of warnings. All others that have no effect here are named.
 
+use hyp_core::sched::Scheduler;
+
 /// How log messages leave the hypervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -22,6 +24,8 @@ pub struct Options {
     pub all_peers: bool,
     /// `measure=stretches`: say at the end how long the hypervisor ran in one go at most.
     pub stretches: bool,
+    /// `sched=client`, the usual one, also as `sched=credit`; `sched=stock` or `sched=sedf`.
+    pub scheduler: Scheduler,
 }
 
 /// What an option does here.
@@ -30,6 +34,7 @@ enum Effect {
     Log(LogFormat),
     AllPeers(bool),
     Stretches,
+    Scheduler(Scheduler),
     /// What it asks for is so already, or concerns only what is not here: a control domain, Xen's heap and its own log.
     Nothing,
     /// It names a scheduler or a policy that we do not have, and we use another.
@@ -54,7 +59,10 @@ fn effect(word: &str) -> Effect {
         "measure=stretches" => Effect::Stretches,
         "xsm=dummy" => Effect::AllPeers(true),
         "xsm=silo" => Effect::AllPeers(false),
-        "console=dtuart" | "sched=credit" => Effect::Nothing,
+        "sched=credit" | "sched=client" => Effect::Scheduler(Scheduler::Client),
+        "sched=stock" => Effect::Scheduler(Scheduler::Stock),
+        "sched=sedf" => Effect::Scheduler(Scheduler::Sedf),
+        "console=dtuart" => Effect::Nothing,
         _ => match word.split_once('=').map_or(word, |(name, _)| name) {
             "sched" | "xsm" => Effect::NotAvailable,
             name if name.starts_with("dom0") || NOTHING.contains(&name) => Effect::Nothing,
@@ -72,6 +80,7 @@ impl Options {
                 Effect::Log(log) => options.log = Some(log),
                 Effect::AllPeers(all) => options.all_peers = all,
                 Effect::Stretches => options.stretches = true,
+                Effect::Scheduler(scheduler) => options.scheduler = scheduler,
                 Effect::Nothing => {}
                 Effect::NotAvailable | Effect::Unknown => warn = true,
             }

@@ -1,9 +1,11 @@
 //! Reads a guest's node, property by property.
 
 use dtoolkit::{Node, Property};
+use hyp_core::sched::Share;
 
 use super::domain::GROUPS;
 use super::modules::read_modules;
+use super::schedule::read_promise;
 use super::{Allow, DomainSpec, EndAction, Fixed, Kind, Loose, Warnings, warn};
 use crate::BootError;
 use crate::limits::{MAX_CPUS, MAX_DOMAINS, MAX_VCPUS_PER_DOMAIN};
@@ -11,8 +13,15 @@ use crate::machine::Host;
 use crate::tree::{Spot, number};
 
 /// The properties with our prefix, in a guest's node.
-const OURS: [&str; 8] = [
+const OURS: [&str; 15] = [
     "makuhari,weight",
+    "makuhari,sched",
+    "makuhari,budget-ns",
+    "makuhari,period-ns",
+    "makuhari,deadline-ns",
+    "makuhari,reclaim",
+    "makuhari,hard",
+    "makuhari,auto-reserve",
     "makuhari,cpu-affinity",
     "makuhari,on-poweroff",
     "makuhari,on-reboot",
@@ -45,7 +54,7 @@ pub(super) fn read_domain<'a>(
         path: node.path,
         memory,
         cpus: read_cpus(node)?,
-        weight: read_weight(node)?,
+        share: Share { weight: read_weight(node)?, promise: read_promise(node)? },
         affinity: read_affinity(node, host.cpus.len())?,
         vpl011: node.value("vpl011").is_some(),
         enhanced,

@@ -21,8 +21,8 @@ use crate::arch::{Arch, CpuId};
 use crate::domain::Domain;
 use crate::hypervisor::{Hypervisor, cpu_bit};
 use crate::limits::MAX_CPUS;
-use crate::sched::Class;
 use crate::sched::credit::SLICE;
+use crate::sched::{Promise, WHOLE};
 use crate::time::{MILLISECOND, NEVER, Nanos};
 use crate::vcpu::{ANYWHERE, RunState, Vcpu, VcpuId, members};
 
@@ -43,6 +43,13 @@ impl<A: Arch> Hypervisor<A> {
     pub(crate) fn allow(&self, vcpu: VcpuId, cpus: u32) {
         let chosen = self.allowed.iter().zip(0..).filter(|(_, cpu)| cpus & cpu_bit(*cpu) != 0);
         chosen.for_each(|(allowed, _)| _ = allowed.fetch_or(vcpu.bit(), Ordering::Relaxed));
+    }
+
+    /// Lets nobody but one vCPU run on a CPU.
+    pub(crate) fn give_cpu(&self, vcpu: VcpuId, cpu: CpuId) {
+        if let Some(allowed) = self.allowed.get(usize::from(cpu)) {
+            allowed.store(vcpu.bit(), Ordering::Relaxed);
+        }
     }
 
     /// The vCPUs that may run on a CPU.
@@ -94,6 +101,9 @@ impl<A: Arch> Hypervisor<A> {
     ) -> Result<(), Errno> {
         let vcpu = current.vcpu;
         match cpu {
+            // What it is promised is promised where it is; and a CPU may be another's own.
+            Some(_) if current.domain.share.promise != Promise::None => return Err(Errno::EINVAL),
+            Some(cpu) if self.promised(cpu) >= WHOLE => return Err(Errno::EINVAL),
             Some(_) if is_pinned(vcpu) => return Err(Errno::EBUSY),
             Some(cpu) if cpu != local.id && self.others(local.id).all(|other| other != cpu) => {
                 return Err(Errno::EINVAL);
@@ -140,7 +150,7 @@ impl<A: Arch> Hypervisor<A> {
     #[inline(never)]
     pub(super) fn share(&self, local: &mut Local, now: Nanos) {
         self.say(local);
-        if local.queue.has_others() {
+        if local.queue.waiting() != 0 {
             return self.pass_on(local, now);
         }
         local.crowded = NEVER;
@@ -201,7 +211,7 @@ impl<A: Arch> Hypervisor<A> {
 
     fn weight(&self, id: VcpuId) -> u32 {
         let domain = self.vcpu(id).and_then(|vcpu| self.domain(vcpu.domain()));
-        domain.map_or(0, |domain| domain.weight.into())
+        domain.map_or(0, |domain| domain.share.weight.into())
     }
 
     /// Gives a vCPU, which does not run, to another CPU.
@@ -236,7 +246,10 @@ impl<A: Arch> Hypervisor<A> {
         let id = vcpu.id();
         let family = domain.vcpu_ids().fold(0, |family, id| family | id.bit());
         local.queued |= id.bit();
-        local.queue.add(now, id, domain.weight, family, vcpu.credit.load(Ordering::Relaxed));
+        if domain.share.promise == Promise::Auto {
+            local.queue.set_promised(self.promised(local.id));
+        }
+        local.queue.add(now, id, &domain.share, family, vcpu.credit.load(Ordering::Relaxed));
         if !vcpu.fresh.load(Ordering::Relaxed) {
             let own = self.arch.timer_deadline(&vcpu.private.lock().arch);
             local.timers.set(id, own.unwrap_or(NEVER));

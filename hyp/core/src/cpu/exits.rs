@@ -8,7 +8,6 @@ use crate::event::two_level::Info;
 use crate::hypercall::{self, Answer, Call};
 use crate::hypervisor::Hypervisor;
 use crate::report::Report;
-use crate::sched::Class;
 use crate::stats::ExitReason;
 use crate::vcpu::RunState;
 

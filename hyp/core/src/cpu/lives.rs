@@ -13,7 +13,6 @@ use crate::hypervisor::{Hypervisor, cpu_bit};
 use crate::lifecycle::{self, Event, State, Todo};
 use crate::limits::MAX_CPUS;
 use crate::report::{DomainChange, Report, TRACE_RECORDS};
-use crate::sched::Class;
 use crate::sync::Held;
 use crate::time::{MILLISECOND, Nanos};
 use crate::vcpu::{ANYWHERE, RunState, VcpuId, members};

@@ -7,7 +7,6 @@ use crate::arch::Arch;
 use crate::event::two_level::Info;
 use crate::hypervisor::Hypervisor;
 use crate::report::Report;
-use crate::sched::Class;
 use crate::time::{NEVER, Nanos};
 use crate::vcpu::{NOT_POLLING, RunState, VcpuId};
 
@@ -70,7 +69,7 @@ impl<A: Arch> Hypervisor<A> {
     fn wake_due(&self, local: &mut Local, now: Nanos) {
         while let Some(vcpu) = local.timers.take_due(now).and_then(|id| self.vcpu(id)) {
             vcpu.runstate.woken(now);
-            local.queue.wake(now, vcpu.id());
+            local.queue.wake_by_timer(now, vcpu.id());
         }
     }
 

@@ -26,7 +26,7 @@
 //! however many vCPUs there are.
 
 use crate::limits::MAX_VCPUS;
-use crate::sched::Class;
+use crate::sched::{Class, Share};
 use crate::time::{MILLISECOND, Nanos};
 use crate::vcpu::{VcpuId, members};
 
@@ -230,8 +230,54 @@ impl Credit {
     }
 }
 
+impl Credit {
+    /// [`Class::wake`] for a vCPU that does not run, for whoever does it often.
+    #[inline(always)]
+    pub(super) fn wake_other(&mut self, now: Nanos, vcpu: VcpuId) -> bool {
+        let bit = vcpu.bit();
+        if self.known & bit == 0 {
+            return false;
+        }
+        // Nobody who waits or sleeps loses credit: who had some when it was last paid is boosted without a look at what
+        // it has by now.
+        if self.earning & !self.starting & bit != 0 && self.credit(vcpu) > 0 {
+            return self.enter(vcpu, true, false);
+        }
+        self.wake_poor(now, vcpu)
+    }
+
+    /// The same for one that may have no credit, or has just started.
+    #[inline(never)]
+    fn wake_poor(&mut self, now: Nanos, vcpu: VcpuId) -> bool {
+        self.advance(now);
+        self.join(vcpu);
+        let credit = self.pay(vcpu, 0);
+        let rest = self.current.map_or(0, |current| self.credit(current));
+        let richer = credit > rest.saturating_add(SHORT_SLICE as i64);
+        self.enter(vcpu, credit > 0 && self.starting & vcpu.bit() == 0, richer)
+    }
+
+    /// A vCPU wants to run. Returns whether it should at once.
+    #[inline(always)]
+    fn enter(&mut self, vcpu: VcpuId, boosted: bool, richer: bool) -> bool {
+        let bit = vcpu.bit();
+        self.boosted = if boosted { self.boosted | bit } else { self.boosted & !bit };
+        self.starting &= !bit;
+        self.giving_way &= !bit;
+        if self.queued & bit == 0 {
+            self.enqueue(vcpu);
+        }
+        let Some(current) = self.current else { return true };
+        let preempts = !self.is_boosted(current) && (boosted || richer);
+        if preempts {
+            self.slice = 0;
+        }
+        preempts
+    }
+}
+
 impl Class for Credit {
-    fn add(&mut self, now: Nanos, vcpu: VcpuId, weight: u16, family: u32, credit: i64) {
+    fn add(&mut self, now: Nanos, vcpu: VcpuId, share: &Share, family: u32, credit: i64) {
         self.remove(now, vcpu);
         self.known |= vcpu.bit();
         self.boosted &= !vcpu.bit();
@@ -239,7 +285,7 @@ impl Class for Credit {
         self.giving_way &= !vcpu.bit();
         if let Some(account) = self.accounts.get_mut(vcpu.index()) {
             let credit = credit.clamp(-BANK, BANK);
-            *account = Account { weight: weight.max(1).into(), family, credit, ..*account };
+            *account = Account { weight: share.weight.max(1).into(), family, credit, ..*account };
         }
     }
 
@@ -254,42 +300,26 @@ impl Class for Credit {
     }
 
     fn wake(&mut self, now: Nanos, vcpu: VcpuId) -> bool {
-        let bit = vcpu.bit();
-        if self.known & bit == 0 || self.current == Some(vcpu) {
-            return false;
-        }
-        // Nobody who waits or sleeps loses credit: who had some when it was last paid is boosted without a look at what
-        // it has by now.
-        let mut boosted = self.earning & !self.starting & bit != 0 && self.credit(vcpu) > 0;
-        let mut richer = false;
-        if !boosted {
-            self.advance(now);
-            self.join(vcpu);
-            let credit = self.pay(vcpu, 0);
-            boosted = credit > 0 && self.starting & bit == 0;
-            let rest = self.current.map_or(0, |current| self.credit(current));
-            richer = credit > rest.saturating_add(SHORT_SLICE as i64);
-        }
-        self.boosted = if boosted { self.boosted | bit } else { self.boosted & !bit };
-        self.starting &= !bit;
-        self.giving_way &= !bit;
-        if self.queued & bit == 0 {
-            self.enqueue(vcpu);
-        }
-        let Some(current) = self.current else { return true };
-        let preempts = !self.is_boosted(current) && (boosted || richer);
-        if preempts {
-            self.slice = 0;
-        }
-        preempts
+        self.current != Some(vcpu) && self.wake_other(now, vcpu)
     }
 
+    #[inline(always)]
     fn block(&mut self, now: Nanos) {
         self.advance(now);
         if let Some(current) = self.current.take() {
             self.boosted &= !current.bit();
             self.rest(current);
         }
+    }
+
+    fn withdraw(&mut self, now: Nanos, vcpu: VcpuId) {
+        if self.current == Some(vcpu) {
+            return self.block(now);
+        }
+        self.advance(now);
+        self.queued &= !vcpu.bit();
+        self.boosted &= !vcpu.bit();
+        self.rest(vcpu);
     }
 
     fn give_way(&mut self, now: Nanos) {
@@ -301,9 +331,10 @@ impl Class for Credit {
         self.slice = 0;
     }
 
+    #[inline(always)]
     fn pick(&mut self, now: Nanos) -> Option<VcpuId> {
         self.advance(now);
-        if self.slice != 0 && self.slice_end().is_some_and(|end| self.now < end) {
+        if self.slice != 0 && self.current.is_some() && self.slice_end().is_some_and(|end| self.now < end) {
             return self.current;
         }
         if let Some(current) = self.current.take() {
@@ -350,10 +381,6 @@ impl Class for Credit {
         self.current
     }
 
-    fn has_others(&self) -> bool {
-        self.queued != 0
-    }
-
     fn waiting(&self) -> u32 {
         self.queued
     }
@@ -368,6 +395,16 @@ impl Class for Credit {
 
     fn is_urgent(&self) -> bool {
         self.current.is_some_and(|current| self.is_boosted(current))
+    }
+
+    fn settle(&mut self, now: Nanos) {
+        self.advance(now);
+    }
+
+    fn skip(&mut self, now: Nanos) {
+        let away = now.saturating_sub(self.now);
+        self.now = self.now.saturating_add(away);
+        self.slice_start = self.slice_start.saturating_add(away);
     }
 }
 

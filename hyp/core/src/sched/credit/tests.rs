@@ -3,7 +3,7 @@
 use std::vec::Vec;
 
 use super::{BANK, Credit, SHORT_SLICE, SLICE};
-use crate::sched::Class;
+use crate::sched::{Class, Share};
 use crate::time::{MICROSECOND, MILLISECOND, Nanos};
 use crate::vcpu::VcpuId;
 
@@ -44,7 +44,7 @@ impl Simulation {
         let mut class = Credit::new();
         let make = |(number, (weight, demand)): (usize, &(u16, Demand))| {
             let id = VcpuId::new(number as u8).unwrap();
-            class.add(0, id, *weight, 0, i64::MAX);
+            class.add(0, id, &Share::of_weight(*weight), 0, i64::MAX);
             class.wake(0, id);
             let left = match *demand {
                 Demand::Hog => Nanos::MAX,
@@ -209,13 +209,13 @@ fn who_gives_way_lets_others_run() {
 fn alone_there_is_no_slice() {
     let vcpu = VcpuId::new(3).unwrap();
     let mut class = Credit::new();
-    class.add(5, vcpu, 256, 0, i64::MAX);
+    class.add(5, vcpu, &Share::of_weight(256), 0, i64::MAX);
     assert_eq!(class.pick(5), None);
     assert!(class.wake(6, vcpu));
     assert_eq!(class.pick(6), Some(vcpu));
     assert_eq!(class.slice_end(), None);
     let other = VcpuId::new(4).unwrap();
-    class.add(7, other, 256, 0, i64::MAX);
+    class.add(7, other, &Share::of_weight(256), 0, i64::MAX);
     class.wake(7, other);
     assert_eq!(class.slice_end(), Some(6 + SLICE));
     class.remove(8, vcpu);
@@ -227,7 +227,7 @@ fn two(now: Nanos) -> (Credit, VcpuId, VcpuId) {
     let (first, second) = (VcpuId::new(0).unwrap(), VcpuId::new(1).unwrap());
     let mut class = Credit::new();
     for vcpu in [first, second] {
-        class.add(now, vcpu, 256, 0, i64::MAX);
+        class.add(now, vcpu, &Share::of_weight(256), 0, i64::MAX);
         class.wake(now, vcpu);
     }
     assert_eq!(class.pick(now), Some(first));
@@ -248,7 +248,7 @@ fn looking_around_does_not_end_a_slice() {
 fn who_starts_later_waits_for_the_slice_to_end() {
     let (mut class, first, _) = two(0);
     let third = VcpuId::new(2).unwrap();
-    class.add(1000, third, 256, 0, i64::MAX);
+    class.add(1000, third, &Share::of_weight(256), 0, i64::MAX);
     assert!(!class.wake(1000, third));
     assert_eq!(class.pick(1000), Some(first));
 }
@@ -259,7 +259,7 @@ fn a_wake_up_ends_the_slice_of_who_has_clearly_less() {
     let third = VcpuId::new(2).unwrap();
     let late = SLICE - MILLISECOND;
     assert_eq!(class.pick(late), Some(first));
-    class.add(late, third, 256, 0, i64::MAX);
+    class.add(late, third, &Share::of_weight(256), 0, i64::MAX);
     assert!(class.wake(late, third), "it has 0, against {}", class.credit(first));
     assert_eq!(class.pick(late), Some(second), "who has most of all");
 }
@@ -282,7 +282,7 @@ fn going_and_coming_back_pays_no_debt() {
     let (mut class, first, _) = two(0);
     class.accounts[first.index()].credit = -BANK;
     let kept = class.remove(5, first);
-    class.add(5, first, 256, 0, kept);
+    class.add(5, first, &Share::of_weight(256), 0, kept);
     class.wake(5, first);
     assert!(class.credit(first) < 0, "{}", class.credit(first));
 }
