@@ -4,6 +4,7 @@ mod dmesg;
 mod media;
 mod micro;
 mod page;
+mod schedule;
 mod x86;
 
 use anyhow::Result;
@@ -29,6 +30,12 @@ enum What {
         and log to target/bench/media. Status 0: every cell has figures, and every promise is kept."
     )]
     Media(media::Args),
+    /// Whether the scheduler keeps its promises, in a simulator.
+    #[command(
+        after_help = "Writes target/reports/bench-schedule.json and target/reports/bench-schedule.html. Status 0: whoever is \
+        admitted is never late, weights hold within 1 %, and hiding from the tick brings less than that."
+    )]
+    Schedule,
     /// What Debian's kernel says on our hypervisor and on Xen 4.17, line by line.
     #[command(
         after_help = "Writes target/reports/dmesg-diff.txt. Status 0: hyp/docs/dmesg.md explains every difference."
@@ -44,6 +51,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
     match args.what {
         What::Micro(args) => micro::main(&args),
         What::Media(args) => media::main(&args),
+        What::Schedule => schedule::main(),
         What::Dmesg => dmesg::main(),
     }
 }

@@ -152,6 +152,43 @@ pub(super) fn readiness(figures: &Figures) -> Result<Option<String>> {
     Ok(Some(themed(svg)))
 }
 
+/// A line of a chart: its name, which stands at its right end, and its points.
+pub(crate) struct Line {
+    pub(crate) name: &'static str,
+    pub(crate) points: Vec<(f64, f64)>,
+    /// It is what should not be.
+    pub(crate) marked: bool,
+}
+
+/// Lines of parts between 0 and 1.
+pub(crate) fn parts(x_text: &str, lines: &[Line]) -> Result<String> {
+    let all = || lines.iter().flat_map(|line| &line.points);
+    let (low, high) = all().fold((f64::MAX, f64::MIN), |(low, high), (x, _)| (low.min(*x), high.max(*x)));
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (960, 320)).into_drawing_area();
+        let mut chart = ChartBuilder::on(&area)
+            .margin(12)
+            .x_label_area_size(44)
+            .y_label_area_size(64)
+            .build_cartesian_2d(low..high + (high - low) * 0.3, 0f64..1.05)
+            .map_err(drawing)?;
+        axes!(chart, x_text, "part", |x: &f64| format!("{:.0} %", x * 100.0), |y: &f64| format!("{:.0} %", y * 100.0));
+        for (row, Line { name, points, marked }) in lines.iter().enumerate() {
+            let style = if *marked { ALERT } else { BAR }.stroke_width(2);
+            chart.draw_series([PathElement::new(points.clone(), style)]).map_err(drawing)?;
+            if let Some((x, y)) = points.last() {
+                // Two lines may end at one place.
+                let at = (*x, y + 0.06 * (row % 2) as f64);
+                let font = ("sans-serif", 13).into_font().color(&INK);
+                chart.draw_series([Text::new(format!(" {name}"), at, font)]).map_err(drawing)?;
+            }
+        }
+        area.present().map_err(drawing)?;
+    }
+    Ok(themed(svg))
+}
+
 fn drawing(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow!("cannot draw a chart: {error}")
 }

@@ -7,7 +7,7 @@ use super::Outcome;
 use crate::{process, qemu};
 
 /// Packages with tests for the host.
-const PACKAGES: [&str; 12] = [
+const PACKAGES: [&str; 13] = [
     "xen-abi",
     "hyp-core",
     "hyp-boot",
@@ -18,6 +18,7 @@ const PACKAGES: [&str; 12] = [
     "board",
     "fake",
     "host-tests",
+    "simulate",
     "abi-tests",
     "xtask",
 ];
