@@ -39,7 +39,7 @@ const MPIDR_AFFINITY: u64 = 0xff_00ff_ffff;
 const LARGEST_TREE: u64 = 2 << 20;
 const STACK_PAGES: u64 = 4;
 /// Context switches that each CPU remembers: 512 a page.
-const TRACE_PAGES: u64 = 8;
+const TRACE_PAGES: u64 = 4;
 
 /// The machine.
 pub(crate) static HYPERVISOR: Hypervisor<Arm> = Hypervisor::new(Arm::new());
