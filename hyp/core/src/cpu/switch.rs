@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{Cpu, Current, Line, Local, line_change};
+use super::{Cpu, Current, Local, line_change};
 use crate::arch::Arch;
 use crate::event::two_level::Info;
 use crate::hypervisor::Hypervisor;
