@@ -63,12 +63,6 @@ impl Sched {
             Self::Stock | Self::Client | Self::XenCredit | Self::XenCredit2 => String::new(),
         }
     }
-
-    /// Why it cannot be measured; `None` if it can.
-    pub(super) fn missing(self) -> Option<String> {
-        let there = matches!(self, Self::Client | Self::XenCredit | Self::XenCredit2);
-        (!there).then(|| format!("the hypervisor has no scheduler `{}` yet", name(self)))
-    }
 }
 
 /// What runs beside the player and the probe.
