@@ -367,6 +367,7 @@ const NUMBERS: &[(&str, u64)] = &[
 #[allow(clippy::unnecessary_cast, reason = "as above")]
 const X86_NUMBERS: &[(&str, u64)] = &[
     ("HVMOP_set_evtchn_upcall_vector", hvm::HVMOP_SET_EVTCHN_UPCALL_VECTOR as u64),
+    ("HVM_PARAM_CALLBACK_TYPE_GSI", hvm::HVM_PARAM_CALLBACK_TYPE_GSI as u64),
     ("HVM_PARAM_CALLBACK_TYPE_VECTOR", hvm::HVM_PARAM_CALLBACK_TYPE_VECTOR as u64),
     ("XEN_LEGACY_MAX_VCPUS", Layout::X86.vcpus as u64),
     ("sizeof(struct vcpu_info)", Layout::X86.vcpu_info as u64),
