@@ -97,7 +97,9 @@ impl Stretches {
             scenarios: self.scenarios,
             causes: &causes,
         };
-        let path = paths::reports().join("el2-longest.json");
+        let folder = paths::reports();
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let path = folder.join("el2-longest.json");
         fs::write(&path, serde_json::to_string_pretty(&report)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         let name = "qemu: longest stretch in the hypervisor".to_owned();
