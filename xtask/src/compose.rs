@@ -81,9 +81,12 @@ pub(crate) fn compose(scenario: &Scenario, qemu: &Qemu, sources: &Sources<'_>, f
         Board::X86 => Layout::in_order(),
     };
     check_memory(scenario)?;
+    // Scenarios run beside each other, and guests of the same name stand in many of them.
+    let own = folder.join(scenario.name());
+    std::fs::create_dir_all(&own).with_context(|| format!("cannot create {}", own.display()))?;
     let mut domains = Vec::new();
     for guest in &scenario.guests {
-        let node = domain(scenario, guest, sources, &mut layout, folder);
+        let node = domain(scenario, guest, sources, &mut layout, &own);
         domains.push(node.with_context(|| format!("guest `{}`", guest.name))?);
     }
     let chosen = match tree.find_node_mut("/chosen") {
