@@ -4,9 +4,8 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use hyp_core::domain::{Domain, DomainId};
+use hyp_core::domain::Domain;
 use hyp_core::keyboard::{Filled, Keyboard};
-use hyp_core::limits::MAX_DOMAINS;
 use hyp_log::Shown;
 
 use crate::arch::Arm;
@@ -18,25 +17,15 @@ static KEYBOARD: Lock<Keyboard> = Lock::new(Keyboard::new());
 /// The port is silent until its guest has read.
 static SILENT: AtomicBool = AtomicBool::new(false);
 
-/// The first domain with a port at or behind an index, in a circle.
-fn listener(from: usize) -> Option<&'static Domain<Arm>> {
-    let domains = (from..from + MAX_DOMAINS).map(|index| DomainId::from_index(index % MAX_DOMAINS));
-    domains.filter_map(|id| HYPERVISOR.domain(id)).find(|domain| domain.arch().vpl011.is_some())
-}
-
 /// Takes what the machine's port has. Called on its interrupt.
 pub(crate) fn poll() {
+    let listens = |domain: &Domain<Arm>| domain.arch().vpl011.is_some();
     let mut keyboard = KEYBOARD.lock();
-    while let Some(domain) = listener(keyboard.focus) {
-        keyboard.focus = domain.id().index();
-        match fill(&mut keyboard, domain) {
-            Filled::Empty => return listen(true),
-            Filled::Full => return listen(false),
-            Filled::Switch => switch(&mut keyboard, domain),
-        }
-    }
-    // Nobody reads, and the interrupt must not come again and again.
-    listen(false);
+    let goes_on = keyboard.poll(&HYPERVISOR, listens, fill, |next| {
+        hyp_log::info!("the keyboard is with {} now; Ctrl-A three times gives it to the next", Shown(&next.name()));
+    });
+    SILENT.store(!goes_on, Ordering::Release);
+    console::listen(goes_on);
 }
 
 /// A guest has read from its port: what had no room before may have it now.
@@ -44,11 +33,6 @@ pub(crate) fn made_room() {
     if SILENT.load(Ordering::Acquire) {
         poll();
     }
-}
-
-fn listen(on: bool) {
-    SILENT.store(!on, Ordering::Release);
-    console::listen(on);
 }
 
 /// Gives a domain what was typed.
@@ -62,12 +46,4 @@ fn fill(keyboard: &mut Keyboard, domain: &Domain<Arm>) -> Filled {
         HYPERVISOR.device_interrupts(domain.id(), stale);
     }
     ended
-}
-
-/// Gives the keyboard to the next that has a port.
-fn switch(keyboard: &mut Keyboard, from: &Domain<Arm>) {
-    if let Some(next) = listener(from.id().index() + 1) {
-        keyboard.focus = next.id().index();
-        hyp_log::info!("the keyboard is with {} now; Ctrl-A three times gives it to the next", Shown(&next.name()));
-    }
 }

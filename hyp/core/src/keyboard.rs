@@ -4,6 +4,11 @@
 //! Ctrl-A three times, which gives it to the next, as on Xen. A byte is taken from the port only when that guest has room
 //! for it; until then it waits in the port, whose own flow control is the only one that reaches the sender.
 
+use crate::arch::Arch;
+use crate::domain::{Domain, DomainId};
+use crate::hypervisor::Hypervisor;
+use crate::limits::MAX_DOMAINS;
+
 /// Ctrl-A.
 const SWITCH: u8 = 1;
 /// How often it has to come to switch.
@@ -21,7 +26,7 @@ pub trait Listener {
 #[derive(Debug, Default)]
 pub struct Keyboard {
     /// Index of the domain. It may have no port, and then the next that has one is meant.
-    pub focus: usize,
+    focus: usize,
     /// Ctrl-A's in a row, not delivered yet.
     held: u8,
 }
@@ -41,6 +46,37 @@ impl Keyboard {
     /// The first domain has it.
     pub const fn new() -> Self {
         Self { focus: 0, held: 0 }
+    }
+
+    /// Takes what the machine's port has: `fill` gives it to a domain that `listens`, by [`Keyboard::fill`], and `switched`
+    /// hears of the next one that gets the keyboard. Returns whether the port is to go on interrupting: not while the guest
+    /// takes no more, nor where nobody reads, as the interrupt would come again and again.
+    pub fn poll<A: Arch>(
+        &mut self,
+        hypervisor: &Hypervisor<A>,
+        listens: impl Fn(&Domain<A>) -> bool,
+        fill: impl Fn(&mut Self, &Domain<A>) -> Filled,
+        switched: impl Fn(&Domain<A>),
+    ) -> bool {
+        let listener = |from: usize| {
+            // The first at or behind an index, in a circle.
+            let domains = (from..from + MAX_DOMAINS).map(|index| DomainId::from_index(index % MAX_DOMAINS));
+            domains.filter_map(|id| hypervisor.domain(id)).find(|domain| listens(domain))
+        };
+        while let Some(domain) = listener(self.focus) {
+            self.focus = domain.id().index();
+            match fill(self, domain) {
+                Filled::Empty => return true,
+                Filled::Full => return false,
+                Filled::Switch => {
+                    if let Some(next) = listener(self.focus + 1) {
+                        self.focus = next.id().index();
+                        switched(next);
+                    }
+                }
+            }
+        }
+        false
     }
 
     /// Gives a guest what was typed; `read` takes the next byte from the machine's port.
