@@ -1,8 +1,8 @@
 //! A storm of events: one domain sends to another without end, and the other goes to sleep again after each, so that
 //! every send may wake it.
 
-use rt::hypercall::{alloc_unbound, bind_interdomain, send, unmask, xen_abi::errno::Errno};
-use rt::{Machine, cpu, events, measure, println, timer};
+use rt::hypercall::{alloc_unbound, send, xen_abi::errno::Errno};
+use rt::{Machine, events, measure, println};
 
 use crate::Clock;
 
@@ -40,19 +40,7 @@ pub(crate) fn sink(machine: &Machine) {
 }
 
 fn take(sender: u16, mut clock: Clock) -> Result<core::convert::Infallible, Errno> {
-    let port = loop {
-        // Else the handler takes the first event.
-        cpu::mask_interrupts();
-        match bind_interdomain(sender, FIRST_PORT) {
-            Ok(port) => break port,
-            // The other side has not opened its port yet.
-            Err(Errno::EINVAL) => {}
-            Err(error) => return Err(error),
-        }
-        cpu::unmask_interrupts();
-        timer::wait_until(timer::now() + 100_000);
-    };
-    unmask(port)?;
+    let port = events::bind_once_open(sender, FIRST_PORT)?;
     let mut loops = 0;
     loop {
         measure::sleep_for_event(port);

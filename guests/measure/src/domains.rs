@@ -1,7 +1,7 @@
 //! Two domains that wake each other in turn: on one CPU the price of a domain switch, on two that of waking a CPU.
 
 use rt::hypercall::xen_abi::errno::Errno;
-use rt::hypercall::{alloc_unbound, bind_interdomain, send, unmask};
+use rt::hypercall::{alloc_unbound, send, unmask};
 use rt::{cpu, events, measure, timer};
 
 use crate::{ROUNDS, failed, print};
@@ -40,19 +40,7 @@ pub(crate) fn pong() {
 }
 
 fn answer() -> Result<(), Errno> {
-    let port = loop {
-        // Else the handler takes the first event.
-        cpu::mask_interrupts();
-        match bind_interdomain(PING, FIRST_PORT) {
-            Ok(port) => break port,
-            // The other side has not opened its port yet.
-            Err(Errno::EINVAL) => {}
-            Err(error) => return Err(error),
-        }
-        cpu::unmask_interrupts();
-        timer::wait_until(timer::now() + 100_000);
-    };
-    unmask(port)?;
+    let port = events::bind_once_open(PING, FIRST_PORT)?;
     // Connecting makes a first event pending at this end.
     measure::sleep_for_event(port);
     send(port)?;

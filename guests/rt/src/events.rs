@@ -9,7 +9,7 @@ use xen_abi::errno::Errno;
 use xen_abi::shared_info::{EVTCHN_PENDING_SEL, EVTCHN_UPCALL_PENDING, Layout};
 
 use crate::arch::{SHARED_INFO, upcall};
-use crate::{hypercall, queues};
+use crate::{cpu, hypercall, queues, timer};
 
 /// Where the shared page has what.
 pub const LAYOUT: Layout = SHARED_INFO;
@@ -29,6 +29,23 @@ static LAST: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 pub fn connect() -> Result<(), Errno> {
     hypercall::map_shared_info(&raw const SHARED as u64 >> 12)?;
     upcall::enable()
+}
+
+/// Connect to a port of another domain, which it may open only later: asks ten times a millisecond until then. The new port
+/// is not masked, and interrupts are, so that it is the caller who sees its first event.
+pub fn bind_once_open(remote: u16, remote_port: u32) -> Result<u32, Errno> {
+    loop {
+        // Else the handler takes the first event.
+        cpu::mask_interrupts();
+        match hypercall::bind_interdomain(remote, remote_port) {
+            Ok(port) => return hypercall::unmask(port).map(|()| port),
+            // The other side has not opened its port yet.
+            Err(Errno::EINVAL) => {}
+            Err(error) => return Err(error),
+        }
+        cpu::unmask_interrupts();
+        timer::wait_until(timer::now() + 100_000);
+    }
 }
 
 fn word(offset: usize) -> &'static AtomicU64 {
