@@ -98,7 +98,7 @@ fn take<'s>(next: &AtomicUsize, scenarios: &'s [Scenario]) -> Option<(usize, &'s
 
 fn test(qemu: &Qemu, scenario: &Scenario, built: &Built, longest: &Mutex<Stretches>) -> Outcome {
     let mut scenario = scenario.clone();
-    scenario.hypervisor.measure_stretches = stretches::measures(&scenario);
+    scenario.hypervisor.measure_stretches |= stretches::measures(&scenario);
     let scenario = &scenario;
     let name = format!("qemu: {}", scenario.name());
     let folder = paths::target().join("tests");

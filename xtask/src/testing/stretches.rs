@@ -2,7 +2,7 @@
 //! guest in that time, so SPECIFICATION.md limits it. Only machines with one CPU count: with more, the emulator lets the
 //! others run in between, and the clock goes on.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, Result};
@@ -33,7 +33,7 @@ struct Stretch {
 /// All of a run.
 #[derive(Debug, Default)]
 pub(super) struct Stretches {
-    longest: BTreeMap<String, Stretch>,
+    all: Vec<Stretch>,
     /// Scenarios that said something.
     scenarios: usize,
 }
@@ -58,12 +58,8 @@ impl Stretches {
         for event in &session.said {
             let Event::Stretch { cause, number, ns } = &event.event else { continue };
             said = true;
-            let cause = named(cause, *number);
-            let known = self.longest.get(&cause).map_or(0, |stretch| stretch.ns);
-            if *ns > known {
-                let scenario = scenario.name().to_owned();
-                self.longest.insert(cause.clone(), Stretch { cause, ns: *ns, scenario });
-            }
+            let (cause, scenario) = (named(cause, *number), scenario.name().to_owned());
+            self.all.push(Stretch { cause, ns: *ns, scenario });
         }
         self.scenarios += usize::from(said);
     }
@@ -73,8 +69,10 @@ impl Stretches {
     /// # Errors
     /// The report cannot be written, or SPECIFICATION.md has no such limit.
     pub(super) fn finish(self) -> Result<Option<Outcome>> {
-        let mut causes: Vec<Stretch> = self.longest.into_values().collect();
-        causes.sort_by(|a, b| b.ns.cmp(&a.ns).then_with(|| a.cause.cmp(&b.cause)));
+        let mut causes = self.all;
+        causes.sort_by(|a, b| b.ns.cmp(&a.ns).then_with(|| (&a.cause, &a.scenario).cmp(&(&b.cause, &b.scenario))));
+        let mut longer = BTreeSet::new();
+        causes.retain(|stretch| longer.insert(stretch.cause.clone()));
         if causes.is_empty() {
             return Ok(None);
         }
