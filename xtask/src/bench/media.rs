@@ -30,7 +30,7 @@ use crate::console::Paint;
 use crate::progress::Steps;
 use crate::qemu::{self, Clock, Qemu};
 use crate::report::Figures;
-use crate::run::session::Machine;
+use crate::run::session::{Machine, Session};
 use crate::scenario::Scenario;
 use crate::{paths, setup};
 
@@ -177,14 +177,20 @@ fn run(cell: Cell, qemu: &Qemu, built: &Built) -> Outcome {
     Outcome { cell, run }
 }
 
-fn measure(cell: &Cell, qemu: &Qemu, built: &Built) -> Result<Result<Run, Vec<String>>> {
+/// Runs a scenario, given as the text of its file, on the hypervisor whose scheduler this is.
+fn play(sched: Sched, name: &str, text: &str, qemu: &Qemu, built: &Built) -> Result<(Scenario, Session)> {
     let folder = paths::target().join("bench/media");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let path = folder.join(cell.name() + ".toml");
-    fs::write(&path, cell.scenario()).with_context(|| format!("cannot write {}", path.display()))?;
-    let scenario = Scenario::read(&path)?.pop().context("a cell is one scenario")?;
-    let whose = if cell.sched.is_peers() { Whose::Peers } else { Whose::Ours };
+    let path = folder.join(format!("{name}.toml"));
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    let scenario = Scenario::read(&path)?.pop().context("the file is one scenario")?;
+    let whose = if sched.is_peers() { Whose::Peers } else { Whose::Ours };
     let session = Machine::under(whose, qemu, &scenario, built, Clock::Instructions, &folder)?.run(&mut |_, _| {})?;
+    Ok((scenario, session))
+}
+
+fn measure(cell: &Cell, qemu: &Qemu, built: &Built) -> Result<Result<Run, Vec<String>>> {
+    let (scenario, session) = play(cell.sched, &cell.name(), &cell.scenario(), qemu, built)?;
     Ok(match Measured::new(cell, &session) {
         Ok(measured) => {
             let verdict = Verdict::of(cell, &measured);

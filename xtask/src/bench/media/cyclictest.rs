@@ -8,14 +8,12 @@ use serde::Serialize;
 
 use super::cell::{Load, Sched, guest, name};
 use crate::build::Built;
-use crate::compose::Whose;
 use crate::console::{Line, Paint};
 use crate::events::Source;
 use crate::paths;
-use crate::qemu::{Clock, Qemu};
+use crate::qemu::Qemu;
 use crate::report::{aligned, grouped};
-use crate::run::session::{Ended, Machine};
-use crate::scenario::Scenario;
+use crate::run::session::Ended;
 
 const SECOND: u64 = 1_000_000_000;
 /// Virtual seconds for boot, beside hogs, and for telling.
@@ -74,14 +72,7 @@ impl Row {
     /// # Errors
     /// The machine does not end well, or cyclictest did not tell.
     pub(super) fn measure(&self, qemu: &Qemu, built: &Built) -> Result<Latencies> {
-        let folder = paths::target().join("bench/media");
-        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let path = folder.join(self.name() + ".toml");
-        fs::write(&path, self.scenario()).with_context(|| format!("cannot write {}", path.display()))?;
-        let scenario = Scenario::read(&path)?.pop().context("a row is one scenario")?;
-        let whose = if self.sched.is_peers() { Whose::Peers } else { Whose::Ours };
-        let session =
-            Machine::under(whose, qemu, &scenario, built, Clock::Instructions, &folder)?.run(&mut |_, _| {})?;
+        let (_, session) = super::play(self.sched, &self.name(), &self.scenario(), qemu, built)?;
         let log = paths::shown(&session.log);
         anyhow::ensure!(session.ended == Ended::Event, "it did not end well: {:?}; log: {log}", session.ended);
         let of_test = |line: &&Line| line.source == Some(Source::Guest("test".into()));
