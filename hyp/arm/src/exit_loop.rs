@@ -47,7 +47,7 @@ pub(crate) fn run<R: Running<Arm>>(running: &mut R, exit: &mut Exit) {
         next = unsafe { registers::enter(registers, (&raw mut visit).cast(), visitor) };
         if next == NEEDS_ALL {
             next = visit.synchronous(ESR_EL2.get());
-            if next == GOES_ON && stretch::is_on() {
+            if next == GOES_ON {
                 stretch::end();
             }
         }

@@ -83,8 +83,15 @@ fn begin(cause: u8) {
 }
 
 /// This CPU's stretch ends, if it is in one.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn end() {
+    if is_on() {
+        end_measured();
+    }
+}
+
+#[inline(never)]
+fn end_measured() {
     let stretch = &percpu::this().stretch;
     let since = stretch.since.swap(0, Ordering::Relaxed);
     if since != 0
