@@ -293,28 +293,10 @@ impl<A: Arch> Hypervisor<A> {
             vcpu.runstate.woken(now);
             match local.queue.wake_and_ask(now, vcpu.id()) {
                 None => local.resched = true,
-                Some(_) if local.shares => self.wait_or_go(local, vcpu),
+                Some(_) if local.shares && self.could_run_elsewhere(local, vcpu) => local.resched = true,
                 Some(end) if end < local.armed => self.set_timer(local, end, end),
                 Some(_) => {}
             }
-        }
-    }
-
-    /// Somebody else waits now for the current vCPU's slice to end.
-    #[inline(always)]
-    fn arm_slice(&self, local: &mut Local) {
-        if let Some(end) = local.queue.slice_end().filter(|end| *end < local.armed) {
-            self.set_timer(local, end, end);
-        }
-    }
-
-    /// A vCPU waits for its turn here, unless it would run at once somewhere else.
-    #[inline(never)]
-    fn wait_or_go(&self, local: &mut Local, vcpu: &Vcpu<A>) {
-        if self.could_run_elsewhere(local, vcpu) {
-            local.resched = true;
-        } else {
-            self.arm_slice(local);
         }
     }
 

@@ -76,6 +76,7 @@ impl<A: Arch> Hypervisor<A> {
     }
 
     /// A vCPU that waits here would run at once somewhere else.
+    #[inline(never)]
     pub(super) fn could_run_elsewhere(&self, local: &Local, vcpu: &Vcpu<A>) -> bool {
         self.idle_for(local.id, vcpu.id().bit()).is_some()
     }

@@ -147,9 +147,8 @@ impl RunQueue {
 
     /// Which classes are there?
     fn look(&mut self) {
-        let classes = self.pinned.is_empty() && self.reserve.is_empty() && self.observers.is_empty();
-        let alone = matches!(self.other, Other::None) && classes;
-        self.plain = alone;
+        let nobody = self.pinned.is_empty() && self.reserve.is_empty() && self.observers.is_empty();
+        self.plain = matches!(self.other, Other::None) && nobody;
     }
 
     /// An event arrived for a vCPU; it becomes runnable when it was blocked. Returns whether it should run at once in
