@@ -4,6 +4,7 @@
 mod arrows;
 pub(crate) mod ledger;
 mod lengths;
+mod linked;
 mod registers;
 mod text;
 
@@ -39,6 +40,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
     }
     let mut findings = Vec::new();
     report("dependency arrows", arrows::check(&packages), &mut findings);
+    report("back ends at EL2", linked::check(&packages)?, &mut findings);
     let (lengths, found) = lengths::check(&sources);
     report("file and function lengths", found, &mut findings);
     let (unsafe_counts, found) = ledger::check(&sources, &packages)?;

@@ -117,6 +117,12 @@ fn targets_of(folder: &str) -> Vec<&'static str> {
     }
 }
 
+/// The crates whose builds are the hypervisor's images, and the target of each.
+pub(crate) fn images(packages: &[Package]) -> Vec<(&Package, &'static str)> {
+    let boards = packages.iter().filter(|package| package.folder.starts_with("boards/") && package.name != "board");
+    boards.flat_map(|package| targets_of(&package.folder).into_iter().map(move |target| (package, target))).collect()
+}
+
 /// A part of the hypervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -149,6 +155,13 @@ mod tests {
         assert_eq!(targets_of("boards/qemu-virt"), [arm.hypervisor_target()]);
         assert_eq!(targets_of("x86-port"), [x86.hypervisor_target()]);
         assert_eq!(targets_of("guests/player"), [arm.guest_target(), x86.guest_target()]);
+    }
+
+    #[test]
+    fn every_board_is_an_image() {
+        let packages = packages().unwrap();
+        let mut images = images(&packages).into_iter().map(|(package, target)| (package.name.as_str(), target));
+        assert!(Board::ALL.iter().all(|board| images.any(|image| image == (board.name(), board.hypervisor_target()))));
     }
 
     #[test]

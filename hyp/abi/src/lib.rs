@@ -17,6 +17,8 @@ pub mod features;
 pub mod grant_table;
 pub mod hvm;
 pub mod hypercall;
+#[cfg(feature = "io")]
+pub mod io;
 pub mod memory;
 pub mod sched;
 pub mod shared_info;

@@ -43,7 +43,18 @@ pub struct Claim {
 pub fn claims() -> Vec<Claim> {
     let errors = xen_abi::errno::Errno::ALL.iter();
     let errors = errors.map(|errno| Claim { c: format!("XEN_{errno:?}"), rust: errno.number() });
-    numbers().into_iter().chain(structures()).chain(errors).collect()
+    numbers().into_iter().chain(structures()).chain(errors).chain(xenstore_errors()).collect()
+}
+
+/// The errors that xenstore names, in the header's order, and that there are no others.
+fn xenstore_errors() -> impl Iterator<Item = Claim> {
+    let errors = &xen_abi::io::xs_wire::XSD_ERRORS;
+    let count = Claim { c: "sizeof(xsd_errors) / sizeof(xsd_errors[0])".into(), rust: errors.len() as u64 };
+    let same = errors.iter().enumerate().map(|(at, errno)| {
+        let number = format!("xsd_errors[{at}].errnum == XEN_{errno:?}");
+        Claim { c: format!("{number} && strcmp(xsd_errors[{at}].errstring, \"{errno:?}\") == 0"), rust: 1 }
+    });
+    std::iter::once(count).chain(same)
 }
 
 /// The directory of Xen's public headers.
@@ -81,7 +92,9 @@ pub fn ask_headers(headers: &Path, guest: Guest, claims: &[Claim], scratch: &Pat
 fn c_program(headers: &Path, guest: Guest, claims: &[Claim]) -> String {
     // Xen's headers choose an architecture by the compiler's macros. Any 64-bit little-endian host lays structures out
     // as these guests do once they have chosen theirs. System headers come first: they need the host as it is.
-    let mut text = String::from("#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n");
+    let mut text = String::from(
+        "#include <errno.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n#include <string.h>\n",
+    );
     text += &format!("#undef __x86_64__\n#undef __i386__\n#undef __aarch64__\n#define {} 1\n", guest.macro_name());
     text += "#define __XEN_TOOLS__ 1\n";
     // With __XEN__ come the errors that the hypervisor uses inside.

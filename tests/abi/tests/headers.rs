@@ -38,10 +38,13 @@ fn every_item_is_compared() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{path:?}: {e}"));
     let table = read(&root.join("src/table.rs"));
-    let sources = std::fs::read_dir(root.join("../../hyp/abi/src")).unwrap_or_else(|e| panic!("xen-abi: {e}"));
+    let folder = |name| std::fs::read_dir(root.join(name)).unwrap_or_else(|e| panic!("xen-abi: {e}"));
+    let sources = folder("../../hyp/abi/src").chain(folder("../../hyp/abi/src/io")).flatten();
     let mut missing = Vec::new();
-    for source in sources.flatten().map(|entry| entry.path()).filter(|path| !path.ends_with("errno.rs")) {
+    for source in sources.map(|entry| entry.path()).filter(|path| path.is_file() && !path.ends_with("errno.rs")) {
         let module = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let inside = source.parent().is_some_and(|folder| folder.ends_with("io"));
+        let module = if inside { format!("io::{module}") } else { module };
         for line in read(&source).lines() {
             let item = line.strip_prefix("pub const ").or_else(|| line.strip_prefix("pub struct "));
             let Some(name) = item.and_then(|rest| rest.split([':', ' ']).next()).filter(|name| *name != "fn") else {

@@ -11,13 +11,18 @@ use crate::lint::ledger;
 use crate::sources::Sources;
 use crate::workspace::Package;
 
+/// Files of layouts that the hypervisor's images have not, by how their paths begin, which `cargo xtask lint` proves; they count apart from their crate.
+const NOT_AT_EL2: [(&str, &str); 1] = [("hyp/abi/src/io", "xen-abi, feature io")];
+
 /// Lines and unsafe blocks of each crate.
 pub(super) fn count(sources: &Sources, packages: &[Package]) -> BTreeMap<String, CrateFigures> {
     let unsafe_counts = ledger::count(sources, packages);
-    let mut crates = BTreeMap::new();
+    let mut crates = BTreeMap::<String, CrateFigures>::new();
     for package in packages {
         let mut figures = CrateFigures::default();
         for source in sources.rust().filter(|source| source.is_in(&package.folder)) {
+            let apart = NOT_AT_EL2.iter().find(|(folder, _)| source.path.starts_with(folder));
+            let figures = apart.map_or(&mut figures, |(_, name)| crates.entry((*name).to_owned()).or_default());
             let (code, tests) = count_text(&source.text);
             if source.is_test() {
                 figures.test_lines += (code + tests) as u64;

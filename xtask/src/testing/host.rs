@@ -7,9 +7,10 @@ use super::Outcome;
 use crate::{process, qemu};
 
 /// Packages with tests for the host.
-const PACKAGES: [&str; 13] = [
+const PACKAGES: [&str; 14] = [
     "xen-abi",
     "hyp-core",
+    "hyp-pvio",
     "hyp-boot",
     "hyp-dev",
     "hyp-arm",
