@@ -26,8 +26,8 @@ enum What {
     Micro(micro::Args),
     /// How late a media player is, and how late guests wake up, under each scheduler beside each load.
     #[command(
-        after_help = "Writes target/reports/bench-media.json and target/reports/bench-media.html, and each cell's machine \
-        and log to target/bench/media. Status 0: every cell has figures, and every promise is kept."
+        after_help = "Writes target/reports/bench-media.json and target/reports/bench-media.html (bench-media-x86 on a PC), and each \
+        cell's machine and log to target/bench/media. Status 0: every cell has figures, and every promise is kept."
     )]
     Media(media::Args),
     /// Whether the scheduler keeps its promises, in a simulator.

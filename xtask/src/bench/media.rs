@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// Seconds of virtual time that the player plays; figures to quote have 10 or more
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// The board; x86 is a PC with AMD-V
+    #[arg(long, value_enum, default_value_t)]
+    board: Board,
     /// Where in their periods the player and the probe start
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -101,9 +104,13 @@ impl Outcome {
 /// A build that fails, a cell that gives no figures, or a promise that is not kept.
 pub(super) fn main(args: &Args) -> Result<()> {
     qemu::watch_interrupts();
-    setup::ensure(&setup::for_runs(Board::QemuVirt))?;
-    let built = build::everything(Board::QemuVirt)?;
-    let qemu = Qemu::find(Board::QemuVirt)?;
+    let board = args.board;
+    ensure!(
+        board == Board::QemuVirt || args.cyclictest.is_none() && !args.scheds(&[]).into_iter().any(Sched::is_peers),
+        "the peer's schedulers and cyclictest are measured on qemu-virt only"
+    );
+    setup::ensure(&setup::for_runs(board))?;
+    let (built, qemu) = (build::everything(board)?, Qemu::find(board)?);
     if let Some(seconds) = args.cyclictest {
         return run_cyclictest(&args.rows(seconds), &qemu, &built);
     }
@@ -118,7 +125,7 @@ pub(super) fn main(args: &Args) -> Result<()> {
             outcomes.push(outcome);
         }
     }
-    let [json, page] = report::write(&outcomes)?;
+    let [json, page] = report::write(board, &outcomes)?;
     if args.trace {
         for path in report::traces(&outcomes)? {
             println!("trace: {}", paths::shown(&path));
@@ -138,12 +145,13 @@ impl Args {
     fn cells(&self) -> Vec<Cell> {
         let scheds = self.scheds(&Sched::ours());
         let loads = if self.load.is_empty() { Load::value_variants() } else { &self.load };
-        Cell::all(&scheds, loads, &self.cpus, self.seconds, self.seed)
+        Cell::all(&scheds, loads, &self.cpus, self.seconds, self.seed, self.board)
     }
 
     fn rows(&self, seconds: u64) -> Vec<cyclictest::Row> {
         let loads = if self.load.is_empty() { &[Load::Hogs] } else { &self.load[..] };
-        let cells = Cell::all(&self.scheds(&[Sched::Client, Sched::Reserve]), loads, &self.cpus, seconds, 0);
+        let cells =
+            Cell::all(&self.scheds(&[Sched::Client, Sched::Reserve]), loads, &self.cpus, seconds, 0, self.board);
         let row = |Cell { sched, load, cpus, seconds, .. }| cyclictest::Row { sched, load, cpus, seconds };
         cells.into_iter().map(row).collect()
     }

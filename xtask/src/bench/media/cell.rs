@@ -4,6 +4,7 @@
 use clap::ValueEnum;
 
 use super::work::Work;
+use crate::board::Board;
 
 /// Who schedules: our classes, or the peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -100,15 +101,24 @@ pub(super) struct Cell {
     pub(super) seconds: u64,
     /// Where in their periods player and probe start.
     pub(super) seed: u64,
+    /// The machine.
+    pub(super) board: Board,
 }
 
 impl Cell {
     /// Every combination, in the order of a table.
-    pub(super) fn all(scheds: &[Sched], loads: &[Load], cpus: &[u32], seconds: u64, seed: u64) -> Vec<Self> {
+    pub(super) fn all(
+        scheds: &[Sched],
+        loads: &[Load],
+        cpus: &[u32],
+        seconds: u64,
+        seed: u64,
+        board: Board,
+    ) -> Vec<Self> {
         let mut cells = Vec::new();
         for &cpus in cpus {
             for &load in loads {
-                cells.extend(scheds.iter().map(|&sched| Self { sched, load, cpus, seconds, seed }));
+                cells.extend(scheds.iter().map(|&sched| Self { sched, load, cpus, seconds, seed, board }));
             }
         }
         cells
@@ -116,7 +126,8 @@ impl Cell {
 
     /// Its name, which is its scenario's too.
     pub(super) fn name(&self) -> String {
-        format!("{}-{}-{}", name(self.sched), name(self.load), self.cpus)
+        let board = if self.board == Board::default() { String::new() } else { format!("{}-", self.board.name()) };
+        format!("{board}{}-{}-{}", name(self.sched), name(self.load), self.cpus)
     }
 
     /// What the player does.
@@ -126,9 +137,10 @@ impl Cell {
 
     /// The command that measures this cell alone.
     pub(super) fn command(&self) -> String {
-        let Self { sched, load, cpus, seconds, seed } = *self;
+        let Self { sched, load, cpus, seconds, seed, board } = *self;
+        let board = if board == Board::default() { String::new() } else { format!(" --board {}", board.name()) };
         format!(
-            "cargo xtask bench media --sched {} --load {} --cpus {cpus} --seconds {seconds} --seed {seed}",
+            "cargo xtask bench media{board} --sched {} --load {} --cpus {cpus} --seconds {seconds} --seed {seed}",
             name(sched),
             name(load)
         )
@@ -136,14 +148,15 @@ impl Cell {
 
     /// The text of its scenario.
     pub(super) fn scenario(&self) -> String {
-        let Self { sched, load, cpus, seconds, .. } = *self;
+        let Self { sched, load, cpus, seconds, board, .. } = *self;
         let work = self.work();
         let mut text = format!(
-            "about = \"The player and a probe under `{}`, beside the load `{}`.\"\nlimit_ns = {}\n\n[machine]\ncpus = {cpus}\n\n\
-             [hypervisor]\nlog = \"defmt\"\n",
+            "about = \"The player and a probe under `{}`, beside the load `{}`.\"\nlimit_ns = {}\n\n[machine]\nboard = \"{}\"\n\
+             cpus = {cpus}\n\n[hypervisor]\nlog = \"defmt\"\n",
             name(sched),
             name(load),
-            (seconds + PATIENCE) * SECOND
+            (seconds + PATIENCE) * SECOND,
+            board.name()
         );
         text += sched.option();
         if sched.is_peers() {
@@ -162,7 +175,7 @@ impl Cell {
         let arguments = format!("mode=cyclic lead_ns={probe_lead} period_ns={PROBE_PERIOD} times={times}");
         text += &guest("probe", "program = \"measure\"", 16, &arguments);
         text += &sched.keys(PROBE_BUDGET, PROBE_PERIOD);
-        text + &load.guests()
+        text + &load.guests(board)
     }
 
     /// From their start to the first release of player and probe, ns: long enough for all others to have started, and then
@@ -175,7 +188,7 @@ impl Cell {
 
 impl Load {
     /// Its guests, as a scenario has them.
-    pub(super) fn guests(self) -> String {
+    pub(super) fn guests(self, board: Board) -> String {
         let hog = |name: &str, arguments: &str| guest(name, "program = \"hog\"", 16, arguments);
         match self {
             Self::Idle => String::new(),
@@ -186,7 +199,11 @@ impl Load {
             // A node of the name `memory` is RAM to Xen.
             Self::Memory => guest("writer", "program = \"hog\"", 32, "mode=memory"),
             Self::Linux => {
-                guest("linux", "image = \"linux-cloud\"", 256, "console=ttyAMA0 mk.busy")
+                let console = match board {
+                    Board::QemuVirt => "ttyAMA0",
+                    Board::X86 => "ttyS0",
+                };
+                guest("linux", "image = \"linux-cloud\"", 256, &format!("console={console} mk.busy"))
                     + "ramdisk = \"busybox\"\nvpl011 = true\n"
             }
         }
@@ -225,18 +242,18 @@ fn random(state: &mut u64) -> u64 {
 mod tests {
     use clap::ValueEnum;
 
-    use super::{Cell, Load, Sched};
+    use super::{Board, Cell, Load, Sched};
     use crate::report::tests::scenario;
 
     #[test]
     fn every_cell_is_a_scenario_of_its_own() {
         let loads = Load::value_variants();
-        let cells = Cell::all(Sched::value_variants(), loads, &[1, 2], 10, 1);
-        assert_eq!(cells.len(), 7 * loads.len() * 2);
+        let cells = Board::ALL.map(|board| Cell::all(Sched::value_variants(), loads, &[1, 2], 10, 1, board)).concat();
+        assert_eq!(cells.len(), 7 * loads.len() * 2 * 2);
         for (number, cell) in cells.iter().enumerate() {
             assert!(cells.iter().take(number).all(|other| other.name() != cell.name()), "{}", cell.name());
             let read = scenario(&cell.scenario());
-            assert_eq!(read.machine.cpus, cell.cpus);
+            assert_eq!((read.machine.cpus, read.machine.board), (cell.cpus, cell.board));
             assert_eq!(read.guests[0].name, "player");
             assert_eq!(read.hypervisor.peer.is_some(), cell.sched.is_peers());
             assert_eq!(read.guests[0].budget_ns.is_some(), matches!(cell.sched, Sched::Reserve | Sched::Sedf));
@@ -246,10 +263,10 @@ mod tests {
 
     #[test]
     fn a_seed_moves_the_starts() {
-        let cell = |seed| Cell::all(&[Sched::Client], &[Load::Idle], &[1], 10, seed)[0];
+        let cell = |seed| Cell::all(&[Sched::Client], &[Load::Idle], &[1], 10, seed, Board::X86)[0];
         assert_eq!(cell(1).leads(), cell(1).leads());
         assert_ne!(cell(1).leads(), cell(2).leads());
         assert!(cell(3).leads()[1] < 101_000_000);
-        assert!(cell(3).command().ends_with("--seed 3"));
+        assert!(cell(3).command().contains("--board x86") && cell(3).command().ends_with("--seed 3"));
     }
 }

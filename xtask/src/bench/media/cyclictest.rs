@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::cell::{Load, Sched, guest, name};
+use crate::board::Board;
 use crate::build::Built;
 use crate::console::{Line, Paint};
 use crate::events::Source;
@@ -64,7 +65,7 @@ impl Row {
         text += &guest("test", "image = \"linux-cloud\"", 256, &arguments);
         text += "ramdisk = \"cyclictest\"\nvpl011 = true\n";
         text += &sched.keys(BUDGET, PERIOD);
-        text + &load.guests()
+        text + &load.guests(Board::QemuVirt)
     }
 
     /// Measures it.

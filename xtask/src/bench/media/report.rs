@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::cell::name;
 use super::share::Share;
 use super::{Outcome, Run, against, page, perfetto};
+use crate::board::Board;
 use crate::paths;
 use crate::report::Quantiles;
 
@@ -20,6 +21,7 @@ struct Report {
 /// A cell; without figures where there is an error.
 #[derive(Serialize)]
 struct Entry {
+    board: &'static str,
     sched: String,
     load: String,
     cpus: u32,
@@ -58,6 +60,7 @@ impl Entry {
         let run = outcome.run.as_ref().ok();
         let measured = run.map(|run| &run.measured);
         Self {
+            board: cell.board.name(),
             sched: name(cell.sched),
             load: name(cell.load),
             cpus: cell.cpus,
@@ -107,14 +110,15 @@ pub(super) fn json(outcomes: &[Outcome]) -> Result<String> {
     })? + "\n")
 }
 
-/// Writes `bench-media.json` and `bench-media.html`; their paths.
+/// Writes `bench-media.json` and `bench-media.html`, of another board than usual with its name; their paths.
 ///
 /// # Errors
 /// A file cannot be written, or a chart not be drawn.
-pub(super) fn write(outcomes: &[Outcome]) -> Result<[PathBuf; 2]> {
+pub(super) fn write(board: Board, outcomes: &[Outcome]) -> Result<[PathBuf; 2]> {
     let folder = paths::reports();
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let paths = [folder.join("bench-media.json"), folder.join("bench-media.html")];
+    let stem = if board == Board::default() { String::new() } else { format!("-{}", board.name()) };
+    let paths = ["json", "html"].map(|kind| folder.join(format!("bench-media{stem}.{kind}")));
     for (path, text) in paths.iter().zip([json(outcomes)?, page::page(outcomes)?]) {
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }

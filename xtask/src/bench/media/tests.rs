@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::cell::{Cell, Load, Sched};
 use super::{Figures, Measured, Outcome, Run, Verdict, against, page, perfetto, report, table};
+use crate::board::Board;
 use crate::console::Paint;
 use crate::report::tests::{scenario, session};
 use crate::run::session::{Ended, Session};
@@ -11,7 +12,7 @@ use crate::run::session::{Ended, Session};
 const SECOND: u64 = 1_000_000_000;
 
 fn cell(sched: Sched, load: Load) -> Cell {
-    Cell { sched, load, cpus: 1, seconds: 1, seed: 1 }
+    Cell { sched, load, cpus: 1, seconds: 1, seed: 1, board: Board::default() }
 }
 
 /// What the machine says when the player wakes up so late each time, and its picture 7 is `late` ns late.
@@ -124,20 +125,22 @@ fn the_peer_is_held_against_ours_beside_the_same_load() {
 
 #[test]
 fn reports_have_every_cell_and_the_promised_keys() {
-    let missing = Outcome { cell: cell(Sched::Sedf, Load::Idle), run: Err(vec!["there is none".into()]) };
+    let pc = Cell { board: Board::X86, ..cell(Sched::Sedf, Load::Idle) };
+    let missing = Outcome { cell: pc, run: Err(vec!["there is none".into()]) };
     let outcomes = [outcome(cell(Sched::Client, Load::Half), &transcript(2_000, 5)), missing];
     let table = table::table(&outcomes, Paint::off());
     assert!(
         table.lines().nth(1).is_some_and(|line| line.starts_with("client     half") && line.ends_with("BROKEN")),
         "{table}"
     );
-    assert!(table.contains("sedf-idle-1: there is none"), "{table}");
+    assert!(table.contains("x86-sedf-idle-1: there is none"), "{table}");
     let json: serde_json::Value = serde_json::from_str(&report::json(&outcomes).unwrap()).unwrap();
     let first = &json["cells"][0];
     for key in ["sched", "load", "cpus", "frames_late", "frames_dropped", "audio_late", "wakeup_ns", "share_error"] {
         assert!(!first[key].is_null(), "{key}");
     }
     assert_eq!((&first["worst_late_ns"], &first["wakeup_ns"]["p999"]), (&6.into(), &2_000.into()));
+    assert_eq!((&first["board"], &json["cells"][1]["board"]), (&"qemu-virt".into(), &"x86".into()));
     assert!(json["cells"][1]["frames_late"].is_null() && json["cells"][1]["error"][0] == "there is none");
     let page = page::page(&outcomes).unwrap();
     assert!(
