@@ -84,7 +84,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
     let session = machine.run(&mut |line, said| screen.show(line, said))?;
     screen.close();
     let mut figures = Figures::new(&session, &scenario, &built.clip.picture_crcs);
-    if scenario.name() == promises::SCENARIO && clock == Clock::Instructions {
+    if promises::concern(&scenario) && clock == Clock::Instructions {
         figures.failures.extend(promises::broken(&figures.summary)?);
     }
     let [json, page] = report::write(&figures, &scenario, &session.command, &paths::reports())?;

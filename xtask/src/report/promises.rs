@@ -4,10 +4,14 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::Summary;
+use crate::board::Board;
+use crate::scenario::Scenario;
 use crate::size::budget;
 
-/// The scenario whose figures the page promises.
-pub(crate) const SCENARIO: &str = "media";
+/// Whether the page promises figures of this scenario: the main job, on the board that the project is for.
+pub(crate) fn concern(scenario: &Scenario) -> bool {
+    scenario.name() == "media" && scenario.machine.board == Board::default()
+}
 
 /// The promises that a run does not keep, a sentence each. A limit whose key this report does not have is another
 /// command's.
@@ -31,7 +35,16 @@ fn figure(json: &Value, key: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::figure;
+    use super::{concern, figure};
+    use crate::board::Board;
+    use crate::scenario::single;
+
+    #[test]
+    fn a_pc_has_other_figures() {
+        let media = |board: Board| single(&board.scenarios(), "media").unwrap();
+        assert!(concern(&media(Board::QemuVirt)) && !concern(&media(Board::X86)));
+        assert!(!concern(&single(&Board::QemuVirt.scenarios(), "linux").unwrap()));
+    }
 
     #[test]
     fn keys_lead_into_the_report() {

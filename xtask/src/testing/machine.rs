@@ -125,7 +125,7 @@ fn played(session: &Session, scenario: &Scenario, built: &Built) -> Vec<String> 
     }
     let figures = Figures::new(session, scenario, &built.clip.picture_crcs);
     let mut failures = figures.failures;
-    if scenario.name() == promises::SCENARIO {
+    if promises::concern(scenario) {
         failures.extend(promises::broken(&figures.summary).unwrap_or_else(|error| vec![format!("{error:#}")]));
     }
     failures
