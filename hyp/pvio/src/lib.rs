@@ -12,6 +12,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 pub mod memory;
 pub mod ring;
 pub mod stream;
+pub mod xenstore;

@@ -1,6 +1,6 @@
 //! Rings and streams whose peer writes what it likes, where it likes, between any two of our steps.
 //!
-//! `cargo +nightly fuzz run ring` in `tests/fuzz`. The first byte of the input chooses the size of the pages; then each
+//! `cargo +nightly fuzz run --fuzz-dir . ring` in `tests/fuzz`. The first byte of the input chooses the size of the pages; then each
 //! step is one byte, and a poke takes six more: where, and what.
 #![no_main]
 
@@ -33,14 +33,14 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     while let Some((&step, rest)) = steps.split_first() {
         steps = rest;
         match step % 11 {
-            0 => drop(front.put(&[1, 2, 3])),
-            1 => drop(front.push()),
-            2 => drop(front.take()),
-            3 => drop(front.wait()),
-            4 => drop(back.take()),
-            5 => drop(back.respond(&5)),
-            6 => drop(back.push()),
-            7 => drop(back.wait()),
+            0 => _ = front.put(&[1, 2, 3]),
+            1 => _ = front.push(),
+            2 => _ = front.take(),
+            3 => _ = front.wait(),
+            4 => _ = back.take(),
+            5 => _ = back.respond(&5),
+            6 => _ = back.push(),
+            7 => _ = back.wait(),
             8 => assert!(reader.read(&mut [0; 48]).unwrap_or(0) <= 48),
             9 => assert!(writer.write(&[9; 48]).unwrap_or(0) <= 48),
             _ => {

@@ -1,0 +1,52 @@
+//! What a guest may have in the tree at a time. Numbers as Xen's server has them, and bounds on bytes beside them, so
+//! that the memory which a guest can take is known: the sum of the bytes here, twice for the watches.
+
+/// The most that each guest may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Nodes that it owns.
+    pub nodes: usize,
+    /// Bytes of these nodes: paths, values, permissions, and [`Quota::NODE`] for each.
+    pub bytes: usize,
+    /// Bytes of one value.
+    pub value: usize,
+    /// Entries of one node's permissions, the owner's among them.
+    pub permissions: usize,
+    /// Watches.
+    pub watches: usize,
+    /// Bytes of their paths and tokens.
+    pub watch_bytes: usize,
+    /// Events not delivered; beyond them, all those of a watch become one that names the watched path.
+    pub events: usize,
+    /// Bytes of these events.
+    pub event_bytes: usize,
+    /// Transactions.
+    pub transactions: usize,
+    /// Nodes that one transaction looks at.
+    pub transaction_nodes: usize,
+    /// Bytes of these nodes.
+    pub transaction_bytes: usize,
+}
+
+impl Quota {
+    /// Bytes that a node costs beside its text.
+    pub const NODE: usize = 128;
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self {
+            nodes: 1000,
+            bytes: 256 << 10,
+            value: 2048,
+            permissions: 5,
+            watches: 128,
+            watch_bytes: 32 << 10,
+            events: 256,
+            event_bytes: 64 << 10,
+            transactions: 10,
+            transaction_nodes: 1024,
+            transaction_bytes: 128 << 10,
+        }
+    }
+}
