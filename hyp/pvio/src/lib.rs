@@ -14,7 +14,9 @@
 
 extern crate alloc;
 
+pub mod console;
 pub mod memory;
 pub mod ring;
 pub mod stream;
+pub mod xenbus;
 pub mod xenstore;
