@@ -14,6 +14,7 @@
 
 extern crate alloc;
 
+pub mod block;
 pub mod console;
 pub mod memory;
 pub mod ring;

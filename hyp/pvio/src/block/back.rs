@@ -1,0 +1,162 @@
+//! The back end's half of one queue of a disk.
+
+use alloc::vec::Vec;
+
+use xen_abi::io::blkif::{BLKIF_RSP_EOPNOTSUPP, BLKIF_RSP_ERROR, BLKIF_RSP_OKAY, Request, Response};
+
+use super::request::{Checked, check, look};
+use super::{Blkif, Disk, Kind, Operation, Outcome, Segments, Tag};
+use crate::memory::SharedMemory;
+use crate::ring::{BackRing, RingError};
+
+/// What is to be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Todo {
+    /// Do this, then [`Back::complete`].
+    Operate(Tag, Operation),
+    /// Copy these pages out once, then [`Back::look`]; or, where that cannot be, [`Back::complete`].
+    Look(Tag, Segments),
+}
+
+/// This operation does not go on: it was given back already, or was never given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownTag;
+
+/// A request that is not answered.
+struct Flight {
+    serial: u64,
+    id: u64,
+    operation: u8,
+    barrier: bool,
+    /// Its segments, as long as they have not been looked at.
+    segments: Option<Segments>,
+}
+
+/// The back end's half of one queue.
+pub struct Back<M> {
+    ring: BackRing<M, Blkif>,
+    disk: Disk,
+    /// As many as the ring has slots.
+    flights: Vec<Option<Flight>>,
+    serial: u64,
+    /// A barrier that waits until all before it is done.
+    held: Option<(Request, Operation)>,
+}
+
+impl<M: SharedMemory> Back<M> {
+    /// Begins with a ring that a front end made; see [`BackRing::attach`].
+    ///
+    /// # Errors
+    /// As of [`BackRing::attach`].
+    pub fn attach(memory: M, disk: Disk) -> Result<Self, RingError> {
+        let ring = BackRing::attach(memory)?;
+        let flights = (0..ring.slots()).map(|_| None).collect();
+        Ok(Self { ring, disk, flights, serial: 0, held: None })
+    }
+
+    /// How many operations go on.
+    pub fn in_flight(&self) -> usize {
+        self.flights.iter().flatten().count()
+    }
+
+    /// What is to be done next, if there is anything. Requests that do not hold are answered on the way, a round of the
+    /// ring at most; [`push`](Self::push) when there is nothing more, then [`wait`](Self::wait).
+    ///
+    /// # Errors
+    /// The front end's index cannot be true: the device is to be disconnected.
+    pub fn take(&mut self) -> Result<Option<Todo>, RingError> {
+        // A barrier goes on alone: nothing is begun until it is done.
+        if self.flights.iter().flatten().any(|flight| flight.barrier) {
+            return Ok(None);
+        }
+        if let Some((request, operation)) = self.held.take() {
+            return Ok(self.barrier(request, operation));
+        }
+        // A front end that fills the ring as fast as it is refused gets no more than a round.
+        for _ in 0..self.ring.slots() {
+            let Some(request) = self.ring.take()? else { return Ok(None) };
+            match check(&request, &self.disk) {
+                Err(outcome) => self.respond(request.id, request.operation, outcome),
+                Ok(Checked::Whole(operation)) if operation.kind == Kind::Barrier => {
+                    return Ok(self.barrier(request, operation));
+                }
+                Ok(Checked::Whole(operation)) => {
+                    return Ok(self.begin(&request, None).map(|tag| Todo::Operate(tag, operation)));
+                }
+                Ok(Checked::Segments(segments)) => {
+                    let tag = self.begin(&request, Some(segments.clone()));
+                    return Ok(tag.map(|tag| Todo::Look(tag, segments)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn barrier(&mut self, request: Request, operation: Operation) -> Option<Todo> {
+        if self.in_flight() > 0 {
+            self.held = Some((request, operation));
+            return None;
+        }
+        self.begin(&request, None).map(|tag| Todo::Operate(tag, operation))
+    }
+
+    /// A place for a request; there is one, because a ring has no more requests than slots.
+    fn begin(&mut self, request: &Request, segments: Option<Segments>) -> Option<Tag> {
+        let slot = self.flights.iter().position(Option::is_none)?;
+        self.serial += 1;
+        let barrier = request.operation == xen_abi::io::blkif::BLKIF_OP_WRITE_BARRIER;
+        let Request { id, operation, .. } = *request;
+        self.flights[slot] = Some(Flight { serial: self.serial, id, operation, barrier, segments });
+        Some(Tag { slot, serial: self.serial })
+    }
+
+    /// The segments of a [`Todo::Look`] are there: [`Segments::bytes`] bytes. The operation, which has the same tag;
+    /// `None` if the request is refused, which is answered already.
+    ///
+    /// # Errors
+    /// No such tag waits for segments.
+    pub fn look(&mut self, tag: Tag, bytes: &[u8]) -> Result<Option<Operation>, UnknownTag> {
+        let flight = self.flights.get_mut(tag.slot).and_then(Option::as_mut).filter(|it| it.serial == tag.serial);
+        let segments = flight.and_then(|flight| flight.segments.take()).ok_or(UnknownTag)?;
+        match look(&segments, bytes, &self.disk) {
+            Ok(operation) => Ok(Some(operation)),
+            Err(outcome) => self.complete(tag, outcome).map(|()| None),
+        }
+    }
+
+    /// Answers the request of an operation that is over; [`push`](Self::push) shows it.
+    ///
+    /// # Errors
+    /// No such operation goes on.
+    pub fn complete(&mut self, tag: Tag, outcome: Outcome) -> Result<(), UnknownTag> {
+        let slot = self.flights.get_mut(tag.slot).ok_or(UnknownTag)?;
+        let flight = slot.take_if(|flight| flight.serial == tag.serial).ok_or(UnknownTag)?;
+        self.respond(flight.id, flight.operation, outcome);
+        Ok(())
+    }
+
+    fn respond(&mut self, id: u64, operation: u8, outcome: Outcome) {
+        let status = match outcome {
+            Outcome::Done => BLKIF_RSP_OKAY,
+            Outcome::Failed => BLKIF_RSP_ERROR,
+            Outcome::Unsupported => BLKIF_RSP_EOPNOTSUPP,
+        };
+        // Each request was taken from the ring and is answered once, so there is a slot.
+        let _ = self.ring.respond(&Response { id, operation, status, ..Response::default() });
+    }
+
+    /// Shows the front end all answers. Says whether it is to be notified.
+    pub fn push(&mut self) -> bool {
+        self.ring.push()
+    }
+
+    /// Asks to be notified of the next request, and says whether [`take`](Self::take) is to be called at once.
+    ///
+    /// # Errors
+    /// As of [`take`](Self::take).
+    pub fn wait(&mut self) -> Result<bool, RingError> {
+        // What waits for a barrier, or is one that waits, goes on when an operation is completed.
+        let blocked = self.held.is_some() || self.flights.iter().flatten().any(|flight| flight.barrier);
+        Ok(self.ring.wait()? && !blocked)
+    }
+}
