@@ -3,14 +3,13 @@
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use heapless::Vec;
-use hyp_boot::BootError;
 use hyp_boot::plan::GuestMemory;
 use hyp_boot::pvh::MAX_SEGMENTS;
 use hyp_core::arch::{BadAddress, Page};
 use hyp_core::limits::{GRANT_FRAMES, MAX_VCPUS_PER_DOMAIN};
 
 use crate::guest_memory;
-use crate::kernel::PackedKernel;
+use crate::kernel::{KernelError, PackedKernel};
 use crate::layout::{self, DIRECT_MAP, PAGE_SIZE};
 use crate::lock::Lock;
 use crate::nested::Nested;
@@ -208,7 +207,7 @@ impl X86Domain {
     /// # Errors
     ///
     /// A packed kernel that cannot be unpacked.
-    pub fn reset(&self, step: u32) -> Result<Option<(u64, u64)>, BootError<'static>> {
+    pub fn reset(&self, step: u32) -> Result<Option<(u64, u64)>, KernelError> {
         if step == 0 {
             self.events.clear();
             self.posted.iter().for_each(Posted::clear);
@@ -222,7 +221,7 @@ impl X86Domain {
         let Some(mut before) = self.change(|nested| nested.restore(&self.memory)) else { return Ok(None) };
         if let Some(kernel) = &self.packed {
             let unpacked = kernel.step(step.saturating_sub(before));
-            let unpacked = unpacked.map_err(|what| BootError::NotAnImage { path: kernel.path(), what })?;
+            let unpacked = unpacked.map_err(|damage| KernelError::Damaged { path: kernel.path(), damage })?;
             let Some(steps) = unpacked else { return Ok(None) };
             before += steps;
         }

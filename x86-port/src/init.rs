@@ -21,7 +21,7 @@ use spin::{Once, RelaxStrategy};
 use crate::arch::X86;
 use crate::domain::{EventVectors, Image, Lent, X86Domain};
 use crate::firmware_tables::SerialLine;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, KernelError};
 use crate::layout::PAGE_SIZE;
 use crate::lock::{Lock, Relax};
 use crate::multiboot::Loader;
@@ -282,7 +282,7 @@ fn build(
     index: usize,
     memory: &GuestMemory,
     views: &[Extent],
-) -> Result<X86Domain, BootError<'static>> {
+) -> Result<X86Domain, KernelError> {
     let extents = || memory.extents.iter().chain(views);
     let tables = pool::take_as_is(tables_for(extents())).or_give_up();
     let mut nested = Nested::new(tables, index);

@@ -4,21 +4,47 @@
 //! its segments are copied to their places like those of any other. So it costs nobody else memory, and a guest needs room
 //! for both.
 
+use core::fmt;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use hyp_boot::bzimage::{Complaint, Packed, Unpacker};
 use hyp_boot::manifest::DomainSpec;
 use hyp_boot::plan::GuestMemory;
 use hyp_boot::pvh::scratch;
 use hyp_boot::{BootError, Path, Region};
 
+use crate::bzimage::{Damage, Packed, Unpacker};
 use crate::layout::{self, PAGE_SIZE};
 use crate::lock::Lock;
 use crate::pool;
 
-/// Bytes read or written in one step: unpacking costs some ten instructions for each.
-const STEP: usize = 8192;
+/// Why a guest cannot start from what the loader brought.
+pub enum KernelError {
+    /// Something that boot checks on every board.
+    Boot(BootError<'static>),
+    /// Its kernel is packed, and damaged.
+    Damaged {
+        /// The module.
+        path: Path<'static>,
+        /// What is wrong, and where.
+        damage: Damage,
+    },
+}
+
+impl From<BootError<'static>> for KernelError {
+    fn from(error: BootError<'static>) -> Self {
+        Self::Boot(error)
+    }
+}
+
+impl fmt::Display for KernelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Boot(error) => error.fmt(f),
+            Self::Damaged { path, damage } => write!(f, "{path} {damage}"),
+        }
+    }
+}
 
 /// A packed kernel and the place where it is unpacked.
 pub struct PackedKernel {
@@ -27,7 +53,7 @@ pub struct PackedKernel {
     packed: Packed,
     /// Where it goes, physical.
     to: u64,
-    unpacker: Lock<&'static mut Unpacker>,
+    unpacker: Lock<&'static mut Unpacker<'static>>,
     /// Steps that unpacking took for the life that the guest lives now; 0 while it goes on.
     steps: AtomicU32,
     /// It has just been unpacked, at boot, and nobody has run who could have changed it.
@@ -52,15 +78,12 @@ pub(crate) fn module(place: Region) -> &'static [u8] {
 }
 
 /// Looks at a guest's kernel, and unpacks it if it is packed.
-pub(crate) fn open(
-    spec: &DomainSpec<'static>,
-    memory: &GuestMemory,
-    bank: Region,
-) -> Result<Kernel, BootError<'static>> {
+pub(crate) fn open(spec: &DomainSpec<'static>, memory: &GuestMemory, bank: Region) -> Result<Kernel, KernelError> {
     let (path, place) = (spec.kernel.path, spec.kernel.place);
     let file = module(place);
     let complain = |what| BootError::NotAnImage { path, what };
-    let Some(packed) = Packed::parse(file).map_err(complain)? else {
+    let damaged = |damage| KernelError::Damaged { path, damage };
+    let Some(packed) = Packed::parse(file).map_err(damaged)? else {
         return Ok(Kernel { elf: file, from: place.start, packed: None });
     };
     let size = u64::from(packed.size);
@@ -72,7 +95,7 @@ pub(crate) fn open(
     let unpacker = unpacker(&packed).map_err(|_| complain("cannot be unpacked: the hypervisor's 2 MiB are used up"))?;
     let (unpacker, fresh) = (Lock::new(unpacker), true.into());
     let kernel = PackedKernel { path, file, packed, to, unpacker, steps: 0.into(), fresh };
-    while !kernel.unpack().map_err(complain)? {}
+    while !kernel.unpack().map_err(damaged)? {}
     // SAFETY: the range is RAM of the guest, which does not run before its first reset; until then nobody writes there.
     let elf = unsafe { core::slice::from_raw_parts(layout::va(to) as *const u8, size as usize) };
     Ok(Kernel { elf, from: to, packed: Some((room, kernel)) })
@@ -80,11 +103,14 @@ pub(crate) fn open(
 
 /// Takes memory for the state of unpacking.
 #[inline(never)]
-fn unpacker(packed: &Packed) -> Result<&'static mut Unpacker, pool::PoolEmpty> {
-    let words = pool::take_words((size_of::<Unpacker>() as u64).div_ceil(PAGE_SIZE))?;
+fn unpacker(packed: &Packed) -> Result<&'static mut Unpacker<'static>, pool::PoolEmpty> {
+    let room = pool::take_words((packed.room() as u64).div_ceil(PAGE_SIZE / 2))?;
+    // SAFETY: any bits are good words of either size.
+    let (_, room, _) = unsafe { room.align_to_mut::<u16>() };
+    let words = pool::take_words((size_of::<Unpacker<'static>>() as u64).div_ceil(PAGE_SIZE))?;
     // SAFETY: the words are this function's alone, at least as many bytes as the type has, and aligned to a page.
-    let place = unsafe { &mut *words.as_mut_ptr().cast::<MaybeUninit<Unpacker>>() };
-    Ok(place.write(Unpacker::new(packed)))
+    let place = unsafe { &mut *words.as_mut_ptr().cast::<MaybeUninit<Unpacker<'static>>>() };
+    Ok(place.write(Unpacker::new(packed, room)))
 }
 
 impl PackedKernel {
@@ -94,16 +120,16 @@ impl PackedKernel {
     }
 
     /// Takes a step of unpacking; whether it is done.
-    fn unpack(&self) -> Result<bool, Complaint> {
+    fn unpack(&self) -> Result<bool, Damage> {
         // SAFETY: boot has checked that the range is RAM of this domain in one piece. The domain does not run while it is
         // reset, and nobody else in the hypervisor touches its memory then. A guest that still has a grant to one of the
         // pages may change bytes meanwhile: they are only data to be copied.
         let out = unsafe { core::slice::from_raw_parts_mut(layout::va(self.to) as *mut u8, self.packed.size as usize) };
-        self.unpacker.lock().step(&self.packed, self.file, out, STEP)
+        self.unpacker.lock().step(&self.packed, self.file, out, self.packed.short_step())
     }
 
     /// Takes step `step` of a reset, counted from 0. Returns how many steps unpacking took, once it is done.
-    pub(crate) fn step(&self, step: u32) -> Result<Option<u32>, Complaint> {
+    pub(crate) fn step(&self, step: u32) -> Result<Option<u32>, Damage> {
         if self.fresh.swap(false, Ordering::Relaxed) {
             self.steps.store(1, Ordering::Relaxed);
             return Ok(None);

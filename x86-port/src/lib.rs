@@ -10,6 +10,7 @@
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod bzimage;
 pub mod config;
 pub mod cpuid;
 pub mod decode;

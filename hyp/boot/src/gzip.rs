@@ -26,7 +26,8 @@ const HAS_EXTRA: u8 = 1 << 2;
 const HAS_NAME: u8 = 1 << 3;
 const HAS_COMMENT: u8 = 1 << 4;
 
-static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+/// The checksum of gzip, and of others that pack.
+pub static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
 /// What is wrong with a packed file, as words that follow its name.
 pub type Complaint = &'static str;
@@ -122,6 +123,11 @@ impl Unpacker {
         self.read = packed.body;
         self.written = 0;
         self.digest = CRC.digest();
+    }
+
+    /// How far the file has been read, bytes.
+    pub fn read(&self) -> usize {
+        self.read
     }
 
     /// Unpacks the first bytes of a file, as many as `out` holds or the file has, and returns how many. Another start must

@@ -7,8 +7,8 @@
 //! 1. [`machine`] reads memory, CPUs, interrupt controller, timer and console;
 //! 2. [`manifest`] reads the guests and refuses what cannot work, naming the node and the fix;
 //! 3. [`plan`] gives every guest its memory;
-//! 4. [`image`] (and for x86 guests [`pvh`]) says where kernel, device tree and ramdisk go in it, and [`gzip`],
-//!    [`lz4`] and [`bzimage`] unpack a kernel that is packed;
+//! 4. [`image`] (and for x86 guests [`pvh`]) says where kernel, device tree and ramdisk go in it, and [`gzip`]
+//!    unpacks a kernel that is packed;
 //! 5. [`guest_tree`] writes the tree that the guest reads, with what a [`partial`] tree adds, and [`guest_tables`] what an x86
 //!    guest reads instead.
 //!
@@ -18,14 +18,12 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
-pub mod bzimage;
 mod error;
 pub mod guest_tables;
 pub mod guest_tree;
 pub mod gzip;
 pub mod image;
 mod limits;
-pub mod lz4;
 pub mod machine;
 pub mod manifest;
 pub mod partial;

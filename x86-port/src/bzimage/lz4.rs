@@ -1,14 +1,13 @@
 //! Kernels that are packed by LZ4, in the old framing that Linux uses inside a bzImage.
 //!
 //! A magic number, then blocks: four bytes of length, and the block. Blocks do not refer to each other and unpack to at most
-//! 8 MiB; nothing is summed, so that only what breaks the format is noticed. Unpacking is done in steps, like [`crate::gzip`]'s,
+//! 8 MiB; nothing is summed, so that only what breaks the format is noticed. Unpacking is done in steps, like [`hyp_boot::gzip`]'s,
 //! and because the library that knows the format unpacks whole blocks, which is milliseconds, the format is read here
 //! (ADR 0014).
 //!
 //! Source: `doc/lz4_Block_format.md` and `doc/lz4_Frame_format.md` ("Legacy frame") of LZ4.
 
-/// What is wrong with a packed file, as words that follow its name.
-pub type Complaint = &'static str;
+use super::Complaint;
 
 /// The magic number of the old framing.
 const MAGIC: [u8; 4] = 0x184c_2102u32.to_le_bytes();
@@ -22,7 +21,7 @@ const MORE: Complaint = "is packed by LZ4 and unpacks to more than its last byte
 const FEWER: Complaint = "is packed by LZ4 and unpacks to less than its last bytes say: make it again";
 
 /// Does a packed file start with these bytes?
-pub fn is_packed(head: &[u8]) -> bool {
+pub(super) fn is_packed(head: &[u8]) -> bool {
     head.starts_with(&MAGIC)
 }
 
@@ -43,7 +42,7 @@ enum Next {
 
 /// How far a file is unpacked.
 #[derive(Clone, Debug)]
-pub struct Unpacker {
+pub(super) struct Unpacker {
     next: Next,
     read: usize,
     written: usize,
@@ -59,8 +58,13 @@ impl Default for Unpacker {
 
 impl Unpacker {
     /// At the beginning.
-    pub const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { next: Next::Block, read: MAGIC.len(), written: 0, block: (0, 0) }
+    }
+
+    /// How far the file has been read.
+    pub(super) fn read(&self) -> usize {
+        self.read
     }
 
     /// Unpacks the next bytes of a file, at most `budget` of them. `out` is the place of all that the file unpacks to, and
@@ -70,7 +74,7 @@ impl Unpacker {
     ///
     /// What is wrong. What has been written by then is of no use.
     #[inline(never)]
-    pub fn step(&mut self, file: &[u8], out: &mut [u8], budget: usize) -> Result<bool, Complaint> {
+    pub(super) fn step(&mut self, file: &[u8], out: &mut [u8], budget: usize) -> Result<bool, Complaint> {
         let stop = out.len().min(self.written.saturating_add(budget));
         loop {
             match self.next {
@@ -124,7 +128,6 @@ impl Unpacker {
     /// Unpacks sequences whose lengths stand in their tokens, which nearly all do, as long as neither end is near: more is
     /// copied than is asked for, and what is too much is overwritten by what follows.
     fn short_sequences(&mut self, file: &[u8], out: &mut [u8], stop: usize) -> Result<(), Complaint> {
-        const WORD: usize = 8;
         /// Bytes of the longest sequence, and what is touched behind the bytes that it makes.
         const READ: usize = 3 + MORE_FOLLOWS + WORD;
         const WRITTEN: usize = 2 * MORE_FOLLOWS + SHORTEST + 3 * WORD;
@@ -205,14 +208,17 @@ impl Unpacker {
     }
 }
 
+/// Bytes that are copied at once.
+const WORD: usize = 8;
+
 #[inline(always)]
-fn word(bytes: &[u8], at: usize) -> Option<[u8; 8]> {
-    bytes.get(at..at.wrapping_add(8))?.try_into().ok()
+fn word(bytes: &[u8], at: usize) -> Option<[u8; WORD]> {
+    bytes.get(at..at.wrapping_add(WORD))?.try_into().ok()
 }
 
 #[inline(always)]
-fn set_word(bytes: &mut [u8], at: usize, word: [u8; 8]) -> Option<()> {
-    bytes.get_mut(at..at.wrapping_add(8))?.copy_from_slice(&word);
+fn set_word(bytes: &mut [u8], at: usize, word: [u8; WORD]) -> Option<()> {
+    bytes.get_mut(at..at.wrapping_add(WORD))?.copy_from_slice(&word);
     Some(())
 }
 
