@@ -35,16 +35,15 @@ pub(crate) fn quick_read(domain: &ArmDomain, ipa: u64, width: Width) -> Option<u
 pub(crate) fn access(domain: &ArmDomain, offset: u32, value: Option<u32>) -> Option<Answer> {
     let mut answer = Answer { value: 0, stale: 0 };
     let Some(port) = &domain.vpl011 else { return Some(answer) };
+    if let (DATA, Some(value)) = (offset, value) {
+        // What is sent leaves the port as it is.
+        let taken = hyp_log::write_guest(domain.number, &[value as u8]);
+        return (taken != 0).then_some(answer);
+    }
     {
         let mut port = port.lock();
         match value {
-            Some(value) => {
-                if let Some(byte) = port.write(offset, value)
-                    && hyp_log::write_guest(domain.number, &[byte]) == 0
-                {
-                    return None;
-                }
-            }
+            Some(value) => port.write(offset, value),
             None => {
                 answer.value = port.read(offset);
                 if offset != DATA {

@@ -118,6 +118,11 @@ impl<const RING: usize> Console<RING> {
         self.lost = self.lost.saturating_add(1);
     }
 
+    /// Is there anything for [`Console::drain`]?
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.ring.len() != 0
+    }
+
     /// Offers up to `limit` bytes to `put`, which says how many it took, until it takes fewer than it was offered.
     /// Returns how many are left.
     pub(crate) fn drain(&mut self, limit: usize, mut put: impl FnMut(&[u8]) -> usize) -> usize {

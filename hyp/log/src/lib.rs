@@ -107,7 +107,9 @@ pub fn name_domain(domain: usize, name: &str) {
 pub fn write_guest(domain: usize, bytes: &[u8]) -> usize {
     let mut console = CONSOLE.lock();
     let taken = console.write_guest(domain, bytes);
-    drain(&mut console);
+    if console.has_waiting() {
+        drain(&mut console);
+    }
     taken
 }
 
