@@ -175,7 +175,7 @@ pub(crate) fn write(domain: &ArmDomain, to: u64, from: &[u8]) -> Result<(), BadA
 }
 
 /// Bytes that [`copy_lines`] takes at a time.
-const LINE: u64 = 64;
+const LINES: u64 = 256;
 
 /// Copies whole lines between the ranges of [`load`]. A kernel is tens of MiB, and the compiler's own copy takes a word
 /// at a time, which makes four times as many instructions of it.
@@ -184,14 +184,15 @@ fn copy_lines(from: u64, to: u64, lines: u64) {
         return;
     }
     // SAFETY: as for the rest of the ranges in `load`: mapped RAM of a module and of a domain that does not run, which do
-    // not overlap, for `64 * lines` bytes each. All registers that change are outputs, and the flags are not used.
+    // not overlap, for `256 * lines` bytes each. All registers that change are outputs, and the flags are not used.
     unsafe {
         asm!(
-            "2: ldp {a}, {b}, [{from}], #16", "ldp {c}, {d}, [{from}], #16",
+            "2:", "sub {lines}, {lines}, #1", ".rept 4",
+            "ldp {a}, {b}, [{from}], #16", "ldp {c}, {d}, [{from}], #16",
             "ldp {e}, {f}, [{from}], #16", "ldp {g}, {h}, [{from}], #16",
             "stp {a}, {b}, [{to}], #16", "stp {c}, {d}, [{to}], #16",
             "stp {e}, {f}, [{to}], #16", "stp {g}, {h}, [{to}], #16",
-            "sub {lines}, {lines}, #1", "cbnz {lines}, 2b",
+            ".endr", "cbnz {lines}, 2b",
             from = inout(reg) from => _, to = inout(reg) to => _, lines = inout(reg) lines => _,
             a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
             e = out(reg) _, f = out(reg) _, g = out(reg) _, h = out(reg) _,
@@ -205,9 +206,9 @@ fn copy_lines(from: u64, to: u64, lines: u64) {
 pub(crate) fn load(from: u64, to: u64, size: u64) {
     let (from, to) = (layout::va(from), layout::va(to));
     // What is no whole line, or not aligned to its words, is left to the compiler's copy.
-    let lines = if (from | to) % 8 == 0 { size / LINE } else { 0 };
+    let lines = if (from | to) % 8 == 0 { size / LINES } else { 0 };
     copy_lines(from, to, lines);
-    let copied = lines * LINE;
+    let copied = lines * LINES;
     let (from_rest, to_rest) = (from.wrapping_add(copied), to.wrapping_add(copied));
     let rest = size.wrapping_sub(copied) as usize;
     // SAFETY: the caller took both ranges from the boot plan, which gave them to one module and to one domain that
@@ -219,10 +220,17 @@ pub(crate) fn load(from: u64, to: u64, size: u64) {
 /// Makes bytes of RAM at this address of ours visible to a guest whose caches are still off.
 pub(crate) fn publish(to: u64, size: u64) {
     let line = 4 << (sysreg::read_ctr_el0() >> 16 & 0xf);
-    for at in ((to & !(line - 1))..to + size).step_by(line as usize) {
-        // SAFETY: cleaning and invalidating a line of mapped RAM by address is always allowed. Invalidating too: a
-        // guest writes with its cache off first, and what it wrote must not hide behind a line of ours.
-        unsafe { asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags)) };
+    let mut at = to & !(8 * line - 1);
+    while at < to + size {
+        // SAFETY: cleaning and invalidating a line of mapped RAM by address is always allowed, and these eight lie in one
+        // page. Invalidating too: a guest writes with its cache off first, and what it wrote must not hide behind a line of
+        // ours.
+        unsafe {
+            asm!(
+                ".rept 8", "dc civac, {at}", "add {at}, {at}, {line}", ".endr",
+                at = inout(reg) at, line = in(reg) line, options(nostack, preserves_flags)
+            );
+        }
     }
     // SAFETY: barriers and instruction cache invalidation have no other effect.
     unsafe { asm!("dsb sy", "ic ialluis", "dsb ish", "isb", options(nostack, preserves_flags)) };
