@@ -56,6 +56,9 @@ pub(crate) struct Sources<'s> {
     pub(crate) cyclictest: &'s dyn Fn() -> Result<PathBuf>,
 }
 
+/// The random bytes that a loader leaves in `/chosen`: here the same ones for every run, as runs are to be the same.
+const SEED: [u8; 32] = *b"random bytes, equal in all runs.";
+
 /// A composed machine, ready for the emulator.
 pub(crate) struct Composed {
     /// The device tree's file.
@@ -95,6 +98,9 @@ pub(crate) fn compose(scenario: &Scenario, qemu: &Qemu, sources: &Sources<'_>, f
     };
     if let Some(options) = bootargs(scenario, sources.whose) {
         set(chosen, "xen,xen-bootargs", options)?;
+    }
+    if scenario.machine.board == Board::QemuVirt {
+        set(chosen, "rng-seed", SEED.as_slice())?;
     }
     for node in domains {
         chosen.add_child(node);

@@ -31,6 +31,12 @@ pub(crate) fn last(checks: &mut Checks, machine: &'static Machine) {
     firmware::start_others(checks, machine);
 }
 
+/// Some of the random bytes that the loader gave; zeros where it gave none.
+pub(crate) fn random(machine: &Machine) -> Option<u32> {
+    let bytes = machine.property("/chosen", "rng-seed").unwrap_or_default();
+    Some(bytes.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes)))
+}
+
 /// Runs a mode; false if it is none of ours.
 pub(crate) fn mode(mode: &str, machine: &'static Machine) -> bool {
     let mut checks = Checks::default();

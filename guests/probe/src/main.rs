@@ -29,8 +29,9 @@ rt::entry!(main);
 
 /// An address where neither RAM nor a device is under Xen's memory map.
 const UNMAPPED: u64 = 0x1000_0000;
-/// What the mailbox holds between the first and the second start of `mode=reboot`.
-const REBOOTED: u64 = 0x7265_626f_6f74_6564;
+/// What the upper half of the mailbox holds between the first and the second start of `mode=reboot`; the lower one holds
+/// some of the random bytes that the first life was given.
+const REBOOTED: u64 = 0x7265_626f_0000_0000;
 
 fn main(machine: &'static Machine) {
     let mode = machine.argument("mode").unwrap_or("checks");
@@ -93,12 +94,19 @@ fn reboot(machine: &Machine) {
         println!("probe: no room for a word at the end of RAM");
         power::crash();
     };
-    if mailbox.load(SeqCst) == REBOOTED {
+    let before = mailbox.load(SeqCst);
+    let random = arch::random(machine);
+    if before & !u64::from(u32::MAX) == REBOOTED {
         mailbox.store(0, SeqCst);
-        println!("@check name=reboot result=pass");
-        println!("@checks passed=1 failed=0");
+        let mut checks = check::Checks::default();
+        checks.that("reboot", true, "");
+        if let Some(random) = random {
+            let zeros = random == 0;
+            checks.that("other-random-bytes", !zeros && random != before as u32, "as-before-or-zeros");
+        }
+        checks.print_sum();
     } else {
-        mailbox.store(REBOOTED, SeqCst);
+        mailbox.store(REBOOTED | u64::from(random.unwrap_or(0)), SeqCst);
         println!("probe: restarting");
         power::reboot();
     }

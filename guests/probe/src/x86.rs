@@ -21,6 +21,11 @@ pub(crate) fn first(checks: &mut Checks, machine: &Machine) {
 /// The checks behind them: none, since a guest here starts no further vCPUs yet.
 pub(crate) fn last(_: &mut Checks, _: &'static Machine) {}
 
+/// Random bytes: a PC's loader has no place for them.
+pub(crate) fn random(_: &Machine) -> Option<u32> {
+    None
+}
+
 /// Runs a mode; false if it is none of ours.
 pub(crate) fn mode(_: &str, _: &'static Machine) -> bool {
     false

@@ -10,6 +10,7 @@ use hyp_core::arch::{BadAddress, Page, VcpuMask};
 use hyp_core::limits::{GRANT_FRAMES, MAX_CPUS};
 use hyp_dev::timer;
 
+use crate::entropy;
 use crate::guest_memory;
 use crate::kernel::PackedKernel;
 use crate::layout::{self, DIRECT_MAP, PAGE_SIZE};
@@ -111,6 +112,8 @@ pub struct ArmDomain {
     pub packed: Option<PackedKernel>,
     /// Guest-physical entry point and device tree.
     pub start: (u64, u64),
+    /// Where each life's random bytes belong, guest-physical: a multiple of 8.
+    pub seed: Option<u64>,
 }
 
 impl ArmDomain {
@@ -229,7 +232,21 @@ impl ArmDomain {
             }
             skip -= image.size.next_multiple_of(RESET_STEP);
         }
-        Ok((step as usize >= self.grants.len()).then_some(self.start))
+        if (step as usize) < self.grants.len() {
+            return Ok(None);
+        }
+        self.plant_seed();
+        Ok(Some(self.start))
+    }
+
+    /// Puts new random bytes into the guest's device tree.
+    fn plant_seed(&self) {
+        let Some((at, seed)) = self.seed.zip(entropy::draw()) else { return };
+        let Ok(page) = self.page(at / PAGE_SIZE) else { return };
+        let (words, _) = seed.as_chunks();
+        let places = page.iter().skip((at % PAGE_SIZE / 8) as usize);
+        places.zip(words).for_each(|(place, word)| place.store(u64::from_ne_bytes(*word), Ordering::Relaxed));
+        guest_memory::publish(page.as_ptr() as u64, PAGE_SIZE);
     }
 
     /// Takes the hypervisor's pages out of the guest's memory and forgets every translation of the life that ended.

@@ -31,7 +31,7 @@ use crate::stage2::{Stage2, tables_for};
 use crate::vcpu::{self, ArmVcpu};
 use crate::vpl011::Vpl011;
 use crate::vtimer::VIRTUAL_TIMER;
-use crate::{config, console, controller, firmware, interrupts, kernel, mmu, percpu, pool, stretch};
+use crate::{config, console, controller, entropy, firmware, interrupts, kernel, mmu, percpu, pool, stretch};
 
 /// Bits of MPIDR_EL1 that are no affinity.
 const MPIDR_AFFINITY: u64 = 0xff_00ff_ffff;
@@ -112,10 +112,11 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
     let cpus = start_cpus(&machine);
     HYPERVISOR.set_cpus(cpus);
     hyp_log::info!("Makuhari {} on {}, {} CPU(s)", env!("CARGO_PKG_VERSION"), config::board().name, cpus);
+    let seeded = entropy::feed(machine.seed);
     let mut starts: Vec<(domain::DomainId, u64, u64), { hyp_core::limits::MAX_DOMAINS }> = Vec::new();
     for (index, memory) in plan.guests.iter().enumerate() {
         // Cannot fail: as many as the manifest has room for.
-        let _ = starts.push(add_domain(&manifest, index, memory, &plan.views(&manifest, index)));
+        let _ = starts.push(add_domain(&manifest, index, memory, &plan.views(&manifest, index), seeded));
     }
     let ends = manifest.fixed.links.iter().map(|link| FixedChannel {
         domain: domain::DomainId::from_index(link.domain.into()),
@@ -215,16 +216,18 @@ fn start_cpus(machine: &Machine<'_>) -> u8 {
     up
 }
 
-/// Builds one domain; returns what to start it with. `views` is the memory that it shares.
+/// Builds one domain; returns what to start it with. `views` is the memory that it shares; `seeded` says whether there are
+/// random bytes for it.
 #[inline(never)]
 fn add_domain(
     manifest: &Manifest<'static>,
     index: usize,
     memory: &GuestMemory,
     views: &[Extent],
+    seeded: bool,
 ) -> (domain::DomainId, u64, u64) {
     let spec = manifest.domains.get(index).unwrap_or_else(|| give_up(&"the plan has more guests than the manifest"));
-    let tree = guest_tree(manifest, spec, index, memory);
+    let tree = guest_tree(manifest, spec, index, memory, seeded);
     let arm = build(spec, memory, views, tree);
     let mut step = 0;
     let (entry, argument) = loop {
@@ -267,7 +270,7 @@ fn build(
     spec: &DomainSpec<'static>,
     memory: &GuestMemory,
     views: &[Extent],
-    tree: impl FnOnce(Option<Region>) -> Result<Region, BootError<'static>>,
+    tree: impl FnOnce(Option<Region>) -> Result<(Region, Option<usize>), BootError<'static>>,
 ) -> ArmDomain {
     static DOMAINS: AtomicU64 = AtomicU64::new(0);
     let extents = || memory.extents.iter().chain(views);
@@ -281,7 +284,7 @@ fn build(
     let kernel = kernel::open(spec.kernel.path, file, first.size).or_give_up();
     let layout = Layout::make(spec, &kernel.head, kernel.size, first).or_give_up();
     let packed = kernel.packed(spec.kernel.path, file, memory, layout.kernel.start).or_give_up();
-    let tree = tree(layout.ramdisk).or_give_up();
+    let (tree, seed) = tree(layout.ramdisk).or_give_up();
     let mut images = Vec::new();
     // Cannot fail: there is room for all three.
     let mut add = |from: u64, to: u64, size: u64| {
@@ -319,16 +322,19 @@ fn build(
         images,
         packed,
         start: (layout.entry, layout.tree.start),
+        seed: seed.map(|offset| layout.tree.start + offset as u64),
     }
 }
 
-/// Writes the guest's device tree into pages of the pool, where it stays for restarts; returns where, physical.
+/// Writes the guest's device tree into pages of the pool, where it stays for restarts; returns where, physical, and at
+/// which byte the seed belongs.
 fn guest_tree(
     manifest: &Manifest<'static>,
     spec: &DomainSpec<'static>,
     index: usize,
     memory: &GuestMemory,
-) -> impl FnOnce(Option<Region>) -> Result<Region, BootError<'static>> {
+    seeded: bool,
+) -> impl FnOnce(Option<Region>) -> Result<(Region, Option<usize>), BootError<'static>> {
     move |ramdisk| {
         let partial =
             spec.tree.as_ref().map(|tree| Partial::parse(tree.path, kernel::module(tree.place))).transpose()?;
@@ -339,6 +345,7 @@ fn guest_tree(
             banks: &memory.banks(),
             cpus: spec.cpus,
             gic: controller::guest_version(),
+            seeded,
             bootargs: spec.bootargs,
             ramdisk,
             vpl011: spec.vpl011,
@@ -353,7 +360,7 @@ fn guest_tree(
         let bytes = unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), words.len() * 8) };
         let what =
             ": its device tree has more names of properties than there is room for: make the partial tree smaller";
-        let size = tree.write(bytes).map_err(|_| BootError::BadNode { path: spec.path, what })?;
-        Ok(Region { start, size: size as u64 })
+        let (size, seed) = tree.write(bytes).map_err(|_| BootError::BadNode { path: spec.path, what })?;
+        Ok((Region { start, size: size as u64 }, seed))
     }
 }

@@ -42,6 +42,8 @@ pub mod domain;
 #[cfg(target_arch = "aarch64")]
 mod emulate;
 #[cfg(target_arch = "aarch64")]
+mod entropy;
+#[cfg(target_arch = "aarch64")]
 mod exit_loop;
 #[cfg(target_arch = "aarch64")]
 mod fault;

@@ -4,6 +4,7 @@
 //! expectations made for Xen's guests hold here.
 
 use crate::Region;
+use crate::entropy::SEED;
 use crate::manifest::{Fixed, SharedMemory};
 use crate::partial::Partial;
 use crate::writer::Writer;
@@ -67,6 +68,8 @@ pub struct GuestTree<'t> {
     pub cpus: u8,
     /// The interrupt controller.
     pub gic: VirtualGic,
+    /// Are there random bytes for it?
+    pub seeded: bool,
     /// The command line.
     pub bootargs: &'t str,
     /// Where the ramdisk is, guest-physical.
@@ -84,13 +87,14 @@ pub struct GuestTree<'t> {
 }
 
 impl GuestTree<'_> {
-    /// Writes the tree. Returns its size in bytes.
+    /// Writes the tree. Returns its size in bytes, and at which byte the seed belongs, if it has one: [`SEED`] bytes, zeros
+    /// so far, at a multiple of 8.
     ///
     /// # Errors
     ///
     /// [`TreeFull`] when the buffer is too small (see [`GuestTree::room`]), or a partial tree has too many names.
     #[inline(never)]
-    pub fn write(&self, buffer: &mut [u8]) -> Result<usize, TreeFull> {
+    pub fn write(&self, buffer: &mut [u8]) -> Result<(usize, Option<usize>), TreeFull> {
         let mut tree = Writer::new(buffer);
         tree.begin("");
         tree.text("model", "Makuhari virtual machine");
@@ -98,7 +102,7 @@ impl GuestTree<'_> {
         tree.cells("#address-cells", &[2]);
         tree.cells("#size-cells", &[2]);
         tree.cells("interrupt-parent", &[self.gic_handle()]);
-        self.chosen(&mut tree);
+        let seed = self.chosen(&mut tree);
         self.cpus(&mut tree);
         for bank in self.banks {
             tree.begin_at("memory", bank.start);
@@ -120,7 +124,7 @@ impl GuestTree<'_> {
             partial.write(&mut tree);
         }
         tree.end();
-        tree.finish().ok_or(TreeFull)
+        Ok((tree.finish().ok_or(TreeFull)?, seed))
     }
 
     /// Bytes that are enough for it.
@@ -140,8 +144,10 @@ impl GuestTree<'_> {
         self.partial.and_then(|partial| partial.gic).unwrap_or(GIC_HANDLE)
     }
 
-    fn chosen(&self, tree: &mut Writer<'_>) {
+    /// Returns where the seed belongs.
+    fn chosen(&self, tree: &mut Writer<'_>) -> Option<usize> {
         tree.begin("chosen");
+        let seed = self.seeded.then(|| tree.aligned_property("rng-seed", &[0; SEED]));
         tree.text("bootargs", self.bootargs);
         if let Some(ramdisk) = self.ramdisk {
             tree.property("linux,initrd-start", &ramdisk.start.to_be_bytes());
@@ -151,6 +157,7 @@ impl GuestTree<'_> {
             tree.text("stdout-path", "/sbsa-uart@22000000");
         }
         tree.end();
+        seed
     }
 
     fn cpus(&self, tree: &mut Writer<'_>) {

@@ -161,6 +161,8 @@ pub struct Machine<'a> {
     pub timer: Timer,
     /// The console, where the tree names one.
     pub uart: Option<Uart<'a>>,
+    /// Random bytes from the loader, none if it gives none.
+    pub seed: &'a [u8],
 }
 
 /// Whoever asks about a machine mostly asks about its memory and its CPUs.
@@ -210,6 +212,7 @@ impl<'a> Machine<'a> {
             gic: found.gic()?,
             timer: found.timer()?,
             uart: read_uart(root, chosen, options)?,
+            seed: chosen.and_then(|chosen| chosen.value("rng-seed")).unwrap_or_default(),
         })
     }
 

@@ -11,6 +11,7 @@ const MAGIC: u32 = 0xd00d_feed;
 const BEGIN_NODE: u32 = 1;
 const END_NODE: u32 = 2;
 const PROPERTY: u32 = 3;
+const NOP: u32 = 4;
 const END: u32 = 9;
 /// Header of ten words, then one empty reservation of 16 bytes.
 const HEADER_BYTES: usize = 40;
@@ -67,6 +68,18 @@ impl<'b> Writer<'b> {
         self.start_property(name, value.len());
         self.bytes(value);
         self.pad();
+    }
+
+    /// The same, its value at a multiple of 8 bytes. Returns at which.
+    pub(crate) fn aligned_property(&mut self, name: &str, value: &[u8]) -> usize {
+        if self.used.is_multiple_of(8) {
+            self.word(NOP);
+        }
+        self.start_property(name, value.len());
+        let at = self.used;
+        self.bytes(value);
+        self.pad();
+        at
     }
 
     /// A property that is one string, or several when they are joined by NULs.

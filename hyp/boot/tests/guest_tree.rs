@@ -6,6 +6,7 @@ mod common;
 use common::{PLAYER, parse, run_dtc, with_chosen};
 use dtoolkit::{Node, Property};
 use hyp_boot::Region;
+use hyp_boot::entropy::SEED;
 use hyp_boot::guest_tree::{GuestTree, TreeFull, VirtualGic, affinity};
 use hyp_boot::partial::Partial;
 
@@ -18,6 +19,7 @@ fn full() -> GuestTree<'static> {
         banks: &BANKS,
         cpus: 8,
         gic: VirtualGic::V3,
+        seeded: true,
         bootargs: "console=ttyAMA0 mode=play",
         ramdisk: Some(Region::new(0x4800_0000, 0x12_3456)),
         vpl011: true,
@@ -34,6 +36,7 @@ fn small() -> GuestTree<'static> {
         banks,
         cpus: 1,
         gic,
+        seeded: false,
         bootargs: "",
         ramdisk: None,
         vpl011: false,
@@ -46,7 +49,7 @@ fn small() -> GuestTree<'static> {
 
 fn written(tree: &GuestTree<'_>) -> Vec<u8> {
     let mut buffer = vec![0xaa; 8192];
-    let size = tree.write(&mut buffer).unwrap();
+    let (size, _) = tree.write(&mut buffer).unwrap();
     buffer.truncate(size);
     buffer
 }
@@ -116,6 +119,30 @@ fn the_smaller_shape_has_a_gicv2_and_nothing_else() {
 }
 
 #[test]
+fn the_seed_belongs_where_the_tree_says_at_a_whole_word() {
+    let ramdisk = full().ramdisk;
+    // Names and values before it do not move it off a word.
+    for tree in [
+        full(),
+        GuestTree { ramdisk: None, gic: VirtualGic::V2, ..full() },
+        GuestTree { ramdisk, seeded: true, ..small() },
+    ] {
+        let mut blob = vec![0; 8192];
+        let (size, at) = tree.write(&mut blob).unwrap();
+        blob.truncate(size);
+        let at = at.unwrap();
+        assert!(at.is_multiple_of(8));
+        blob[at..at + SEED].fill(0x5e);
+        let read = dtoolkit::fdt::Fdt::new(&blob).unwrap();
+        assert_eq!(read.find_node("/chosen").unwrap().property("rng-seed").unwrap().value(), [0x5e; SEED]);
+    }
+    assert_eq!(small().write(&mut vec![0; 8192]).unwrap().1, None);
+    let blob = written(&small());
+    let read = dtoolkit::fdt::Fdt::new(&blob).unwrap();
+    assert!(read.find_node("/chosen").unwrap().property("rng-seed").is_none());
+}
+
+#[test]
 fn shared_memory_is_reserved_under_its_name() {
     let shm = "player { shm { compatible = \"xen,domain-shared-memory-v1\"; xen,shm-id = \"ring\";
         xen,shared-mem = <0 0x70000000 0 0x10000>; }; };";
@@ -146,7 +173,7 @@ fn merged(nodes: &str) -> Result<(Vec<u8>, Option<String>), String> {
     let partial = Partial::parse(manifest.domains[0].kernel.path, &blob).map_err(|error| error.to_string())?;
     let tree = GuestTree { partial: Some(&partial), ..small() };
     let mut buffer = vec![0; tree.room()];
-    let size = tree.write(&mut buffer).map_err(|_| "full".to_owned())?;
+    let (size, _) = tree.write(&mut buffer).map_err(|_| "full".to_owned())?;
     buffer.truncate(size);
     Ok((buffer, partial.warning().map(|warning| warning.to_string())))
 }
@@ -217,5 +244,5 @@ fn a_small_buffer_is_an_error_at_every_size() {
     for room in 0..size {
         assert_eq!(tree.write(&mut vec![0; room]), Err(TreeFull), "{room}");
     }
-    assert_eq!(tree.write(&mut vec![0; size]), Ok(size));
+    assert_eq!(tree.write(&mut vec![0; size]).map(|(size, _)| size), Ok(size));
 }

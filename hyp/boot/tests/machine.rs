@@ -28,6 +28,13 @@ fn reads_qemus_gicv3_machine() {
     assert!(uart.compatible.has("arm,pl011"));
     assert_eq!((uart.registers, uart.interrupt), (Region::new(0x900_0000, 0x1000), Some(33)));
     assert_eq!(machine.options, "");
+    assert_eq!(machine.seed, []);
+}
+
+#[test]
+fn finds_the_random_bytes_that_the_loader_left() {
+    let (blob, _) = dtc(&format!("{QEMU_V3}\n/ {{ chosen {{ rng-seed = [01 02 03]; }}; }};"), "dts");
+    assert_eq!(Machine::parse(&blob).unwrap().seed, [1, 2, 3]);
 }
 
 #[test]
