@@ -17,6 +17,7 @@ extern crate alloc;
 pub mod block;
 pub mod console;
 pub mod memory;
+pub mod network;
 pub mod ring;
 pub mod stream;
 pub mod xenbus;

@@ -23,6 +23,7 @@ pub(crate) const HEADERS: &[&str] = &[
     "hvm/params.h",
     "io/blkif.h",
     "io/console.h",
+    "io/netif.h",
     "io/ring.h",
     "io/xenbus.h",
     "io/xs_wire.h",
@@ -390,6 +391,24 @@ const NUMBERS: &[(&str, u64)] = &[
     ("offsetof(struct xencons_interface, in_prod)", io::console::XENCONS_IN_PROD as u64),
     ("offsetof(struct xencons_interface, out_cons)", io::console::XENCONS_OUT_CONS as u64),
     ("offsetof(struct xencons_interface, out_prod)", io::console::XENCONS_OUT_PROD as u64),
+    ("XEN_NETIF_NR_SLOTS_MIN", io::netif::XEN_NETIF_NR_SLOTS_MIN as u64),
+    ("XEN_NETIF_MAX_TX_SIZE", io::netif::XEN_NETIF_MAX_TX_SIZE as u64),
+    ("NETTXF_csum_blank", io::netif::NETTXF_CSUM_BLANK as u64),
+    ("NETTXF_data_validated", io::netif::NETTXF_DATA_VALIDATED as u64),
+    ("NETTXF_more_data", io::netif::NETTXF_MORE_DATA as u64),
+    ("NETTXF_extra_info", io::netif::NETTXF_EXTRA_INFO as u64),
+    ("NETRXF_data_validated", io::netif::NETRXF_DATA_VALIDATED as u64),
+    ("NETRXF_csum_blank", io::netif::NETRXF_CSUM_BLANK as u64),
+    ("NETRXF_more_data", io::netif::NETRXF_MORE_DATA as u64),
+    ("NETRXF_extra_info", io::netif::NETRXF_EXTRA_INFO as u64),
+    ("XEN_NETIF_EXTRA_TYPE_GSO", io::netif::XEN_NETIF_EXTRA_TYPE_GSO as u64),
+    ("XEN_NETIF_EXTRA_FLAG_MORE", io::netif::XEN_NETIF_EXTRA_FLAG_MORE as u64),
+    ("XEN_NETIF_GSO_TYPE_TCPV4", io::netif::XEN_NETIF_GSO_TYPE_TCPV4 as u64),
+    ("XEN_NETIF_GSO_TYPE_TCPV6", io::netif::XEN_NETIF_GSO_TYPE_TCPV6 as u64),
+    ("(uint16_t)NETIF_RSP_DROPPED", io::netif::NETIF_RSP_DROPPED as u16 as u64),
+    ("(uint16_t)NETIF_RSP_ERROR", io::netif::NETIF_RSP_ERROR as u16 as u64),
+    ("(uint16_t)NETIF_RSP_OKAY", io::netif::NETIF_RSP_OKAY as u16 as u64),
+    ("(uint16_t)NETIF_RSP_NULL", io::netif::NETIF_RSP_NULL as u16 as u64),
     ("1 << XEN_PAGE_SHIFT", io::ring::XEN_PAGE_SIZE as u64),
     ("offsetof(struct blkif_sring, req_prod)", io::ring::REQ_PROD as u64),
     ("offsetof(struct blkif_sring, req_event)", io::ring::REQ_EVENT as u64),
@@ -569,6 +588,13 @@ pub fn structures() -> Vec<Claim> {
             operation, indirect_op, nr_segments, id, sector_number, handle, indirect_grefs
         };
         "struct blkif_response" => io::blkif::Response { id, operation, status };
+        "struct netif_tx_request" => io::netif::TxRequest { gref, offset, flags, id, size };
+        "struct netif_extra_info" => io::netif::ExtraInfo {
+            kind as "type", flags, gso_size as "u.gso.size", gso_type as "u.gso.type", gso_features as "u.gso.features"
+        };
+        "struct netif_tx_response" => io::netif::TxResponse { id, status };
+        "struct netif_rx_request" => io::netif::RxRequest { id, gref };
+        "struct netif_rx_response" => io::netif::RxResponse { id, offset, flags, status };
         "struct xsd_sockmsg" => io::xs_wire::Sockmsg { kind as "type", req_id, tx_id, len };
     }
 }

@@ -1,0 +1,262 @@
+//! The back end's halves: takes what the guest sends, fills the pages that it gives.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::num::NonZeroU16;
+
+use xen_abi::io::netif::{
+    ExtraInfo, NETIF_RSP_DROPPED, NETIF_RSP_ERROR, NETIF_RSP_NULL, NETIF_RSP_OKAY, NETRXF_CSUM_BLANK,
+    NETRXF_DATA_VALIDATED, NETRXF_EXTRA_INFO, NETRXF_MORE_DATA, NETTXF_EXTRA_INFO, NETTXF_MORE_DATA, RxRequest,
+    RxResponse, TxRequest, TxResponse, XEN_NETIF_EXTRA_FLAG_MORE,
+};
+use xen_abi::io::ring::XEN_PAGE_SIZE;
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::packet::{Checksum, Packet, Segmentation, extra};
+use super::{Fault, Outcome, Receive, Tag, Transmit, UnknownTag};
+use crate::memory::SharedMemory;
+use crate::ring::{BackRing, RingError};
+
+/// The slots of a packet.
+#[derive(Default)]
+struct Row {
+    requests: Vec<TxRequest>,
+    extras: Vec<ExtraInfo>,
+}
+
+/// What the guest sends.
+pub struct TransmitBack<M> {
+    ring: BackRing<M, Transmit>,
+    /// Numbers of each packet's requests, and how many of its slots were none.
+    going: BTreeMap<Tag, (Vec<u16>, usize)>,
+    serial: u64,
+}
+
+impl<M: SharedMemory> TransmitBack<M> {
+    /// Begins with a ring that a front end made; see [`BackRing::attach`].
+    ///
+    /// # Errors
+    /// As of [`BackRing::attach`].
+    pub fn attach(memory: M) -> Result<Self, RingError> {
+        Ok(Self { ring: BackRing::attach(memory)?, going: BTreeMap::new(), serial: 0 })
+    }
+
+    /// The next packet. Those that do not add up are answered on the way, a round of the ring at most.
+    ///
+    /// # Errors
+    /// The front end broke the protocol: the device is to be disconnected.
+    pub fn take(&mut self) -> Result<Option<(Tag, Packet)>, Fault> {
+        for _ in 0..self.ring.slots() {
+            let Some(row) = self.row()? else { return Ok(None) };
+            self.serial += 1;
+            let tag = Tag(self.serial);
+            let ids = row.requests.iter().map(|request| request.id).collect();
+            self.going.insert(tag, (ids, row.extras.len()));
+            match Packet::read(&row.requests, &row.extras) {
+                Some(packet) => return Ok(Some((tag, packet))),
+                // It was put there just now.
+                None => _ = self.complete(tag, Outcome::Failed),
+            }
+        }
+        Ok(None)
+    }
+
+    /// All slots of the next packet.
+    fn row(&mut self) -> Result<Option<Row>, Fault> {
+        let Some(slot) = self.ring.take()? else { return Ok(None) };
+        let mut row = Row { requests: Vec::from([read(slot)]), extras: Vec::new() };
+        let mut flags = row.requests[0].flags;
+        let mut more = flags & NETTXF_EXTRA_INFO != 0;
+        while more {
+            let slot = self.following(&row)?;
+            let extra = ExtraInfo::read_from_prefix(&slot).map(|(extra, _)| extra).unwrap_or_default();
+            more = extra.flags & XEN_NETIF_EXTRA_FLAG_MORE != 0;
+            row.extras.push(extra);
+        }
+        while flags & NETTXF_MORE_DATA != 0 {
+            let request: TxRequest = read(self.following(&row)?);
+            flags = request.flags;
+            row.requests.push(request);
+        }
+        Ok(Some(row))
+    }
+
+    fn following(&mut self, row: &Row) -> Result<[u8; 12], Fault> {
+        self.ring.take()?.ok_or(Fault::Cut { slots: row.requests.len() + row.extras.len() })
+    }
+
+    /// Answers a packet's slots; [`push`](Self::push) shows it.
+    ///
+    /// # Errors
+    /// No such packet is under way.
+    pub fn complete(&mut self, tag: Tag, outcome: Outcome) -> Result<(), UnknownTag> {
+        let (ids, extras) = self.going.remove(&tag).ok_or(UnknownTag)?;
+        let status = match outcome {
+            Outcome::Done => NETIF_RSP_OKAY,
+            Outcome::Dropped => NETIF_RSP_DROPPED,
+            Outcome::Failed => NETIF_RSP_ERROR,
+        };
+        let nothing = TxResponse { id: 0, status: NETIF_RSP_NULL };
+        let answers = ids.into_iter().map(|id| TxResponse { id, status });
+        for response in answers.chain(core::iter::repeat_n(nothing, extras)) {
+            // Each slot was taken and is answered once.
+            let _ = self.ring.respond(&response);
+        }
+        Ok(())
+    }
+
+    /// How many packets are under way.
+    pub fn in_flight(&self) -> usize {
+        self.going.len()
+    }
+
+    /// Shows the front end all answers. Says whether it is to be notified.
+    pub fn push(&mut self) -> bool {
+        self.ring.push()
+    }
+
+    /// Asks to be notified of the next packet, and says whether there is one by now.
+    ///
+    /// # Errors
+    /// The front end's index cannot be true.
+    pub fn wait(&mut self) -> Result<bool, RingError> {
+        self.ring.wait()
+    }
+}
+
+/// A slot as a request, which has its size.
+fn read(slot: [u8; 12]) -> TxRequest {
+    TxRequest::read_from_bytes(&slot).unwrap_or_default()
+}
+
+/// A page of the guest, and how many bytes go to its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The guest's grant of the page.
+    pub grant: u32,
+    /// Bytes, 1 to 4096.
+    pub length: u16,
+}
+
+/// A packet that is being copied to the guest.
+struct Reserved {
+    requests: Vec<RxRequest>,
+    length: u16,
+    checksum: Checksum,
+    segmentation: Option<Segmentation>,
+}
+
+/// What the guest receives.
+pub struct ReceiveBack<M> {
+    ring: BackRing<M, Receive>,
+    /// Pages that were taken from the ring and that no packet has yet.
+    given: VecDeque<RxRequest>,
+    reserved: VecDeque<Reserved>,
+}
+
+impl<M: SharedMemory> ReceiveBack<M> {
+    /// Begins with a ring that a front end made; see [`BackRing::attach`].
+    ///
+    /// # Errors
+    /// As of [`BackRing::attach`].
+    pub fn attach(memory: M) -> Result<Self, RingError> {
+        Ok(Self { ring: BackRing::attach(memory)?, given: VecDeque::new(), reserved: VecDeque::new() })
+    }
+
+    /// Pages for a packet of `length` bytes: copy it there, then [`deliver`](Self::deliver). Nothing if the guest has
+    /// not given enough.
+    ///
+    /// # Errors
+    /// The front end's index cannot be true: the device is to be disconnected.
+    pub fn reserve(
+        &mut self,
+        length: NonZeroU16,
+        checksum: Checksum,
+        segmentation: Option<Segmentation>,
+    ) -> Result<Option<Vec<Place>>, RingError> {
+        let length = length.get();
+        let pages = usize::from(length).div_ceil(XEN_PAGE_SIZE);
+        let needed = pages + usize::from(segmentation.is_some());
+        while self.given.len() < needed {
+            let Some(request) = self.ring.take()? else { return Ok(None) };
+            self.given.push_back(request);
+        }
+        let requests: Vec<RxRequest> = self.given.drain(..needed).collect();
+        let reserved = Reserved { requests, length, checksum, segmentation };
+        let places = reserved.pieces().map(|(request, length)| Place { grant: request.gref, length }).collect();
+        self.reserved.push_back(reserved);
+        Ok(Some(places))
+    }
+
+    /// Shows the guest the packet that was reserved first of those not delivered; [`push`](Self::push) tells it.
+    ///
+    /// # Errors
+    /// None was reserved.
+    pub fn deliver(&mut self, outcome: Outcome) -> Result<(), UnknownTag> {
+        let reserved = self.reserved.pop_front().ok_or(UnknownTag)?;
+        let answers = if outcome == Outcome::Done { reserved.answers() } else { reserved.refusals() };
+        for answer in answers {
+            // Each slot was taken and is answered once.
+            let _ = self.ring.respond(&answer);
+        }
+        Ok(())
+    }
+
+    /// Shows the guest all that was delivered. Says whether it is to be notified.
+    pub fn push(&mut self) -> bool {
+        self.ring.push()
+    }
+
+    /// Asks to be notified of the next page, and says whether there is one by now.
+    ///
+    /// # Errors
+    /// The front end's index cannot be true.
+    pub fn wait(&mut self) -> Result<bool, RingError> {
+        self.ring.wait()
+    }
+}
+
+impl Reserved {
+    /// The pages with data, and the bytes in each. The second slot has the extra information if there is any.
+    fn pieces(&self) -> impl Iterator<Item = (&RxRequest, u16)> {
+        let page = XEN_PAGE_SIZE as u16;
+        let extra = self.segmentation.map(|_| 1);
+        let data = self.requests.iter().enumerate().filter(move |(at, _)| Some(*at) != extra);
+        data.enumerate().map(move |(at, (_, request))| (request, (self.length - at as u16 * page).min(page)))
+    }
+
+    fn answers(&self) -> Vec<[u8; 8]> {
+        let checksum = match self.checksum {
+            Checksum::There => 0,
+            Checksum::Validated => NETRXF_DATA_VALIDATED,
+            Checksum::Blank => NETRXF_CSUM_BLANK | NETRXF_DATA_VALIDATED,
+        };
+        let count = self.pieces().count();
+        let mut answers: Vec<[u8; 8]> = Vec::new();
+        for (at, (request, length)) in self.pieces().enumerate() {
+            let mut flags = if at + 1 < count { NETRXF_MORE_DATA } else { 0 };
+            if at == 0 {
+                flags |= checksum | if self.segmentation.is_some() { NETRXF_EXTRA_INFO } else { 0 };
+            }
+            let response = RxResponse { id: request.id, offset: 0, flags, status: length as i16 };
+            answers.push(bytes(&response));
+            if let Some(segmentation) = self.segmentation.filter(|_| at == 0) {
+                answers.push(bytes(&extra(segmentation)));
+            }
+        }
+        answers
+    }
+
+    /// Each page back, as if it were a packet that failed.
+    fn refusals(&self) -> Vec<[u8; 8]> {
+        let refusal =
+            |request: &RxRequest| bytes(&RxResponse { id: request.id, offset: 0, flags: 0, status: NETIF_RSP_ERROR });
+        self.requests.iter().map(refusal).collect()
+    }
+}
+
+fn bytes<T: IntoBytes + zerocopy::Immutable>(slot: &T) -> [u8; 8] {
+    let mut out = [0; 8];
+    out.iter_mut().zip(slot.as_bytes()).for_each(|(to, from)| *to = *from);
+    out
+}
