@@ -11,6 +11,7 @@ use clap::ValueEnum;
 
 use crate::board::Board;
 use crate::progress::Steps;
+use crate::scenario::{Scenario, Scheduler};
 use crate::setup::Need;
 use crate::{clip, image, paths, process, setup};
 
@@ -25,6 +26,9 @@ pub(crate) struct Args {
     /// The board it is for
     #[arg(long, value_enum, default_value_t)]
     board: Board,
+    /// The hypervisor with the schedulers that are there only to be compared with, into a folder of its own
+    #[arg(long)]
+    comparison: bool,
 }
 
 /// What can be built by itself.
@@ -38,12 +42,26 @@ enum Part {
 /// What a build needs on this machine.
 const NEEDS: &[Need] = &[Need::Toolchain, Need::Ffmpeg];
 
+/// Which build of the hypervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// What is flashed, and measured.
+    Usual,
+    /// With the schedulers that are there only to be compared with.
+    Comparison,
+}
+
+impl Form {
+    /// The one that a scenario runs on; none where there is no hypervisor.
+    pub(crate) fn of(scenario: &Scenario) -> Option<Self> {
+        let compares = scenario.hypervisor.scheduler.is_some_and(Scheduler::is_for_comparison);
+        (!scenario.hypervisor.none).then_some(if compares { Self::Comparison } else { Self::Usual })
+    }
+}
+
 /// What a build made.
 pub(crate) struct Built {
-    /// The hypervisor: a flat arm64 Image; on x86 the ELF file itself.
-    pub(crate) image: PathBuf,
-    /// The same with symbols and log strings.
-    pub(crate) elf: PathBuf,
+    board: Board,
     /// Folder of the guests: arm64 Images, or x86 ELF files.
     pub(crate) guests: PathBuf,
     /// The player's media.
@@ -58,7 +76,10 @@ pub(crate) fn main(args: Args) -> Result<()> {
     let mut made = Vec::new();
     for part in parts {
         match part {
-            Part::Hypervisor => made.push(steps.step("hypervisor", || hypervisor(args.board))?.0),
+            Part::Hypervisor => {
+                let form = if args.comparison { Form::Comparison } else { Form::Usual };
+                made.push(steps.step("hypervisor", || hypervisor(args.board, form))?.0);
+            }
             Part::Guests => {
                 let dir = steps.step("guests", || guests(args.board))?;
                 made.extend(GUESTS.map(|guest| dir.join(guest)));
@@ -74,33 +95,45 @@ pub(crate) fn main(args: Args) -> Result<()> {
     Ok(())
 }
 
+impl Built {
+    /// The hypervisor in one of its forms: a flat arm64 Image, on x86 the ELF file itself; and the same with symbols and log
+    /// strings. It is there if the build was asked for it.
+    pub(crate) fn hypervisor(&self, form: Form) -> [PathBuf; 2] {
+        hypervisor_files(self.board, form)
+    }
+}
+
 /// Builds all that a run needs, and says on standard error how far it is.
 ///
 /// # Errors
 /// Something that a build needs is missing, does not compile, or gives no Image.
 pub(crate) fn everything(board: Board) -> Result<Built> {
-    some(board, true)
+    some(board, &[Form::Usual])
 }
 
-/// The same; the hypervisor only where somebody needs it.
+/// The same, with the hypervisor in those forms that somebody needs.
 ///
 /// # Errors
 /// The same.
-pub(crate) fn some(board: Board, with_hypervisor: bool) -> Result<Built> {
+pub(crate) fn some(board: Board, forms: &[Form]) -> Result<Built> {
     setup::ensure(NEEDS)?;
-    let steps = Steps::new(2 + usize::from(with_hypervisor));
-    let [image, elf] = hypervisor_files(board);
-    if with_hypervisor {
-        steps.step("hypervisor", || hypervisor(board))?;
+    let wanted = [(Form::Usual, "hypervisor"), (Form::Comparison, "hypervisor with schedulers to compare")];
+    let wanted: Vec<_> = wanted.into_iter().filter(|(form, _)| forms.contains(form)).collect();
+    let steps = Steps::new(2 + wanted.len());
+    for (form, name) in wanted {
+        steps.step(name, || hypervisor(board, form))?;
     }
     let guests = steps.step("guests", || guests(board))?;
     let clip = steps.step("media", clip::ensure_made)?;
-    Ok(Built { image, elf, guests, clip })
+    Ok(Built { board, guests, clip })
 }
 
 /// The hypervisor's Image, which on x86 is the ELF file itself, and its ELF file.
-fn hypervisor_files(board: Board) -> [PathBuf; 2] {
-    let dir = paths::board_images(board.name());
+fn hypervisor_files(board: Board, form: Form) -> [PathBuf; 2] {
+    let mut dir = paths::board_images(board.name());
+    if form == Form::Comparison {
+        dir.push("comparison");
+    }
     let elf = dir.join("makuhari.elf");
     match board {
         Board::QemuVirt => [dir.join("Image"), elf],
@@ -112,9 +145,10 @@ fn hypervisor_files(board: Board) -> [PathBuf; 2] {
 ///
 /// # Errors
 /// It does not compile or gives no Image.
-pub(crate) fn hypervisor(board: Board) -> Result<(PathBuf, PathBuf)> {
-    compile(board.hypervisor_target(), &[board.name()], &[])?;
-    let [image, elf] = hypervisor_files(board);
+pub(crate) fn hypervisor(board: Board, form: Form) -> Result<(PathBuf, PathBuf)> {
+    let features: &[&str] = if form == Form::Comparison { &["comparison"] } else { &[] };
+    compile(board.hypervisor_target(), &[board.name()], features, &[])?;
+    let [image, elf] = hypervisor_files(board, form);
     let linked = paths::target().join(board.hypervisor_target()).join("release").join(board.name());
     match board {
         Board::QemuVirt => image::write(&linked, &image, &elf)?,
@@ -127,7 +161,7 @@ pub(crate) fn hypervisor(board: Board) -> Result<(PathBuf, PathBuf)> {
 fn guests(board: Board) -> Result<PathBuf> {
     let dir = board.guest_images();
     let flags = if board == Board::X86 { X86_GUEST_FLAGS } else { &[] };
-    compile(board.guest_target(), &GUESTS, flags)?;
+    compile(board.guest_target(), &GUESTS, &[], flags)?;
     for guest in GUESTS {
         let elf = paths::target().join(board.guest_target()).join("release").join(guest);
         match board {
@@ -142,11 +176,14 @@ fn guests(board: Board) -> Result<PathBuf> {
 const X86_GUEST_FLAGS: &[&str] =
     &["-Crelocation-model=static", "-Clinker=rust-lld", "-Clinker-flavor=ld.lld", "-Clink-self-contained=no"];
 
-fn compile(target: &str, packages: &[&str], more_flags: &[&str]) -> Result<()> {
+fn compile(target: &str, packages: &[&str], features: &[&str], more_flags: &[&str]) -> Result<()> {
     let mut cargo = process::cargo();
     cargo.args(["build", "--locked", "--release", "--target", target]);
     for package in packages {
         cargo.args(["--package", package]);
+    }
+    for feature in features {
+        cargo.args(["--features", feature]);
     }
     cargo.arg("--target-dir").arg(paths::target()).env("RUSTFLAGS", flags(more_flags)?);
     process::quiet(&mut cargo)?;

@@ -10,7 +10,7 @@ mod typist;
 use anyhow::{Result, bail, ensure};
 
 use crate::board::Board;
-use crate::build;
+use crate::build::{self, Form};
 use crate::console::Paint;
 use crate::qemu::{self, Clock, Qemu};
 use crate::report::{self, Figures, promises};
@@ -63,7 +63,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
         scenario.machine.set_cpu(vendor.cpu());
     }
     setup::ensure(&setup::for_runs(board))?;
-    let built = build::everything(board)?;
+    let built = build::some(board, &Vec::from_iter(Form::of(&scenario)))?;
     let qemu = Qemu::find(board)?;
     // A person types in real time, so the machine's clock must not run ahead.
     let attached = match args.console.as_slice() {

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::board::Board;
+use crate::build::Form;
 use crate::setup::Need;
 use crate::workspace::{self, Part};
 use crate::{build, image, paths, setup};
@@ -35,14 +36,14 @@ pub(crate) fn main(args: Args) -> Result<()> {
     let mut report = Report { crates: lines::count(&crate::sources::Sources::read()?, &packages), ..Report::default() };
     if !args.lines {
         setup::ensure(&[Need::Toolchain])?;
-        let (image, elf) = build::hypervisor(Board::QemuVirt)?;
+        let (image, elf) = build::hypervisor(Board::QemuVirt, Form::Usual)?;
         report.image_bytes =
             Some(fs::metadata(&image).with_context(|| format!("cannot read {}", image.display()))?.len());
         let bytes = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
         report.sections = symbols::sections(&bytes)?;
         symbols::by_crate(&bytes, &mut report)?;
         report.hypervisor_ram_bytes = last_run("hypervisor_ram_bytes");
-        let (_, elf) = build::hypervisor(Board::X86)?;
+        let (_, elf) = build::hypervisor(Board::X86, Form::Usual)?;
         let bytes = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
         report.x86_image_bytes = Some(image::only_loaded(&bytes).len() as u64);
     }

@@ -175,8 +175,19 @@ fn the_last_scheduler_counts() {
         ("sched=sedf sched=stock", Scheduler::Stock),
     ] {
         let blob = with_chosen(&format!("xen,xen-bootargs = \"{words}\"; {PLAYER}"));
-        assert_eq!(parse(&blob).unwrap().1.options.scheduler, scheduler, "{words}");
+        let wanted = if scheduler.is_built() { scheduler } else { Scheduler::Client };
+        assert_eq!(parse(&blob).unwrap().1.options.scheduler, wanted, "{words}");
     }
+}
+
+#[test]
+fn a_scheduler_of_another_build_is_named_with_the_command_that_builds_it() {
+    let blob = with_chosen(&format!("xen,xen-bootargs = \"sched=stock log=plain\"; {PLAYER}"));
+    let (_, manifest) = parse(&blob).unwrap();
+    let lines: Vec<_> = manifest.warnings.iter().map(ToString::to_string).collect();
+    let line = "/chosen: options of the hypervisor without effect here: sched=stock (not in this build, default used; \
+                `cargo xtask build --comparison` makes one that has it)";
+    assert_eq!(lines, if Scheduler::Stock.is_built() { Vec::new() } else { vec![line] });
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Each CPU has one [`RunQueue`], which it alone touches: no locks, no machine, only numbers and times, so that the whole
 //! of it runs in tests and simulations on the host. It asks its classes in fixed order: [`pinned`], [`reserve`], and then
 //! the one that shares out what is left, which implements [`Class`]: [`credit`], unless the machine's owner wants to
-//! compare it with [`stock`] or [`sedf`].
+//! compare it with `stock` or `sedf`. These two are in no image that is not asked for by the feature `comparison`.
 
 pub mod credit;
 mod observe;

@@ -24,7 +24,7 @@ use measured::Measured;
 use promise::Verdict;
 
 use crate::board::Board;
-use crate::build::{self, Built};
+use crate::build::{self, Built, Form};
 use crate::compose::Whose;
 use crate::console::Paint;
 use crate::progress::Steps;
@@ -110,7 +110,7 @@ pub(super) fn main(args: &Args) -> Result<()> {
         "the peer's schedulers and cyclictest are measured on qemu-virt only"
     );
     setup::ensure(&setup::for_runs(board))?;
-    let (built, qemu) = (build::everything(board)?, Qemu::find(board)?);
+    let (built, qemu) = (build::some(board, &args.forms())?, Qemu::find(board)?);
     if let Some(seconds) = args.cyclictest {
         return run_cyclictest(&args.rows(seconds), &qemu, &built);
     }
@@ -154,6 +154,16 @@ impl Args {
             Cell::all(&self.scheds(&[Sched::Client, Sched::Reserve]), loads, &self.cpus, seconds, 0, self.board);
         let row = |Cell { sched, load, cpus, seconds, .. }| cyclictest::Row { sched, load, cpus, seconds };
         cells.into_iter().map(row).collect()
+    }
+
+    /// The builds of the hypervisor that it runs.
+    fn forms(&self) -> Vec<Form> {
+        let scheds: Vec<Sched> = match self.cyclictest {
+            Some(seconds) => self.rows(seconds).iter().map(|row| row.sched).collect(),
+            None => self.cells().iter().map(|cell| cell.sched).collect(),
+        };
+        let form = |sched: Sched| if sched.is_for_comparison() { Form::Comparison } else { Form::Usual };
+        scheds.into_iter().map(form).collect()
     }
 
     /// Those that are said, or else `usual` ones.

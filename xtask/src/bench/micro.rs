@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{page, x86};
 use crate::board::Board;
-use crate::build::{self, Built};
+use crate::build::{self, Built, Form};
 use crate::compose::Whose;
 use crate::console::Paint;
 use crate::events::{Event, Source};
@@ -126,7 +126,7 @@ fn all(whose: Whose, qemu: &Qemu, built: &Built) -> Result<Measured> {
     for machine in MACHINES {
         measure(whose, qemu, machine, built, &mut measured)?;
     }
-    let image = if whose == Whose::Ours { built.image.clone() } else { peer::image()? };
+    let image = if whose == Whose::Ours { built.hypervisor(Form::Usual)[0].clone() } else { peer::image()? };
     let bytes = std::fs::metadata(&image).with_context(|| format!("cannot read {}", image.display()))?.len();
     measured.insert("image_bytes".to_owned(), bytes);
     measured.remove(MADE);

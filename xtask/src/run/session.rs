@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use super::emulator::Emulator;
 use super::hold::Hold;
 use super::typist::{Hands, Typist};
-use crate::build::Built;
+use crate::build::{Built, Form};
 use crate::compose::{Sources, Whose};
 use crate::console::{Demultiplexer, Frames, Line};
 use crate::events::{self, Event, Problem, Said, Source};
@@ -109,15 +109,16 @@ impl<'s> Machine<'s> {
             busybox: &kernel::initramfs,
             cyclictest: &kernel::cyclictest,
         };
+        let [image, elf] = built.hypervisor(Form::of(scenario).unwrap_or(Form::Usual));
         let names = || scenario.guests.iter().map(|guest| guest.name.clone()).collect();
         let console = match whose {
-            Whose::Ours => Demultiplexer::new(Frames::read(&built.elf)?),
+            Whose::Ours => Demultiplexer::new(Frames::read(&elf)?),
             Whose::Peers | Whose::Nobody => Demultiplexer::of_peer(names()),
         };
         let emulator = match whose {
             Whose::Nobody => Emulator::without_hypervisor(qemu, scenario, &sources, clock)?,
             Whose::Peers => Emulator::new(&peer::image()?, scenario, qemu, &sources, (clock, folder))?,
-            Whose::Ours => Emulator::new(&built.image, scenario, qemu, &sources, (clock, folder))?,
+            Whose::Ours => Emulator::new(&image, scenario, qemu, &sources, (clock, folder))?,
         };
         let log = folder.join(format!("{}.log", scenario.name()));
         Ok(Self { emulator, scenario, console, log, hands: Hands::Scenario, _hold: hold })

@@ -16,6 +16,11 @@ pub(crate) enum Scheduler {
 }
 
 impl Scheduler {
+    /// It is only in the image to compare with.
+    pub(crate) fn is_for_comparison(self) -> bool {
+        !matches!(self, Self::Client)
+    }
+
     /// Its word on the command line.
     pub(crate) fn word(self) -> &'static str {
         match self {

@@ -1,5 +1,6 @@
 //! Lines of code by crate: lines that hold at least one token. Blank lines, comments and documentation do not count,
-//! and tests count apart, so that nobody makes a figure better by explaining or testing less.
+//! and tests count apart, so that nobody makes a figure better by explaining or testing less. So do files that are only in the
+//! image that is built to compare with.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -24,7 +25,7 @@ pub(super) fn count(sources: &Sources, packages: &[Package]) -> BTreeMap<String,
             let apart = NOT_AT_EL2.iter().find(|(folder, _)| source.path.starts_with(folder));
             let figures = apart.map_or(&mut figures, |(_, name)| crates.entry((*name).to_owned()).or_default());
             let (code, tests) = count_text(&source.text);
-            if source.is_test() {
+            if source.is_test() || is_for_comparison(&source.text) {
                 figures.test_lines += (code + tests) as u64;
             } else {
                 figures.code_lines += code as u64;
@@ -98,6 +99,17 @@ fn add(span: Span, lines: &mut BTreeSet<usize>) {
     lines.extend(span.start().line..=span.end().line);
 }
 
+/// The whole file is only in builds with the feature `comparison`.
+fn is_for_comparison(text: &str) -> bool {
+    use syn::{Expr, ExprLit, Lit, MetaNameValue};
+    let is_it = |attribute: &syn::Attribute| {
+        let Ok(MetaNameValue { path, value, .. }) = attribute.parse_args() else { return false };
+        let says = matches!(value, Expr::Lit(ExprLit { lit: Lit::Str(word), .. }) if word.value() == "comparison");
+        attribute.path().is_ident("cfg") && path.is_ident("feature") && says
+    };
+    syn::parse_file(text).is_ok_and(|file| file.attrs.iter().any(is_it))
+}
+
 /// Line ranges of items under `#[cfg(test)]`.
 fn test_ranges(text: &str) -> Vec<std::ops::RangeInclusive<usize>> {
     use syn::spanned::Spanned;
@@ -115,7 +127,16 @@ fn is_cfg_test(attribute: &syn::Attribute) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::count_text;
+    use super::{count_text, is_for_comparison};
+
+    #[test]
+    fn a_file_of_another_build_is_told_by_its_first_attribute() {
+        let text = "//! Why.\n\n#![cfg(feature = \"comparison\")]\n\nfn a() {}\n";
+        assert!(is_for_comparison(text));
+        for other in [text.replace("comparison", "usual"), text.replace("cfg", "allow"), text.replace("#!", "#")] {
+            assert!(!is_for_comparison(&other), "{other}");
+        }
+    }
 
     #[test]
     fn comments_and_blank_lines_are_no_code() {

@@ -12,7 +12,7 @@ use anyhow::Result;
 use super::stretches::{self, Stretches};
 use super::{Outcome, judge};
 use crate::board::Board;
-use crate::build::{self, Built};
+use crate::build::{self, Built, Form};
 use crate::console::Line;
 use crate::qemu::{self, Clock, Qemu};
 use crate::report::{Figures, promises};
@@ -55,8 +55,9 @@ pub(super) fn run(scenarios: &[Scenario], show: &mut dyn FnMut(&Outcome)) -> Res
     for board in scenarios.iter().map(|scenario| scenario.machine.board) {
         if let Entry::Vacant(place) = boards.entry(board) {
             setup::ensure(&setup::for_runs(board))?;
-            let hypervisor = scenarios.iter().any(|one| one.machine.board == board && !one.hypervisor.none);
-            place.insert((build::some(board, hypervisor)?, Qemu::find(board)?));
+            let on_board = scenarios.iter().filter(|one| one.machine.board == board);
+            let forms: Vec<Form> = on_board.filter_map(Form::of).collect();
+            place.insert((build::some(board, &forms)?, Qemu::find(board)?));
         }
     }
     let next = AtomicUsize::new(0);

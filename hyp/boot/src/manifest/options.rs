@@ -24,7 +24,7 @@ pub struct Options {
     pub all_peers: bool,
     /// `measure=stretches`: say at the end how long the hypervisor ran in one go at most.
     pub stretches: bool,
-    /// `sched=client`, the usual one, also as `sched=credit`; `sched=stock` or `sched=sedf`.
+    /// `sched=client`, the usual one, also as `sched=credit`; where they are built, `sched=stock` or `sched=sedf`.
     pub scheduler: Scheduler,
 }
 
@@ -39,6 +39,8 @@ enum Effect {
     Nothing,
     /// It names a scheduler or a policy that we do not have, and we use another.
     NotAvailable,
+    /// It names a scheduler that another build has, and we use another.
+    NotBuilt,
     Unknown,
 }
 
@@ -60,8 +62,9 @@ fn effect(word: &str) -> Effect {
         "xsm=dummy" => Effect::AllPeers(true),
         "xsm=silo" => Effect::AllPeers(false),
         "sched=credit" | "sched=client" => Effect::Scheduler(Scheduler::Client),
-        "sched=stock" => Effect::Scheduler(Scheduler::Stock),
-        "sched=sedf" => Effect::Scheduler(Scheduler::Sedf),
+        "sched=stock" if Scheduler::Stock.is_built() => Effect::Scheduler(Scheduler::Stock),
+        "sched=sedf" if Scheduler::Sedf.is_built() => Effect::Scheduler(Scheduler::Sedf),
+        "sched=stock" | "sched=sedf" => Effect::NotBuilt,
         "console=dtuart" => Effect::Nothing,
         _ => match word.split_once('=').map_or(word, |(name, _)| name) {
             "sched" | "xsm" => Effect::NotAvailable,
@@ -82,18 +85,22 @@ impl Options {
                 Effect::Stretches => options.stretches = true,
                 Effect::Scheduler(scheduler) => options.scheduler = scheduler,
                 Effect::Nothing => {}
-                Effect::NotAvailable | Effect::Unknown => warn = true,
+                Effect::NotAvailable | Effect::NotBuilt | Effect::Unknown => warn = true,
             }
         }
         (options, warn)
     }
 }
 
-/// The words that have no effect, and whether they name something that we have otherwise.
-pub(super) fn without_effect(words: &str) -> impl Iterator<Item = (&str, bool)> {
+const NOT_BUILT: &str =
+    " (not in this build, default used; `cargo xtask build --comparison` makes one that has it)";
+
+/// The words that have no effect, and what there is to say of them.
+pub(super) fn without_effect(words: &str) -> impl Iterator<Item = (&str, &'static str)> {
     words.split_ascii_whitespace().filter_map(|word| match effect(word) {
-        Effect::NotAvailable => Some((word, true)),
-        Effect::Unknown => Some((word, false)),
+        Effect::NotAvailable => Some((word, " (not available, default used)")),
+        Effect::NotBuilt => Some((word, NOT_BUILT)),
+        Effect::Unknown => Some((word, "")),
         _ => None,
     })
 }

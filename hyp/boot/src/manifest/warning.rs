@@ -44,8 +44,8 @@ impl fmt::Display for Warning<'_> {
             }
             Kind::Options(words) => {
                 f.write_str("/chosen: options of the hypervisor without effect here:")?;
-                for (word, other) in without_effect(words) {
-                    write!(f, " {word}{}", if other { " (not available, default used)" } else { "" })?;
+                for (word, remark) in without_effect(words) {
+                    write!(f, " {word}{remark}")?;
                 }
                 Ok(())
             }

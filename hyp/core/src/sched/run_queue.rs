@@ -18,8 +18,10 @@ use super::credit::Credit;
 use super::observe::{Observer, fits};
 use super::pinned::Pinned;
 use super::reserve::{Changes, Reserve};
+#[cfg(feature = "comparison")]
 use super::sedf::Sedf;
 use super::share::{BOUND, Promise, Reservation, Scheduler, Share};
+#[cfg(feature = "comparison")]
 use super::stock::Stock;
 use crate::time::{NEVER, Nanos};
 use crate::vcpu::{VcpuId, members};
@@ -43,9 +45,17 @@ enum Holder {
 #[allow(clippy::large_enum_variant, reason = "there is no heap to put one of them on")]
 enum Other {
     None,
+    #[cfg(feature = "comparison")]
     Stock(Stock),
+    #[cfg(feature = "comparison")]
     Sedf(Sedf),
 }
+
+/// Whoever that is: where there is only one, it need not be asked which.
+#[cfg(feature = "comparison")]
+type Rest = dyn Class;
+#[cfg(not(feature = "comparison"))]
+type Rest = Credit;
 
 /// All vCPUs of one physical CPU. In the order in which it is written: what is always there comes first.
 #[repr(C)]
@@ -66,18 +76,21 @@ pub struct RunQueue {
 }
 
 impl RunQueue {
-    /// Nobody there.
+    /// Nobody there. A scheduler that is not in this build is credit in its usual form.
     pub const fn new(scheduler: Scheduler) -> Self {
+        let other = match scheduler {
+            #[cfg(feature = "comparison")]
+            Scheduler::Sedf => Other::Sedf(Sedf::new()),
+            #[cfg(feature = "comparison")]
+            Scheduler::Stock => Other::Stock(Stock::new()),
+            _ => Other::None,
+        };
         Self {
-            plain: matches!(scheduler, Scheduler::Client),
+            plain: matches!(other, Other::None),
             holder: Holder::Rest,
             running: NOBODY,
             credit: Credit::new(),
-            other: match scheduler {
-                Scheduler::Client => Other::None,
-                Scheduler::Sedf => Other::Sedf(Sedf::new()),
-                Scheduler::Stock => Other::Stock(Stock::new()),
-            },
+            other,
             pinned: Pinned::new(),
             reserve: Reserve::new(),
             observers: Vec::new(),
@@ -86,20 +99,24 @@ impl RunQueue {
         }
     }
 
-    #[inline(never)]
-    fn rest(&mut self) -> &mut dyn Class {
+    #[cfg_attr(feature = "comparison", inline(never))]
+    fn rest(&mut self) -> &mut Rest {
         match &mut self.other {
             Other::None => &mut self.credit,
+            #[cfg(feature = "comparison")]
             Other::Stock(stock) => stock,
+            #[cfg(feature = "comparison")]
             Other::Sedf(sedf) => sedf,
         }
     }
 
-    #[inline(never)]
-    fn shown_rest(&self) -> &dyn Class {
+    #[cfg_attr(feature = "comparison", inline(never))]
+    fn shown_rest(&self) -> &Rest {
         match &self.other {
             Other::None => &self.credit,
+            #[cfg(feature = "comparison")]
             Other::Stock(stock) => stock,
+            #[cfg(feature = "comparison")]
             Other::Sedf(sedf) => sedf,
         }
     }
@@ -352,7 +369,7 @@ impl RunQueue {
 
     /// The class that shares out what is left, at this time on its clock.
     #[inline(never)]
-    fn rest_at(&mut self, now: Nanos) -> &mut dyn Class {
+    fn rest_at(&mut self, now: Nanos) -> &mut Rest {
         if self.holder != Holder::Rest {
             self.rest().skip(now);
         }

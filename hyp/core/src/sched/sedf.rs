@@ -9,6 +9,8 @@
 //! Written from the published descriptions: Xen 3's `docs/misc/sedf_scheduler_mini-HOWTO.txt`, and Cherkasova, Gupta and
 //! Vahdat, "Comparison of the Three CPU Schedulers in Xen" (2007). The HOWTO's latency hints are left out.
 
+#![cfg(feature = "comparison")]
+
 use crate::limits::MAX_VCPUS;
 use crate::sched::{Class, Promise, Share};
 use crate::time::{MICROSECOND, NEVER, Nanos};

@@ -40,6 +40,11 @@ impl Scheduler {
             _ => Self::Client,
         }
     }
+
+    /// It is in this build. Those to compare with are there with the feature `comparison`.
+    pub const fn is_built(self) -> bool {
+        matches!(self, Self::Client) || cfg!(feature = "comparison")
+    }
 }
 
 /// What each vCPU of a domain gets.

@@ -13,6 +13,8 @@
 //! "Comparison of the Three CPU Schedulers in Xen" (2007). Nobody has to interrupt a guest for the tick: it is looked for
 //! whenever the CPU looks around, and who ran meanwhile is known.
 
+#![cfg(feature = "comparison")]
+
 use crate::limits::MAX_VCPUS;
 use crate::sched::{Class, Share};
 use crate::time::{MILLISECOND, Nanos};

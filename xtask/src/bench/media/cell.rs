@@ -39,6 +39,11 @@ impl Sched {
         Self::PEERS.contains(&self)
     }
 
+    /// Whether it is only in the image that is built to compare with.
+    pub(super) fn is_for_comparison(self) -> bool {
+        matches!(self, Self::Stock | Self::Sedf)
+    }
+
     /// Whether the guests that need it have a reservation, given or found.
     pub(super) fn reserves(self) -> bool {
         matches!(self, Self::Reserve | Self::AutoReserve)
