@@ -3,10 +3,11 @@
 use rt::hypercall::{self, call, operate};
 use rt::{events, println, timer};
 use xen_abi::errno::Errno;
-use xen_abi::{console, features, hvm, hypercall as number, memory, sched, vcpu, version, virq};
+use xen_abi::{console, domctl, features, hvm, hypercall as number, memory, sched, vcpu, version, virq};
 
 use crate::arch::FEATURES;
 use crate::check::Checks;
+use crate::control;
 
 /// The version this hypervisor says it is: 4.17.
 const VERSION: u32 = 4 << 16 | 17;
@@ -64,6 +65,8 @@ fn refused(checks: &mut Checks) {
     let mut foreign = hvm::HvmParam { domid: 77, index: hvm::HVM_PARAM_STORE_PFN, ..Default::default() };
     let answer = operate(number::HVM_OP, hvm::HVMOP_GET_PARAM, &mut foreign);
     checks.that("foreign-parameter", refusal(answer), format_args!("{answer:?}"));
+    let (answer, _) = control::scheduler(77, domctl::XEN_DOMCTL_SCHEDOP_GETINFO, domctl::Rtds::default());
+    checks.same("control-of-others", answer, Errno::EPERM.to_result());
     let mut foreign = memory::AddToPhysmap { domid: 77, ..Default::default() };
     let answer = operate(number::MEMORY_OP, memory::XENMEM_ADD_TO_PHYSMAP, &mut foreign);
     checks.that("foreign-memory", refusal(answer), format_args!("{answer:?}"));

@@ -10,6 +10,7 @@
 mod arm;
 mod calls;
 mod check;
+mod control;
 mod events;
 mod queues;
 mod sharing;
@@ -49,7 +50,7 @@ fn main(machine: &'static Machine) {
         "crash" => power::crash(),
         "panic" => stop("asked to"),
         "reboot" => reboot(machine),
-        "lend" | "borrow" => share(machine, mode),
+        "lend" | "borrow" | "control" => with_others(machine, mode),
         "sleep" => sleep(),
         "spin" => spin(),
         _ if arch::mode(mode, machine) => {}
@@ -57,7 +58,7 @@ fn main(machine: &'static Machine) {
             println!(
                 "probe: unknown mode; known: checks, undefined, undefined-caught, unmapped, nowhere, crash, panic,"
             );
-            println!("probe: reboot, lend, borrow, sleep, spin; of this architecture: {}", arch::MODES);
+            println!("probe: reboot, lend, borrow, control, sleep, spin; of this architecture: {}", arch::MODES);
             power::crash();
         }
     }
@@ -78,11 +79,12 @@ fn checks(machine: &'static Machine) {
     checks.print_sum();
 }
 
-/// One of two domains that share pages.
-fn share(machine: &Machine, mode: &str) {
+/// One of two domains that share pages, or one that controls another.
+fn with_others(machine: &Machine, mode: &str) {
     let mut checks = check::Checks::default();
     match mode {
         "lend" => sharing::lend(&mut checks, machine),
+        "control" => control::run(&mut checks, machine),
         _ => sharing::borrow(&mut checks, machine),
     }
     checks.print_sum();

@@ -10,6 +10,7 @@
 pub mod arch_arm;
 pub mod arch_x86;
 pub mod console;
+pub mod domctl;
 pub mod domid;
 pub mod errno;
 pub mod event_channel;

@@ -9,6 +9,7 @@ mod balance;
 pub mod exits;
 pub mod lives;
 pub mod switch;
+mod terms;
 pub mod timers;
 
 use core::sync::atomic::Ordering;

@@ -3,7 +3,7 @@
 //! What is fixed for a domain's life is plain data; what several CPUs change is atomic or behind the domain's lock. Its
 //! event channels are kept beside it in the hypervisor, because their table is large and moving it would need stack.
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use heapless::String;
 use xen_abi::hvm::HVM_NR_PARAMS;
@@ -14,7 +14,7 @@ pub use crate::lifecycle::{EndAction, EndActions};
 use crate::limits::{MAX_DOMAINS, MAX_NAME, WATCHDOGS};
 use crate::policy::Rights;
 use crate::runstate::Marks;
-use crate::sched::Share;
+use crate::sched::{Promise, Share};
 use crate::sync::{Lock, rank};
 use crate::time::Nanos;
 use crate::vcpu::VcpuId;
@@ -90,7 +90,10 @@ pub struct Domain<A: Arch> {
     /// Global number of its vCPU 0; the others follow.
     pub(crate) first_vcpu: u8,
     pub(crate) vcpus: u8,
-    pub(crate) share: Share,
+    /// What it was promised when it was added; what is promised to each vCPU now, the placement knows.
+    pub(crate) promise: Promise,
+    /// Its [`Share::weight`].
+    pub(crate) weight: AtomicU16,
     pub(crate) actions: EndActions,
     pub(crate) rights: Rights,
     pub(crate) peers: u32,
@@ -132,7 +135,8 @@ impl<A: Arch> Domain<A> {
             name,
             first_vcpu: first,
             vcpus: config.vcpus,
-            share: config.share,
+            promise: config.share.promise,
+            weight: AtomicU16::new(config.share.weight),
             actions: config.actions,
             rights: config.rights,
             peers: config.peers,

@@ -5,6 +5,7 @@
 //! answer back only when all is done.
 
 mod console_io;
+mod domctl;
 mod event_channel_op;
 mod grant_table_op;
 mod hvm_op;
@@ -186,6 +187,7 @@ pub(crate) fn dispatch<A: Arch>(call: &mut Call<'_, '_, A>, number: u64) -> Answ
         // Each of its calls is asked for by itself.
         numbers::MULTICALL => (Rights::empty(), multicall::handle),
         numbers::MEMORY_OP => (Rights::MEMORY, memory_op::handle),
+        numbers::DOMCTL => (Rights::CONTROL, domctl::handle),
         _ => return unknown(call, number),
     };
     let answer = check(call.current.domain.rights, right).and_then(|decision| handler(call, decision));

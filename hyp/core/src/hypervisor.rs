@@ -63,10 +63,10 @@ impl Display for AddError {
 pub struct NotStarted;
 
 /// How many there are so far.
-struct Numbers {
+pub(crate) struct Numbers {
     domains: u8,
     vcpus: u8,
-    placement: Placement,
+    pub(crate) placement: Placement,
 }
 
 /// The machine.
@@ -86,7 +86,7 @@ pub struct Hypervisor<A: Arch> {
     pub(crate) runnable: [AtomicU32; MAX_CPUS],
     /// For each CPU, the vCPUs that may run there.
     pub(crate) allowed: [AtomicU32; MAX_CPUS],
-    numbers: TicketMutex<Numbers, A::Relax>,
+    pub(crate) numbers: TicketMutex<Numbers, A::Relax>,
     /// How many CPUs there are beside the first.
     other_cpus: AtomicU8,
     /// Number of the [`Scheduler`].
@@ -188,10 +188,10 @@ impl<A: Arch> Hypervisor<A> {
         }
         let mut placement = numbers.placement;
         let mut homes = Vec::<CpuId, MAX_VCPUS_PER_DOMAIN>::new();
-        for _ in first..last {
+        for vcpu in (first..last).filter_map(VcpuId::new) {
             let refused = |why| AddError::Refused(name.clone(), why);
             // There is room: see above.
-            let _ = homes.push(placement.place(allowed, &config.share.promise).map_err(refused)?);
+            let _ = homes.push(placement.place(vcpu, allowed, &config.share.promise).map_err(refused)?);
         }
         numbers.placement = placement;
         for ((number, index), home) in (first..last).zip(0..).zip(homes) {

@@ -26,6 +26,8 @@ pub trait Class {
     fn add(&mut self, now: Nanos, vcpu: VcpuId, share: &Share, family: u32, credit: i64);
     /// A vCPU leaves, whatever it was doing. Returns what it takes along.
     fn remove(&mut self, now: Nanos, vcpu: VcpuId) -> i64;
+    /// Its share is another from now on.
+    fn set_weight(&mut self, now: Nanos, vcpu: VcpuId, weight: u16);
     /// An event arrived for a vCPU; it becomes runnable when it was blocked. Returns whether it should run at once in
     /// place of the current vCPU.
     fn wake(&mut self, now: Nanos, vcpu: VcpuId) -> bool;

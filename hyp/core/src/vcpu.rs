@@ -119,6 +119,8 @@ pub struct Vcpu<A: Arch> {
     pub(crate) pin: AtomicU8,
     /// What a run queue gave it to take along: see [`crate::sched::Class::remove`].
     pub(crate) credit: AtomicI64,
+    /// What it gets of its CPU is another than its home CPU knows.
+    pub(crate) changed: AtomicBool,
     /// It starts: its registers are to be set before it runs.
     pub(crate) fresh: AtomicBool,
     /// Where it starts, guest-physical, and with what argument; valid while it is [`RunState::Starting`].
@@ -147,6 +149,7 @@ impl<A: Arch> Vcpu<A> {
             moved: AtomicU64::new(0),
             pin: AtomicU8::new(ANYWHERE),
             credit: AtomicI64::new(i64::MAX),
+            changed: AtomicBool::new(false),
             fresh: AtomicBool::new(false),
             state: AtomicU8::new(RunState::Offline as u8),
             entry: AtomicU64::new(0),

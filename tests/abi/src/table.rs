@@ -4,8 +4,8 @@ use std::mem::{offset_of, size_of};
 
 use xen_abi::shared_info::Layout;
 use xen_abi::{
-    arch_arm, arch_x86, console, domid, event_channel, features, grant_table, hvm, hypercall, io, memory, sched,
-    shared_info, start_info, vcpu, version, virq, vm_assist,
+    arch_arm, arch_x86, console, domctl, domid, event_channel, features, grant_table, hvm, hypercall, io, memory,
+    sched, shared_info, start_info, vcpu, version, virq, vm_assist,
 };
 
 use crate::Claim;
@@ -15,6 +15,7 @@ pub(crate) const HEADERS: &[&str] = &[
     "xen.h",
     "arch-x86/cpuid.h",
     "arch-x86/hvm/start_info.h",
+    "domctl.h",
     "elfnote.h",
     "event_channel.h",
     "features.h",
@@ -32,6 +33,9 @@ pub(crate) const HEADERS: &[&str] = &[
     "vcpu.h",
     "version.h",
 ];
+
+/// Where the union of an operation on the scheduler begins.
+const IN_UNION: u64 = (offset_of!(domctl::SchedulerControl, op) + offset_of!(domctl::SchedulerOp, u)) as u64;
 
 /// C expression, Rust constant.
 #[allow(clippy::unnecessary_cast, reason = "so that a line need not know the width of its constant")]
@@ -72,6 +76,22 @@ const NUMBERS: &[(&str, u64)] = &[
     ("XEN_CPUID_MAX_NUM_LEAVES", arch_x86::XEN_CPUID_MAX_NUM_LEAVES as u64),
     ("CONSOLEIO_write", console::CONSOLEIO_WRITE as u64),
     ("CONSOLEIO_read", console::CONSOLEIO_READ as u64),
+    ("XEN_DOMCTL_INTERFACE_VERSION", domctl::XEN_DOMCTL_INTERFACE_VERSION as u64),
+    ("XEN_DOMCTL_scheduler_op", domctl::XEN_DOMCTL_SCHEDULER_OP as u64),
+    ("XEN_SCHEDULER_CREDIT", domctl::XEN_SCHEDULER_CREDIT as u64),
+    ("XEN_SCHEDULER_RTDS", domctl::XEN_SCHEDULER_RTDS as u64),
+    ("XEN_SCHEDULER_NULL", domctl::XEN_SCHEDULER_NULL as u64),
+    ("XEN_DOMCTL_SCHEDOP_putinfo", domctl::XEN_DOMCTL_SCHEDOP_PUTINFO as u64),
+    ("XEN_DOMCTL_SCHEDOP_getinfo", domctl::XEN_DOMCTL_SCHEDOP_GETINFO as u64),
+    ("XEN_DOMCTL_SCHEDOP_putvcpuinfo", domctl::XEN_DOMCTL_SCHEDOP_PUTVCPUINFO as u64),
+    ("XEN_DOMCTL_SCHEDOP_getvcpuinfo", domctl::XEN_DOMCTL_SCHEDOP_GETVCPUINFO as u64),
+    ("XEN_DOMCTL_SCHEDRT_extra", domctl::XEN_DOMCTL_SCHEDRT_EXTRA as u64),
+    ("offsetof(struct xen_domctl, cmd)", offset_of!(domctl::SchedulerControl, cmd) as u64),
+    ("offsetof(struct xen_domctl, interface_version)", offset_of!(domctl::SchedulerControl, interface_version) as u64),
+    ("offsetof(struct xen_domctl, domain)", offset_of!(domctl::SchedulerControl, domain) as u64),
+    ("offsetof(struct xen_domctl, u.scheduler_op)", offset_of!(domctl::SchedulerControl, op) as u64),
+    ("offsetof(struct xen_domctl, u.scheduler_op.u.v.vcpus)", IN_UNION + offset_of!(domctl::Vcpus, vcpus) as u64),
+    ("offsetof(struct xen_domctl, u.scheduler_op.u.v.nr_vcpus)", IN_UNION + offset_of!(domctl::Vcpus, nr_vcpus) as u64),
     ("DOMID_FIRST_RESERVED", domid::DOMID_FIRST_RESERVED as u64),
     ("DOMID_SELF", domid::DOMID_SELF as u64),
     ("DOMID_IO", domid::DOMID_IO as u64),
@@ -516,6 +536,13 @@ pub fn x86() -> Vec<Claim> {
 /// All sizes and offsets.
 pub fn structures() -> Vec<Claim> {
     structures! {
+        // The rest of the union is no part of it.
+        "struct { char start[offsetof(struct xen_domctl, u)]; struct xen_domctl_scheduler_op op; }" => domctl::SchedulerControl {};
+        "struct xen_domctl_scheduler_op" => domctl::SchedulerOp { sched_id, cmd, u };
+        "struct xen_domctl_sched_credit" => domctl::Credit { weight, cap };
+        "struct xen_domctl_sched_rtds" => domctl::Rtds { period, budget, flags };
+        "((struct xen_domctl_scheduler_op *)0)->u.v" => domctl::Vcpus {};
+        "xen_domctl_schedparam_vcpu_t" => domctl::VcpuParameters { rtds as "u.rtds", vcpuid };
         "struct evtchn_alloc_unbound" => event_channel::AllocUnbound { dom, remote_dom, port };
         "struct evtchn_bind_interdomain" => event_channel::BindInterdomain { remote_dom, remote_port, local_port };
         "struct evtchn_bind_virq" => event_channel::BindVirq { virq, vcpu, port };

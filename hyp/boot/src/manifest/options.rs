@@ -92,8 +92,7 @@ impl Options {
     }
 }
 
-const NOT_BUILT: &str =
-    " (not in this build, default used; `cargo xtask build --comparison` makes one that has it)";
+const NOT_BUILT: &str = " (not in this build, default used; `cargo xtask build --comparison` makes one that has it)";
 
 /// The words that have no effect, and what there is to say of them.
 pub(super) fn without_effect(words: &str) -> impl Iterator<Item = (&str, &'static str)> {

@@ -103,7 +103,7 @@ impl<A: Arch> Hypervisor<A> {
         let vcpu = current.vcpu;
         match cpu {
             // What it is promised is promised where it is; and a CPU may be another's own.
-            Some(_) if current.domain.share.promise != Promise::None => return Err(Errno::EINVAL),
+            Some(_) if current.domain.promise != Promise::None => return Err(Errno::EINVAL),
             Some(cpu) if self.promised(cpu) >= WHOLE => return Err(Errno::EINVAL),
             Some(_) if is_pinned(vcpu) => return Err(Errno::EBUSY),
             Some(cpu) if cpu != local.id && self.others(local.id).all(|other| other != cpu) => {
@@ -212,7 +212,7 @@ impl<A: Arch> Hypervisor<A> {
 
     fn weight(&self, id: VcpuId) -> u32 {
         let domain = self.vcpu(id).and_then(|vcpu| self.domain(vcpu.domain()));
-        domain.map_or(0, |domain| domain.share.weight.into())
+        domain.map_or(0, |domain| domain.weight.load(Ordering::Relaxed).into())
     }
 
     /// Gives a vCPU, which does not run, to another CPU.
@@ -247,10 +247,10 @@ impl<A: Arch> Hypervisor<A> {
         let id = vcpu.id();
         let family = domain.vcpu_ids().fold(0, |family, id| family | id.bit());
         local.queued |= id.bit();
-        if domain.share.promise == Promise::Auto {
-            local.queue.set_promised(self.promised(local.id));
+        if domain.promise == Promise::Auto {
+            local.queue.set_promised(now, self.promised(local.id));
         }
-        local.queue.add(now, id, &domain.share, family, vcpu.credit.load(Ordering::Relaxed));
+        local.queue.add(now, id, &self.share_of(domain, id), family, vcpu.credit.load(Ordering::Relaxed));
         if !vcpu.fresh.load(Ordering::Relaxed) {
             let own = self.arch.timer_deadline(&vcpu.private.lock().arch);
             local.timers.set(id, own.unwrap_or(NEVER));

@@ -173,6 +173,7 @@ impl<A: Arch> Hypervisor<A> {
         if !vcpu.is_home(cpu.local.id) {
             return self.post(vcpu);
         }
+        self.learn_share(&mut cpu.local, domain, vcpu, now);
         let state = vcpu.state();
         if matches!(state, RunState::Offline | RunState::Claimed) {
             return;

@@ -299,6 +299,19 @@ impl Class for Credit {
         credit
     }
 
+    fn set_weight(&mut self, now: Nanos, vcpu: VcpuId, weight: u16) {
+        self.advance(now);
+        self.pay(vcpu, 0);
+        let earns = self.earning & vcpu.bit() != 0;
+        self.leave(vcpu);
+        if let Some(account) = self.accounts.get_mut(vcpu.index()) {
+            account.weight = weight.max(1).into();
+        }
+        if earns {
+            self.join(vcpu);
+        }
+    }
+
     fn wake(&mut self, now: Nanos, vcpu: VcpuId) -> bool {
         self.current != Some(vcpu) && self.wake_other(now, vcpu)
     }

@@ -17,6 +17,9 @@
 //!   for those that nothing is promised. A server that blocks counts as awake until it has no claim any more: until what is
 //!   left of its budget could not be run by its deadline at its density.
 //! - Who gives way lets everybody else go first for a short while, and keeps its budget.
+//! - A reservation that is changed is another from the server's next period on, which begins at the end of the one that is
+//!   under way, or earlier where who wakes starts a new one. What was left of the old budget is gone then, so that at no time
+//!   it has more than the larger of the two.
 
 use super::share::{Reservation, WHOLE, scaled, stretched};
 use crate::limits::MAX_VCPUS;
@@ -40,10 +43,13 @@ struct Server {
     due: Nanos,
     /// When the next period may begin.
     refill: Nanos,
+    /// What it is promised from then on, where that is to change.
+    next: Option<Reservation>,
 }
 
 impl Server {
-    const NONE: Self = Self { budget: 0, period: 0, deadline: 0, density: 0, bandwidth: 0, left: 0, due: 0, refill: 0 };
+    const NONE: Self =
+        Self { budget: 0, period: 0, deadline: 0, density: 0, bandwidth: 0, left: 0, due: 0, refill: 0, next: None };
 
     /// A period starts; debts stay.
     fn begin(&mut self, at: Nanos) {
@@ -84,6 +90,8 @@ pub struct Reserve {
     aside: u32,
     /// Until when.
     aside_until: Nanos,
+    /// Those whose reservation is to change.
+    changing: u32,
     current: Option<VcpuId>,
     now: Nanos,
 }
@@ -107,6 +115,7 @@ impl Reserve {
             reclaiming: 0,
             aside: 0,
             aside_until: 0,
+            changing: 0,
             current: None,
             now: 0,
         }
@@ -160,7 +169,35 @@ impl Reserve {
         }
     }
 
-    /// A vCPU joins, blocked, with a whole budget; or its reservation is another from its next period on.
+    /// It wants to run.
+    pub fn is_awake(&self, vcpu: VcpuId) -> bool {
+        self.awake & vcpu.bit() != 0
+    }
+
+    /// The reservation of a vCPU is to be another from its next period on. Returns when that begins at the latest; call
+    /// [`Self::advance`] first.
+    pub fn change_terms(&mut self, vcpu: VcpuId, terms: &Reservation) -> Nanos {
+        if !self.has(vcpu) {
+            return self.now;
+        }
+        self.changing |= vcpu.bit();
+        self.change(vcpu, |server| server.next = Some(*terms));
+        self.server(vcpu).refill.max(self.now)
+    }
+
+    /// A period of a vCPU starts.
+    fn begin(&mut self, vcpu: VcpuId, at: Nanos) {
+        if self.changing & vcpu.bit() != 0
+            && let Some(terms) = self.server(vcpu).next
+        {
+            self.changing &= !vcpu.bit();
+            self.add(vcpu, &terms);
+        }
+        self.change(vcpu, |server| server.begin(at));
+    }
+
+    /// A vCPU joins, blocked, with a whole budget; or its reservation is another from now on, and its budget is from its next
+    /// period on.
     pub fn add(&mut self, vcpu: VcpuId, terms: &Reservation) {
         let bit = vcpu.bit();
         let set = |set: u32, on: bool| if on { set | bit } else { set & !bit };
@@ -183,9 +220,8 @@ impl Reserve {
     /// A vCPU leaves, whatever it was doing.
     pub fn remove(&mut self, vcpu: VcpuId) {
         let others = !vcpu.bit();
-        for set in [&mut self.known, &mut self.awake, &mut self.spent, &mut self.claiming, &mut self.aside] {
-            *set &= others;
-        }
+        let sets = [&mut self.known, &mut self.awake, &mut self.spent, &mut self.claiming, &mut self.aside];
+        sets.into_iter().chain([&mut self.changing]).for_each(|set| *set &= others);
         self.current = self.current.filter(|current| *current != vcpu);
     }
 
@@ -215,7 +251,7 @@ impl Reserve {
                 self.current = None;
             }
         }
-        for vcpu in members(self.spent) {
+        for vcpu in members(self.spent | self.changing) {
             self.refill(vcpu);
         }
         if self.reclaiming != 0 {
@@ -234,28 +270,24 @@ impl Reserve {
 
     /// A vCPU that is spent starts a new period at once, because its reservation has become a larger one.
     pub fn renew(&mut self, vcpu: VcpuId) {
-        let now = self.now;
-        self.change(vcpu, |server| server.begin(now));
+        self.begin(vcpu, self.now);
         if self.left(vcpu) > 0 {
             self.spent &= !vcpu.bit();
         }
     }
 
-    /// A server that is spent gets a new budget when its period is over; one that sleeps, when it wakes.
+    /// A server that is spent, or is to change, gets a new budget when its period is over; one that sleeps, when it wakes.
     fn refill(&mut self, vcpu: VcpuId) {
-        let (now, awake) = (self.now, self.awake & vcpu.bit() != 0);
-        let mut filled = false;
-        self.change(vcpu, |server| {
-            if server.refill <= now && !awake {
-                filled = true;
-            } else if server.refill <= now {
-                // Periods that nobody has asked for do not add up.
-                let late = now.saturating_sub(server.refill) >= server.period.into();
-                server.begin(if late { now } else { server.refill });
-                filled = server.left > 0;
-            }
-        });
-        if filled {
+        let (now, Server { refill, period, .. }) = (self.now, *self.server(vcpu));
+        if refill > now {
+            return;
+        }
+        if self.is_awake(vcpu) {
+            // Periods that nobody has asked for do not add up.
+            let late = now.saturating_sub(refill) >= period.into();
+            self.begin(vcpu, if late { now } else { refill });
+        }
+        if !self.is_awake(vcpu) || self.left(vcpu) > 0 {
             self.spent &= !vcpu.bit();
         }
     }
@@ -272,18 +304,14 @@ impl Reserve {
         if self.spent & bit != 0 {
             return;
         }
-        let now = self.now;
-        let mut left = 0;
-        self.change(vcpu, |server| {
-            let fair = server.fair(now);
-            if server.refill <= now || server.deadline == server.period && server.left > fair {
-                server.begin(now);
-            } else {
-                server.left = server.left.min(fair);
-            }
-            left = server.left;
-        });
-        if left <= 0 {
+        let server = *self.server(vcpu);
+        let fair = server.fair(self.now);
+        if server.refill <= self.now || server.deadline == server.period && server.left > fair {
+            self.begin(vcpu, self.now);
+        } else {
+            self.change(vcpu, |server| server.left = server.left.min(fair));
+        }
+        if self.left(vcpu) <= 0 {
             self.spent |= bit;
         }
     }
@@ -330,9 +358,9 @@ impl Reserve {
     }
 
     /// When the class wants to be asked again at the latest: when the current vCPU's budget is used up, when a new one is
-    /// due for somebody who waits for it, or when who gave way wants to go on.
+    /// due for somebody who waits for it or is to get another, or when who gave way wants to go on.
     pub fn next(&self) -> Nanos {
-        let waiting = members(self.awake & self.spent).map(|vcpu| self.server(vcpu).refill);
+        let waiting = members(self.awake & (self.spent | self.changing)).map(|vcpu| self.server(vcpu).refill);
         let aside = if self.awake & self.aside == 0 { NEVER } else { self.aside_until };
         let end = self.current.map(|vcpu| {
             let left = self.server(vcpu).left.max(0) as Nanos;

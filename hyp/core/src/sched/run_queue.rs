@@ -162,6 +162,20 @@ impl RunQueue {
         credit
     }
 
+    /// What a vCPU gets is another: its weight from now on, its reservation, if it has one, from its next period on. Returns
+    /// from when on nothing of the old one is in force.
+    #[inline(never)]
+    pub fn change(&mut self, now: Nanos, vcpu: VcpuId, share: &Share) -> Nanos {
+        if !self.plain {
+            self.advance(now);
+        }
+        self.rest_at(now).set_weight(now, vcpu, share.weight);
+        match &share.promise {
+            Promise::Reserve(terms) => self.reserve.change_terms(vcpu, terms),
+            _ => now,
+        }
+    }
+
     /// Which classes are there?
     fn look(&mut self) {
         let nobody = self.pinned.is_empty() && self.reserve.is_empty() && self.observers.is_empty();
@@ -237,9 +251,21 @@ impl RunQueue {
         !self.reserve.is_spent(vcpu)
     }
 
-    /// Says how much of the CPU is promised to those that are not observed.
-    pub fn set_promised(&mut self, part: u32) {
+    /// Says how much of the CPU is promised to those that are not observed. A reservation that was found and no longer fits
+    /// beside that is gone at once.
+    pub fn set_promised(&mut self, now: Nanos, part: u32) {
         self.promised = part;
+        for at in 0..self.observers.len() {
+            let Some(vcpu) = self.observers.get(at).map(Observer::vcpu) else { return };
+            if self.reservation(vcpu).is_some_and(|terms| terms.density() > self.limit(vcpu)) {
+                self.advance(now);
+                let awake = self.reserve.is_awake(vcpu);
+                self.reserve.remove(vcpu);
+                if awake {
+                    self.rest_at(now).wake(now, vcpu);
+                }
+            }
+        }
     }
 
     /// The reservation that a vCPU has at this moment.

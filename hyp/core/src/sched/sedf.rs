@@ -164,6 +164,11 @@ impl Class for Sedf {
         i64::MAX
     }
 
+    fn set_weight(&mut self, now: Nanos, vcpu: VcpuId, weight: u16) {
+        self.advance(now);
+        self.change(vcpu, |account| account.weight = weight.max(1));
+    }
+
     fn wake(&mut self, now: Nanos, vcpu: VcpuId) -> bool {
         self.advance(now);
         if self.known & vcpu.bit() == 0 || self.awake & vcpu.bit() != 0 {

@@ -84,6 +84,9 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// Stands where there is none. It is all zeros, as what is in a static and is not takes room in the image.
+    pub(crate) const NONE: Self = Self { budget: 0, period: 0, deadline: 0, reclaim: false, hard: false };
+
     /// `budget` ns in each `period`, done `deadline` ns after the start of it at the latest; soft, and not reclaiming.
     /// `None` unless [`SHORTEST_BUDGET`] <= budget <= deadline <= period <= [`LONGEST_PERIOD`].
     pub const fn new(budget: Nanos, period: Nanos, deadline: Nanos) -> Option<Self> {

@@ -194,6 +194,13 @@ impl Class for Stock {
         self.credit(vcpu).into()
     }
 
+    fn set_weight(&mut self, now: Nanos, vcpu: VcpuId, weight: u16) {
+        self.advance(now);
+        if let Some(account) = self.accounts.get_mut(vcpu.index()) {
+            account.weight = weight.max(1);
+        }
+    }
+
     fn wake(&mut self, now: Nanos, vcpu: VcpuId) -> bool {
         let bit = vcpu.bit();
         self.advance(now);

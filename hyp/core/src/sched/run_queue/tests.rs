@@ -1,7 +1,9 @@
 //! The classes together: who comes before whom, what happens at the edges of a budget, and that credit does not notice.
 
+mod changing;
+
 use super::RunQueue;
-use crate::sched::{Promise, Reservation, Scheduler, Share};
+use crate::sched::{Promise, Reservation, Scheduler, Share, WHOLE};
 use crate::time::{MILLISECOND as MS, Nanos};
 use crate::vcpu::VcpuId;
 
@@ -135,4 +137,31 @@ fn credit_goes_on_where_it_was_interrupted() {
     queue.block(6 * MS);
     assert_eq!(queue.pick(6 * MS), Some(first), "its slice is not over");
     assert_eq!(queue.slice_end(), Some(end + MS));
+}
+
+#[test]
+fn a_weight_counts_from_when_it_is_changed() {
+    let mut queue = queue(Scheduler::Client, &[PLAIN, PLAIN]);
+    let before = run(&mut queue, 0, 2_000 * MS);
+    queue.change(2_000 * MS, vcpu(1), &Share::of_weight(768));
+    let after = run(&mut queue, 2_000 * MS, 6_000 * MS);
+    let part = |ran: [Nanos; 4]| ran[1] as f64 / (ran[0] + ran[1]) as f64;
+    assert!((part(before) - 0.5).abs() < 0.01 && (part(after) - 0.75).abs() < 0.02, "{before:?} {after:?}");
+}
+
+#[test]
+fn what_was_found_makes_way_for_what_is_promised() {
+    let mut queue =
+        queue(Scheduler::Client, &[Share { promise: Promise::Auto, ..PLAIN }, reserved(2, 10, true), PLAIN]);
+    queue.set_promised(0, reserved(2, 10, true).promise.part());
+    queue.wake_by_timer(0, vcpu(0));
+    let found = queue.reservation(vcpu(0)).unwrap();
+    assert!(found.density() > WHOLE / 4, "{found:?}");
+    queue.change(5 * MS, vcpu(1), &reserved(8, 10, true));
+    queue.set_promised(5 * MS, reserved(8, 10, true).promise.part());
+    assert_eq!(queue.reservation(vcpu(0)), None);
+    // It is not forgotten, only promised nothing.
+    let ran = run(&mut queue, 10 * MS, 1010 * MS);
+    assert_eq!(ran[1], 800 * MS);
+    assert!(ran[0] > 50 * MS && ran[2] > 50 * MS, "{ran:?}");
 }
