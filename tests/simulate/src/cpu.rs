@@ -108,6 +108,11 @@ impl Cpu {
         self.guests.iter_mut().for_each(|guest| guest.close(until));
     }
 
+    /// One of the guests gets something else from now on.
+    pub fn change(&mut self, who: usize, share: &Share) {
+        self.queue.change(self.now, self.guests[who].id, share);
+    }
+
     /// What came of each guest's wishes.
     pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
         self.guests.iter().map(|guest| &guest.outcome)

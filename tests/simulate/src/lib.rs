@@ -12,6 +12,7 @@
 
 pub mod attack;
 pub mod automatic;
+pub mod changing;
 pub mod cpu;
 pub mod fairness;
 pub mod sets;

@@ -3,13 +3,25 @@
 
 use hyp_core::sched::Scheduler;
 use hyp_core::time::SECOND;
-use simulate::{attack, automatic, fairness, sets};
+use simulate::{attack, automatic, changing, fairness, sets};
 
 #[test]
 fn whoever_is_admitted_is_never_late() {
     let tally = sets::admitted_sets(1, 400, SECOND);
     assert!(tally.jobs > 20_000, "{tally:?}");
     assert_eq!((tally.missed, tally.first_missed), (0, None), "{tally:?}");
+}
+
+#[test]
+fn whoever_is_admitted_is_never_late_while_others_change() {
+    let (mut changes, mut jobs) = (0, 0);
+    for seed in 0..200 {
+        if let Some((changed, done, missed)) = changing::run(seed, SECOND) {
+            (changes, jobs) = (changes + changed, jobs + done);
+            assert_eq!(missed, 0, "seed {seed}");
+        }
+    }
+    assert!(changes > 5_000 && jobs > 5_000, "{changes} changes, {jobs} jobs");
 }
 
 #[test]
