@@ -86,7 +86,8 @@ fn joined<'a>(pieces: impl Iterator<Item = &'a str>) -> Vec<String> {
     lines
 }
 
-/// A line without its time and with one word for all addresses, which say where and not what. `None` for an empty one.
+/// A line without its time and with one word for all addresses, which say where and not what, and one for all durations.
+/// `None` for an empty one.
 fn normal(line: &str) -> Option<String> {
     let (time, text) = line.strip_prefix('[')?.split_once("] ")?;
     time.trim().parse::<f64>().ok()?;
@@ -99,7 +100,12 @@ fn normal(line: &str) -> Option<String> {
         }
         let digits = word.strip_prefix("0x").unwrap_or(&word);
         let address = digits.len() >= ADDRESS && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        out.push_str(if address { "#" } else { &word });
+        let duration = word.strip_suffix("ms").is_some_and(|number| number.parse::<u32>().is_ok());
+        out.push_str(match (address, duration) {
+            (true, _) => "#",
+            (_, true) => "#ms",
+            _ => &word,
+        });
         word.clear();
         out.push(letter);
     }
@@ -173,6 +179,7 @@ mod tests {
     fn times_and_addresses_do_not_count() {
         let line = "[    0.000000] NODE_DATA [mem 0x4fdb2380-0x4fdb4fff] on 2 of 0x10";
         assert_eq!(normal(line).unwrap(), "NODE_DATA [mem #-#] on 2 of 0x10");
+        assert_eq!(normal("[    0.2] node 0 done in 14ms, forms 2").unwrap(), "node 0 done in #ms, forms 2");
         assert_eq!(normal("/ # dmesg"), None);
         assert_eq!(normal("[    0.1] "), None);
     }
