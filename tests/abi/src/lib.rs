@@ -9,7 +9,7 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub use table::{numbers, structures, x86};
+pub use table::{control_structures, numbers, structures, x86};
 
 /// Whose view of the headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,13 @@ pub struct Claim {
 pub fn claims() -> Vec<Claim> {
     let errors = xen_abi::errno::Errno::ALL.iter();
     let errors = errors.map(|errno| Claim { c: format!("XEN_{errno:?}"), rust: errno.number() });
-    numbers().into_iter().chain(structures()).chain(errors).chain(xenstore_errors()).collect()
+    numbers()
+        .into_iter()
+        .chain(structures())
+        .chain(control_structures())
+        .chain(errors)
+        .chain(xenstore_errors())
+        .collect()
 }
 
 /// The errors that xenstore names, in the header's order, and that there are no others.

@@ -533,8 +533,8 @@ pub fn x86() -> Vec<Claim> {
     X86_NUMBERS.iter().map(|&(c, rust)| Claim { c: c.to_owned(), rust }).chain(structures).collect()
 }
 
-/// All sizes and offsets.
-pub fn structures() -> Vec<Claim> {
+/// Sizes and offsets of what the control domain passes.
+pub fn control_structures() -> Vec<Claim> {
     structures! {
         // The rest of the union is no part of it.
         "struct { char start[offsetof(struct xen_domctl, u)]; struct xen_domctl_scheduler_op op; }" => domctl::SchedulerControl {};
@@ -543,6 +543,12 @@ pub fn structures() -> Vec<Claim> {
         "struct xen_domctl_sched_rtds" => domctl::Rtds { period, budget, flags };
         "((struct xen_domctl_scheduler_op *)0)->u.v" => domctl::Vcpus {};
         "xen_domctl_schedparam_vcpu_t" => domctl::VcpuParameters { rtds as "u.rtds", vcpuid };
+    }
+}
+
+/// All other sizes and offsets.
+pub fn structures() -> Vec<Claim> {
+    structures! {
         "struct evtchn_alloc_unbound" => event_channel::AllocUnbound { dom, remote_dom, port };
         "struct evtchn_bind_interdomain" => event_channel::BindInterdomain { remote_dom, remote_port, local_port };
         "struct evtchn_bind_virq" => event_channel::BindVirq { virq, vcpu, port };
