@@ -58,12 +58,13 @@ impl Bochs {
         let stem = folder.join(scenario.name());
         let memory = Memory::load(image, composed, scenario.machine.memory_mib << 20)?;
         let bios = fs::read(BIOS).with_context(|| format!("cannot read {BIOS}"))?;
-        let [system, expansion] = rom::roms(&memory, &bios)?;
-        write(&stem.with_extension("bios"), &system)?;
-        write(&stem.with_extension("rom"), &expansion)?;
+        let media = rom::media(&memory, &bios)?;
+        write(&stem.with_extension("bios"), &media.system)?;
+        write(&stem.with_extension("rom"), &media.expansion)?;
+        let disk = disk(media.disk, &stem.with_extension("disk"))?;
         // Stop at the limit, which is a time as instructions are, and go.
         write(&stem.with_extension("debugger"), format!("sb {}\nc\nq\n", scenario.limit_ns).as_bytes())?;
-        Ok(Self { configuration: configuration(scenario, &stem), stem })
+        Ok(Self { configuration: configuration(scenario, &stem) + &disk, stem })
     }
 
     /// Starts it with its serial port connected to us, for typing too if there is a `keyboard`.
@@ -97,6 +98,21 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Writes the disk, if there is anything on it; what Bochs is told of it.
+fn disk(mut bytes: Vec<u8>, path: &Path) -> Result<String> {
+    const HEADS: usize = 16;
+    const SECTORS: usize = 63;
+    if bytes.is_empty() {
+        return Ok("ata0: enabled=0\n".into());
+    }
+    let cylinders = bytes.len().div_ceil(HEADS * SECTORS * 512);
+    bytes.resize(cylinders * HEADS * SECTORS * 512, 0);
+    write(path, &bytes)?;
+    let geometry = format!("cylinders={cylinders}, heads={HEADS}, spt={SECTORS}");
+    let drive = format!("ata0-master: type=disk, mode=flat, path={}, {geometry}\n", path.display());
+    Ok(format!("ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14\n{drive}"))
+}
+
 /// What Bochs is told; a panic of its own ends it, and a triple fault is one.
 fn configuration(scenario: &Scenario, stem: &Path) -> String {
     let machine = &scenario.machine;
@@ -113,7 +129,6 @@ fn configuration(scenario: &Scenario, stem: &Path) -> String {
         format!("optromimage1: file={}, address={:#x}", file("rom"), rom::ADDRESS),
         format!("vgaromimage: file={VGA_BIOS}"),
         "vga: extension=vbe, update_freq=1".into(),
-        "ata0: enabled=0".into(),
         "clock: sync=none, time0=1".into(),
         format!("log: {}", file("bochs-log")),
         "panic: action=fatal".into(),

@@ -33,6 +33,9 @@ pub(crate) struct Scenario {
     pub(crate) about: String,
     /// Limit in virtual nanoseconds since power-on.
     pub(crate) limit_ns: u64,
+    /// It takes a minute or more, and is run by its full name only.
+    #[serde(default)]
+    pub(crate) long: bool,
     /// The emulated machine.
     #[serde(default)]
     pub(crate) machine: Machine,

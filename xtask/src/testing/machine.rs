@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::stretches::{self, Stretches};
 use super::{Outcome, judge};
@@ -26,18 +26,24 @@ const AT_ONCE: usize = 2;
 /// Lines of each console that are shown of a failed test.
 const SHOWN: usize = 12;
 
-/// The scenarios that are wanted: those with a name or path among `named`, or all if there are none and `all` is said.
+/// The scenarios that are wanted: those with a name or path among `named`, or all if there are none and `all` is said; long
+/// ones only by their full name.
 ///
 /// # Errors
 /// If one cannot be found or read: no test starts then.
 pub(super) fn select(all: bool, named: &[&String]) -> Result<Vec<Scenario>> {
     let folder = paths::root().join("tests/qemu");
     if named.is_empty() {
-        return if all { scenario::all(&folder) } else { Ok(Vec::new()) };
+        let short = |found: Vec<Scenario>| found.into_iter().filter(|scenario| !scenario.long).collect();
+        return if all { scenario::all(&folder).map(short) } else { Ok(Vec::new()) };
     }
     let mut scenarios: Vec<Scenario> = Vec::new();
     for name in named {
-        for found in scenario::named(&folder, name)? {
+        let mut found = scenario::named(&folder, name)?;
+        let names: Vec<String> = found.iter().map(Scenario::name).collect();
+        found.retain(|found| !found.long || found.name() == **name);
+        ensure!(!found.is_empty(), "`{name}` takes long, and is run by its full name only: {}", names.join(", "));
+        for found in found {
             if !scenarios.iter().any(|known| known.name() == found.name()) {
                 scenarios.push(found);
             }
@@ -149,4 +155,20 @@ fn explained(failures: Vec<String>, session: &Session) -> Vec<String> {
     details.push(format!("full log: {}", paths::shown(&session.log)));
     details.push(format!("command: {}", session.command));
     details
+}
+
+#[cfg(test)]
+mod tests {
+    use super::select;
+
+    #[test]
+    fn what_takes_long_is_run_by_its_full_name_only() {
+        let all = select(true, &[]).unwrap();
+        assert!(all.len() > 50 && !all.iter().any(|scenario| scenario.long));
+        let of = |name: &str| select(false, &[&name.to_owned()]);
+        assert!(!of("x86").unwrap().iter().any(|scenario| scenario.long));
+        assert!(of("x86-bochs-linux-corei7_skylake_x").unwrap().iter().all(|scenario| scenario.long));
+        let error = of("x86-bochs-linux").unwrap_err().to_string();
+        assert!(error.contains("full name only") && error.contains("x86-bochs-linux-corei7_skylake_x"), "{error}");
+    }
 }
