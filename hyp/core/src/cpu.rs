@@ -12,7 +12,7 @@ pub mod switch;
 mod terms;
 pub mod timers;
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 
 use spin::mutex::TicketMutexGuard;
 
@@ -28,7 +28,7 @@ use crate::limits::MAX_DOMAINS;
 use crate::sched::{RunQueue, Scheduler};
 use crate::sync::Held;
 use crate::time::{NEVER, Nanos};
-use crate::vcpu::{Private, Vcpu};
+use crate::vcpu::{Private, RunState, Vcpu};
 
 /// What is known of the event line of the vCPU that a CPU runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -288,7 +288,7 @@ impl<A: Arch> Hypervisor<A> {
     #[inline(never)]
     fn wake_other(&self, local: &mut Local, vcpu: &Vcpu<A>) {
         if vcpu.home() != local.id {
-            self.post(vcpu);
+            self.wake_elsewhere(vcpu);
         } else {
             let now = self.arch.now();
             vcpu.runstate.woken(now);
@@ -298,6 +298,17 @@ impl<A: Arch> Hypervisor<A> {
                 Some(end) if end < local.armed => self.set_timer(local, end, end),
                 Some(_) => {}
             }
+        }
+    }
+
+    /// The same for one whose home is another CPU. Who waits for that CPU, or is off, sees what has come when it runs; so
+    /// nobody can have a CPU interrupted again and again for somebody who does not run on it.
+    #[inline(always)]
+    pub(crate) fn wake_elsewhere(&self, vcpu: &Vcpu<A>) {
+        // Either its home CPU sees what has come, or we see that it runs or sleeps: see `take_up`.
+        fence(Ordering::SeqCst);
+        if matches!(vcpu.state(), RunState::Running | RunState::Blocked) {
+            self.post(vcpu);
         }
     }
 

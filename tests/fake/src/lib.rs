@@ -68,6 +68,8 @@ pub struct Fake {
     pub cleaned: AtomicUsize,
     /// How often a vCPU went to another CPU.
     pub moves: AtomicUsize,
+    /// How often a CPU interrupted another.
+    pub kicks: AtomicUsize,
     /// A CPU slept although nothing could wake it.
     pub stuck: AtomicBool,
 }
@@ -94,6 +96,7 @@ impl Fake {
             console_room: AtomicUsize::new(usize::MAX),
             cleaned: AtomicUsize::new(0),
             moves: AtomicUsize::new(0),
+            kicks: AtomicUsize::new(0),
             stuck: AtomicBool::new(false),
         }
     }
@@ -219,6 +222,7 @@ impl Arch for Fake {
     }
 
     fn kick(&self, cpu: CpuId) {
+        self.kicks.fetch_add(1, Ordering::Relaxed);
         self.lines.lock().unwrap()[usize::from(cpu)].kicked = true;
     }
 

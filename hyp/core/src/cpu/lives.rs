@@ -186,6 +186,8 @@ impl<A: Arch> Hypervisor<A> {
                 return self.give(&mut cpu.local, vcpu, to, now);
             }
             vcpu.fresh.store(true, Ordering::Relaxed);
+        }
+        if matches!(state, RunState::Starting | RunState::Blocked) {
             vcpu.set_state(RunState::Runnable);
         }
         if domain.paused.load(Ordering::Acquire) {

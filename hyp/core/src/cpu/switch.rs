@@ -1,6 +1,6 @@
 //! Changing from one vCPU to another.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 
 use super::{Cpu, Current, Local, line_change};
 use crate::arch::Arch;
@@ -117,13 +117,15 @@ impl<A: Arch> Hypervisor<A> {
             private.progress = None;
         }
         cpu.local.timers.remove(id);
+        // Said before the look at what has come, so that whoever sends more tells this CPU: see `wake_elsewhere`.
+        vcpu.set_state(RunState::Running);
+        fence(Ordering::SeqCst);
         let info = Info::of(&self.arch, domain, vcpu);
         let event = line_change(vcpu, &mut private, info.as_ref());
         self.arch.load(domain.arch(), &mut private.arch, vcpu.index(), event);
         if let Some(info) = &info {
             info.publish_clock(&self.arch, domain, &private.arch);
         }
-        vcpu.set_state(RunState::Running);
         vcpu.runstate.runs(&self.arch, domain, now);
         self.record(&cpu.local, now, Some(id));
         if !self.first_guest.load(Ordering::Relaxed) && !self.first_guest.swap(true, Ordering::Relaxed) {

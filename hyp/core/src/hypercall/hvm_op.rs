@@ -63,9 +63,8 @@ fn set_vector<A: Arch>(call: &mut Call<'_, '_, A>) -> Result<Answer, Errno> {
     if vcpu.id() == call.current.vcpu.id() {
         call.hypervisor.raise(call.local, vcpu);
     } else {
-        // It may be off, so that it is not woken; it looks there when it runs.
         vcpu.raised.store(true, Ordering::Release);
-        call.hypervisor.post(vcpu);
+        call.hypervisor.wake_elsewhere(vcpu);
     }
     DONE
 }
