@@ -2,7 +2,7 @@
 //!
 //! Unpacked in steps straight to where the bytes belong, which is also all that repetitions may refer to: nothing else has
 //! to be kept but the chances of the stream's bits, some 28 KiB. The libraries that there are want the dictionary beside,
-//! 32 MiB for a kernel (ADR 0015).
+//! 32 MiB for a kernel (ADR 0017).
 //!
 //! Source: Igor Pavlov's `lzma-specification.txt`, in the public domain, and `Lzma2Dec.c` of the LZMA SDK, also in the public
 //! domain, for what a chunk begins with.
