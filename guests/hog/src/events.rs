@@ -1,15 +1,17 @@
-//! A storm of events: one domain sends to another without end, and the other goes to sleep again after each, so that
-//! every send may wake it.
+//! A storm of events: one domain sends to another and computes in between, and the other goes to sleep again after each,
+//! so that every send wakes it. With the boot argument `rate=` it sends so often a second, else as fast as it can: then
+//! nearly all of the time is switches between the two, which an emulator does slowly.
 
 use rt::hypercall::{alloc_unbound, send, xen_abi::errno::Errno};
-use rt::{Machine, events, measure, println};
+use rt::{Machine, cpu, events, measure, println, timer};
 
 use crate::Clock;
 
+const SECOND: u64 = 1_000_000_000;
 /// The port that the sender opens: a domain's first.
 const FIRST_PORT: u32 = 1;
-/// Sends between two looks at the clock.
-const SENDS: u64 = 1_000;
+/// Rounds of work between two looks at the counter: 1,024 instructions.
+const ROUNDS: u64 = 32;
 
 /// The number of the other domain, `to=N`.
 fn other(machine: &Machine) -> u16 {
@@ -22,14 +24,19 @@ pub(crate) fn run(machine: &Machine, mut clock: Clock) {
         Ok(port) => port,
         Err(error) => return println!("@check name=events result=fail detail={error:?}"),
     };
-    let mut loops = 0;
+    let rate = machine.argument("rate").and_then(|number| number.parse::<u64>().ok()).filter(|rate| *rate > 0);
+    let period = rate.map_or(0, |rate| timer::to_ticks(SECOND / rate));
+    let (mut next, mut loops) = (timer::counter(), 0);
     loop {
-        for _ in 0..SENDS {
-            // Until the other side is there, it is an error, and as much of a storm.
-            let _ = send(port);
-        }
-        loops += SENDS;
+        // Until the other side is there, it is an error, and as much of a storm.
+        let _ = send(port);
+        loops += 1;
         clock.look(loops);
+        // What was missed while others ran is over.
+        next = (next + period).max(timer::counter());
+        while timer::counter() < next {
+            cpu::work(ROUNDS);
+        }
     }
 }
 

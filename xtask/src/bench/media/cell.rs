@@ -82,7 +82,7 @@ pub(super) enum Load {
     Half,
     /// One that computes under 20,000 interrupts a second of its own timer
     Interrupts,
-    /// One that sends events without end to another, which sleeps in between
+    /// One that computes and sends 20,000 events a second to another, which sleeps in between
     Events,
     /// One that writes 8 MiB again and again
     Memory,
@@ -200,7 +200,9 @@ impl Load {
             Self::Hogs | Self::Half => ["hog-1", "hog-2", "hog-3"].map(|name| hog(name, "mode=count")).concat(),
             Self::Interrupts => hog("interrupts", "mode=interrupts"),
             // Their numbers are their places in the file, from 1.
-            Self::Events => hog("events", "mode=events to=4") + "peers = [\"sink\"]\n" + &hog("sink", "mode=sink to=3"),
+            Self::Events => {
+                hog("events", "mode=events to=4 rate=20000") + "peers = [\"sink\"]\n" + &hog("sink", "mode=sink to=3")
+            }
             // A node of the name `memory` is RAM to Xen.
             Self::Memory => guest("writer", "program = \"hog\"", 32, "mode=memory"),
             Self::Linux => {
