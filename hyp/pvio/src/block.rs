@@ -15,7 +15,7 @@ mod request;
 
 pub use back::{Back, Todo, UnknownTag};
 pub use front::{AnswerError, AskError, Front};
-pub use negotiate::{Connection, NodeError, Offer, Queue};
+pub use negotiate::{Connection, Offer, Queue};
 pub use persistent::Persistent;
 pub use request::{Kind, Operation, Segment, Segments};
 use xen_abi::io::blkif::{BLKIF_SLOT_SIZE, Request, Response};

@@ -18,6 +18,7 @@ pub mod block;
 pub mod console;
 pub mod memory;
 pub mod network;
+pub mod nodes;
 pub mod ring;
 pub mod stream;
 pub mod xenbus;

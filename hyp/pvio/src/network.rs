@@ -11,12 +11,14 @@
 
 mod back;
 mod front;
+mod negotiate;
 mod packet;
 
 use core::fmt;
 
 pub use back::{Place, ReceiveBack, TransmitBack};
 pub use front::{ReceiveFront, Received, TransmitFront};
+pub use negotiate::{Connection, Offer, Ports, Queue};
 pub use packet::{Checksum, Packet, Piece, Segmentation};
 use xen_abi::io::netif::{RxRequest, TxResponse};
 

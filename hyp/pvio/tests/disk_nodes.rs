@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use hyp_pvio::block::{Connection, Disk, NodeError, Offer, Persistent, Queue};
+use hyp_pvio::block::{Connection, Disk, Offer, Persistent, Queue};
+use hyp_pvio::nodes::NodeError;
 use proptest::prelude::*;
 
 const OFFER: Offer = Offer { queues: 4, ring_page_order: 2, persistent: true };
@@ -59,7 +60,7 @@ fn what_cannot_be_is_named() {
         assert_eq!(read(&nodes), Err(NodeError { node: node.into(), value: Some(value.into()) }));
     }
     let error = read(&good[..1]).unwrap_err();
-    assert_eq!(error.to_string(), "disk: the front end has no event-channel");
+    assert_eq!(error.to_string(), "the front end has no event-channel");
     let long = "9".repeat(90);
     let error = read(&[("ring-ref", &long)]).unwrap_err();
     assert_eq!(error.value.map(|value| value.len()), Some(40));

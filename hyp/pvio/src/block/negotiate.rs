@@ -3,11 +3,11 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt;
 
 use xen_abi::io::blkif::VDISK_READONLY;
 
 use super::{Disk, SECTOR};
+use crate::nodes::{NodeError, Nodes};
 
 /// Larger rings than of 16 pages nobody makes.
 const ORDER_MAX: u32 = 4;
@@ -39,24 +39,6 @@ pub struct Connection {
     pub queues: Vec<Queue>,
     /// It uses the same grants again and again.
     pub persistent: bool,
-}
-
-/// A node that is missing or says what cannot be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeError {
-    /// The node, below the front end's directory.
-    pub node: String,
-    /// What it says, cut off after 40 bytes; `None` if it is not there.
-    pub value: Option<String>,
-}
-
-impl fmt::Display for NodeError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.value {
-            Some(value) => write!(out, "disk: the front end's {} is {value:?}", self.node),
-            None => write!(out, "disk: the front end has no {}", self.node),
-        }
-    }
 }
 
 impl Disk {
@@ -97,63 +79,28 @@ impl Connection {
     pub fn read(offer: &Offer, get: &mut dyn FnMut(&str) -> Option<Vec<u8>>) -> Result<Self, NodeError> {
         let mut nodes = Nodes { get };
         nodes.protocol()?;
-        let persistent = nodes.number("feature-persistent", Some(0), 0..=u32::MAX)? != 0 && offer.persistent;
+        let persistent = nodes.feature("feature-persistent")? && offer.persistent;
         let order = nodes.number("ring-page-order", Some(0), 0..=offer.ring_page_order.min(ORDER_MAX))?;
         let count = nodes.number("multi-queue-num-queues", Some(1), 1..=offer.queues.max(1))?;
         let mut queues = Vec::new();
         for number in 0..count {
             let prefix = if count == 1 { String::new() } else { format!("queue-{number}/") };
-            queues.push(nodes.queue(&prefix, order)?);
+            queues.push(queue(&mut nodes, &prefix, order)?);
         }
         Ok(Self { queues, persistent })
     }
 }
 
-/// The front end's directory.
-struct Nodes<'a> {
-    get: &'a mut dyn FnMut(&str) -> Option<Vec<u8>>,
-}
-
-impl Nodes<'_> {
-    /// Requests of 32-bit x86 are laid out in another way.
-    fn protocol(&mut self) -> Result<(), NodeError> {
-        match (self.get)("protocol") {
-            None => Ok(()),
-            Some(value) if value == b"arm-abi" || value == b"x86_64-abi" => Ok(()),
-            Some(value) => Err(wrong("protocol", Some(&value))),
+fn queue(nodes: &mut Nodes<'_>, prefix: &str, order: u32) -> Result<Queue, NodeError> {
+    let mut ring = Vec::new();
+    for page in 0..1_u32 << order {
+        let mut node = format!("{prefix}ring-ref{page}");
+        // A single page has no number in its name, mostly.
+        if order == 0 && (nodes.get)(&node).is_none() {
+            node = format!("{prefix}ring-ref");
         }
+        ring.push(nodes.reference(&node)?);
     }
-
-    /// A number within bounds; `default`, whatever it is, where there is no node.
-    fn number(
-        &mut self,
-        node: &str,
-        default: Option<u32>,
-        bounds: core::ops::RangeInclusive<u32>,
-    ) -> Result<u32, NodeError> {
-        let value = (self.get)(node);
-        let Some(text) = &value else { return default.ok_or_else(|| wrong(node, None)) };
-        let digits = core::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let number = digits.and_then(|digits| digits.parse().ok()).filter(|number| bounds.contains(number));
-        number.ok_or_else(|| wrong(node, Some(text)))
-    }
-
-    fn queue(&mut self, prefix: &str, order: u32) -> Result<Queue, NodeError> {
-        let mut ring = Vec::new();
-        for page in 0..1_u32 << order {
-            let mut node = format!("{prefix}ring-ref{page}");
-            // A single page has no number in its name, mostly.
-            if order == 0 && (self.get)(&node).is_none() {
-                node = format!("{prefix}ring-ref");
-            }
-            ring.push(self.number(&node, None, 0..=u32::MAX)?);
-        }
-        let port = self.number(&format!("{prefix}event-channel"), None, 0..=u32::MAX)?;
-        Ok(Queue { ring, port })
-    }
-}
-
-fn wrong(node: &str, value: Option<&Vec<u8>>) -> NodeError {
-    let value = value.map(|value| String::from_utf8_lossy(&value[..value.len().min(40)]).into_owned());
-    NodeError { node: node.into(), value }
+    let port = nodes.reference(&format!("{prefix}event-channel"))?;
+    Ok(Queue { ring, port })
 }
