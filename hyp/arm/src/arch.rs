@@ -271,7 +271,6 @@ impl Arch for Arm {
 
     fn report(&self, report: Report<'_>) {
         hyp_log::event!("{}", Shown(&report));
-        hyp_log::pump();
         if matches!(report, Report::Elapsed { .. }) {
             stretch::report();
         }

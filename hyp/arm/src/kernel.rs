@@ -1,7 +1,7 @@
 //! A guest's kernel as the loader left it: plain, or packed by gzip.
 //!
 //! A plain one is copied like every other file. A packed one is unpacked straight into the guest's memory at each of its
-//! starts, by a state of some 11 KiB that only such guests pay for.
+//! starts, by a state of a page that only such guests pay for.
 
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -14,10 +14,10 @@ use hyp_boot::{BootError, Path, Region};
 
 use crate::layout::{self, PAGE_SIZE};
 use crate::lock::Lock;
-use crate::{guest_memory, pool, stretch};
+use crate::{guest_memory, pool};
 
-/// Bytes read and written in one step: unpacking costs some sixty instructions for each.
-const STEP: usize = 128;
+/// Bytes written in one step: unpacking costs up to some 160 instructions for each.
+const STEP: usize = 96;
 
 /// A packed kernel and the place where it is unpacked.
 pub struct PackedKernel {
@@ -111,7 +111,6 @@ impl PackedKernel {
         if steps != 0 {
             return Ok(Some(steps));
         }
-        stretch::unpacks();
         let va = layout::va(self.to);
         // SAFETY: boot has checked that the range is RAM of this domain in one piece. The domain does not run while it is
         // reset, and nobody else in the hypervisor touches its memory then. A guest that still has a grant to one of the

@@ -19,8 +19,6 @@ const EXCEPTIONS: u8 = 64;
 const INTERRUPT: u8 = EXCEPTIONS + 0x3f;
 /// An idle CPU wakes, in the place of another.
 const IDLE: u8 = EXCEPTIONS + 0x3e;
-/// A step of unpacking a kernel, in the place of a third.
-const UNPACK: u8 = EXCEPTIONS + 0x3d;
 const CAUSES: usize = 128;
 
 static ON: AtomicBool = AtomicBool::new(false);
@@ -67,11 +65,6 @@ pub(crate) fn begin_idle() {
     }
 }
 
-/// Whatever began this CPU's stretch, it is unpacking that makes it long.
-pub(crate) fn unpacks() {
-    percpu::this().stretch.cause.store(UNPACK, Ordering::Relaxed);
-}
-
 fn now() -> Nanos {
     HYPERVISOR.arch().now()
 }
@@ -109,7 +102,6 @@ pub(crate) fn report() {
         if ns != 0 {
             let (kind, number) = match cause {
                 IDLE => ("idle", 0),
-                UNPACK => ("unpack", 0),
                 INTERRUPT => ("interrupt", 0),
                 EXCEPTIONS.. => ("exception", cause - EXCEPTIONS),
                 _ => ("hypercall", cause),

@@ -2,8 +2,8 @@
 //!
 //! The packed file stays where the loader put it and is unpacked into the guest's memory at each start of the guest, the
 //! first one and every restart, because a second pristine copy would cost every guest the size of its kernel. Unpacking
-//! is done in steps that are bounded both in what they read and in what they write: a file of a few bytes can stand for
-//! gigabytes of output, and one of megabytes for none.
+//! is done in steps that are bounded both in what they read and in what they write ([`crate::inflate`]): a file of a few bytes
+//! can stand for gigabytes of output, and one of megabytes for none.
 //!
 //! What a file says of itself is not believed. The size in its last bytes only chooses the window; a stream that
 //! wants more or less than that is refused, and so is one whose checksum is another.
@@ -11,11 +11,8 @@
 use core::fmt;
 
 use crc::{CRC_32_ISO_HDLC, Crc, Digest};
-use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::inflate_flags::{
-    TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF as WHOLE_OUTPUT,
-};
-use miniz_oxide::inflate::core::{DecompressorOxide, decompress_with_limit};
+
+use crate::inflate::{Fault, Inflater, Stop};
 
 /// Bytes before the optional fields of a header, and bytes of the trailer.
 const HEADER: usize = 10;
@@ -91,17 +88,18 @@ impl Packed {
     }
 }
 
-/// Unpacks one file after the other. About 11 KiB, nearly all of it tables of the stream's codes.
+/// Unpacks one file after the other. Little more than a KiB.
 pub struct Unpacker {
-    state: DecompressorOxide,
-    read: usize,
-    written: usize,
+    stream: Inflater,
     digest: Digest<'static, u32>,
 }
 
 impl fmt::Debug for Unpacker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unpacker").field("read", &self.read).field("written", &self.written).finish_non_exhaustive()
+        f.debug_struct("Unpacker")
+            .field("used", &self.stream.used())
+            .field("written", &self.stream.written)
+            .finish_non_exhaustive()
     }
 }
 
@@ -114,20 +112,18 @@ impl Default for Unpacker {
 impl Unpacker {
     /// One that is ready for [`Unpacker::start`].
     pub fn new() -> Self {
-        Self { state: DecompressorOxide::new(), read: 0, written: 0, digest: CRC.digest() }
+        Self { stream: Inflater::new(0), digest: CRC.digest() }
     }
 
     /// Starts at the beginning of a file.
     pub fn start(&mut self, packed: &Packed) {
-        self.state.init();
-        self.read = packed.body;
-        self.written = 0;
+        self.stream = Inflater::new(packed.body);
         self.digest = CRC.digest();
     }
 
     /// How far the file has been read, bytes.
     pub fn read(&self) -> usize {
-        self.read
+        self.stream.used()
     }
 
     /// Unpacks the first bytes of a file, as many as `out` holds or the file has, and returns how many. Another start must
@@ -139,16 +135,14 @@ impl Unpacker {
     #[inline(never)]
     pub fn head(&mut self, packed: &Packed, file: &[u8], out: &mut [u8]) -> Result<usize, Complaint> {
         self.start(packed);
-        let body = file.get(packed.body..file.len().saturating_sub(TRAILER)).ok_or(CUT_OFF)?;
-        match decompress_with_limit(&mut self.state, body, out, 0, usize::MAX, WHOLE_OUTPUT) {
-            (TINFLStatus::Done | TINFLStatus::HasMoreOutput, _, written) => Ok(written),
-            (status, ..) => Err(complaint(status)),
-        }
+        let input = file.get(..file.len().saturating_sub(TRAILER)).ok_or(CUT_OFF)?;
+        while self.stream.step(input, out, usize::MAX).map_err(complaint)? == Stop::Budget {}
+        Ok(self.stream.written)
     }
 
-    /// Unpacks the next bytes of a file: reads at most `budget` bytes and writes at most as many. `out` is the place of
-    /// all that the file unpacks to, which is [`Packed::size`], and holds what earlier steps wrote. Returns the range of
-    /// `out` that was written, and whether the file is done.
+    /// Unpacks the next bytes of a file: at most `budget` of them, or fewer where they cost more work than others. `out` is
+    /// the place of all that the file unpacks to, which is [`Packed::size`], and holds what earlier steps wrote. Returns the
+    /// range of `out` that was written, and whether the file is done.
     ///
     /// # Errors
     ///
@@ -162,31 +156,25 @@ impl Unpacker {
         budget: usize,
     ) -> Result<(core::ops::Range<usize>, bool), Complaint> {
         let end = file.len().saturating_sub(TRAILER);
-        let stop = end.min(self.read.saturating_add(budget));
-        let input = file.get(self.read..stop).ok_or(CUT_OFF)?;
-        let flags = WHOLE_OUTPUT | if stop < end { TINFL_FLAG_HAS_MORE_INPUT } else { 0 };
-        let start = self.written;
-        let (status, read, written) = decompress_with_limit(&mut self.state, input, out, start, budget, flags);
-        self.read = self.read.saturating_add(read);
-        self.written = start.saturating_add(written);
-        self.digest.update(out.get(start..self.written).unwrap_or_default());
-        match status {
-            TINFLStatus::NeedsMoreInput => {}
-            // Also the word for input that ran out when the output is full: what follows may be no output at all.
-            TINFLStatus::HasMoreOutput if self.written < out.len() || read != 0 => {}
-            TINFLStatus::HasMoreOutput => return Err(MORE),
-            TINFLStatus::Done => self.check(packed, out.len(), end)?,
-            status => return Err(complaint(status)),
+        let input = file.get(..end).ok_or(CUT_OFF)?;
+        let start = self.stream.written;
+        let stop = self.stream.step(input, out, budget).map_err(complaint)?;
+        let written = start..self.stream.written;
+        self.digest.update(out.get(written.clone()).unwrap_or_default());
+        match stop {
+            Stop::Budget => {}
+            Stop::Full => return Err(MORE),
+            Stop::End => self.check(packed, out.len(), end)?,
         }
-        Ok((start..self.written, status == TINFLStatus::Done))
+        Ok((written, stop == Stop::End))
     }
 
     /// The stream has ended: has all that surrounds it told the truth?
     fn check(&self, packed: &Packed, size: usize, end: usize) -> Result<(), Complaint> {
-        if self.read != end {
+        if self.stream.used() != end {
             return Err("is a gzip file with other bytes behind it: give its exact size in reg");
         }
-        if self.written != size {
+        if self.stream.written != size {
             return Err(FEWER);
         }
         if self.digest.clone().finalize() != packed.crc {
@@ -196,9 +184,9 @@ impl Unpacker {
     }
 }
 
-fn complaint(status: TINFLStatus) -> Complaint {
-    match status {
-        TINFLStatus::FailedCannotMakeProgress | TINFLStatus::NeedsMoreInput => CUT_OFF,
-        _ => "is a damaged gzip file (its stream is broken): make it again",
+fn complaint(fault: Fault) -> Complaint {
+    match fault {
+        Fault::CutOff => CUT_OFF,
+        Fault::Broken => "is a damaged gzip file (its stream is broken): make it again",
     }
 }

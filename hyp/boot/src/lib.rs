@@ -24,6 +24,7 @@ pub mod guest_tables;
 pub mod guest_tree;
 pub mod gzip;
 pub mod image;
+mod inflate;
 mod limits;
 pub mod machine;
 pub mod manifest;

@@ -75,6 +75,8 @@ pub struct Local {
     slice_alarm: Nanos,
     /// When the next step of that work is due, while there is any.
     job_due: Nanos,
+    /// It is the turn of such a step, as this CPU has done nothing else since its interrupts were let through.
+    job_turn: bool,
     /// The vCPUs that the run queue knows: all whose home this CPU is, unless they are off or kept from running.
     queued: u32,
     /// There may be other CPUs, with which this one shares its work.
@@ -106,6 +108,7 @@ impl Local {
             jobs: [Job::None; MAX_DOMAINS],
             busy: false,
             job_due: 0,
+            job_turn: false,
             held: Held::new(),
         }
     }
@@ -259,6 +262,7 @@ impl<A: Arch> Hypervisor<A> {
     fn wait(&self, local: &mut Local) {
         local.resched |= self.has_job(local);
         let interrupt = self.arch.idle(!local.resched);
+        local.job_turn = self.has_job(local);
         self.handle_interrupt(local, interrupt);
     }
 
@@ -268,6 +272,7 @@ impl<A: Arch> Hypervisor<A> {
             Interrupt::Timer => {
                 local.armed = NEVER;
                 local.resched = true;
+                local.job_turn = self.has_job(local);
             }
             Interrupt::Kick => local.resched = true,
             Interrupt::Other => {}

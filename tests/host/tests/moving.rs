@@ -219,7 +219,7 @@ fn a_guest_in_motion_can_start_again() {
             }
         }),
     );
-    machine.run(RUN);
+    machine.run(2 * RUN);
     let resets = machine.hypervisor.domain(again).unwrap().arch().resets.load(Ordering::Relaxed);
     assert!(resets > 10, "{resets}");
     assert!(moves(&machine) > 25, "{}", moves(&machine));

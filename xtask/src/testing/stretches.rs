@@ -18,9 +18,6 @@ use crate::size::budget;
 
 /// The limit's key in SPECIFICATION.md.
 const KEY: &str = "el2_longest_ns";
-/// The same for steps of unpacking a kernel: a block of the stream begins with tables that are made in one go.
-const UNPACK_KEY: &str = "el2_longest_unpack_ns";
-const UNPACK: &str = "unpack";
 
 /// What began the stretch, and how long it was at most, and where.
 #[derive(Debug, Serialize)]
@@ -41,7 +38,6 @@ pub(super) struct Stretches {
 #[derive(Serialize)]
 struct Report<'s> {
     el2_longest_ns: u64,
-    el2_longest_unpack_ns: u64,
     scenarios: usize,
     causes: &'s [Stretch],
 }
@@ -73,28 +69,13 @@ impl Stretches {
         causes.sort_by(|a, b| b.ns.cmp(&a.ns).then_with(|| (&a.cause, &a.scenario).cmp(&(&b.cause, &b.scenario))));
         let mut longer = BTreeSet::new();
         causes.retain(|stretch| longer.insert(stretch.cause.clone()));
-        if causes.is_empty() {
-            return Ok(None);
-        }
+        let Some(Stretch { cause, ns, scenario }) = causes.first() else { return Ok(None) };
         let limits = budget::limits()?;
-        let longest = |unpacks: bool| causes.iter().find(|stretch| (stretch.cause == UNPACK) == unpacks);
-        let (mut details, mut broken) = (Vec::new(), false);
-        for (key, longest) in [(KEY, longest(false)), (UNPACK_KEY, longest(true))] {
-            let limit = limits.iter().find(|limit| limit.key == key);
-            let limit = limit.with_context(|| format!("SPECIFICATION.md has no {key}"))?;
-            if let Some(Stretch { cause, ns, scenario }) = longest {
-                broken |= !limit.holds(*ns);
-                details.push(format!("{ns} ns after {cause} in {scenario}, limit {}", limit.shown()));
-            }
-        }
-        let failed = u64::from(broken);
-        let ns = |longest: Option<&Stretch>| longest.map_or(0, |stretch| stretch.ns);
-        let report = Report {
-            el2_longest_ns: ns(longest(false)),
-            el2_longest_unpack_ns: ns(longest(true)),
-            scenarios: self.scenarios,
-            causes: &causes,
-        };
+        let limit = limits.iter().find(|limit| limit.key == KEY);
+        let limit = limit.with_context(|| format!("SPECIFICATION.md has no {KEY}"))?;
+        let failed = u64::from(!limit.holds(*ns));
+        let details = vec![format!("{ns} ns after {cause} in {scenario}, limit {}", limit.shown())];
+        let report = Report { el2_longest_ns: *ns, scenarios: self.scenarios, causes: &causes };
         let folder = paths::reports();
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let path = folder.join("el2-longest.json");

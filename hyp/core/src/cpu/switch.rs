@@ -21,21 +21,17 @@ impl<A: Arch> Hypervisor<A> {
             self.park_cpu(&cpu.local);
             return false;
         }
-        let mut left = false;
         match &cpu.current {
             Some(Current { blocked: true, .. }) => cpu.local.queue.block(now),
-            Some(Current { leaves: true, .. }) => {
-                self.leave(cpu, now);
-                left = true;
-            }
+            Some(Current { leaves: true, .. }) => self.leave(cpu, now),
             _ => {}
         }
         if !cpu.local.alarms.is_empty() {
             self.ring(&mut cpu.local, now);
         }
         self.read_inbox(cpu, now);
-        // What comes of a vCPU that leaves waits until those have had a chance for whom something came meanwhile.
-        if self.has_job(&cpu.local) && !left && !cpu.local.queue.is_urgent() {
+        // Never behind an exit that may have been long itself: those have a chance first for whom something came meanwhile.
+        if self.has_job(&cpu.local) && core::mem::take(&mut cpu.local.job_turn) && !cpu.local.queue.is_urgent() {
             self.do_job(&mut cpu.local);
             now = self.arch.now();
         }

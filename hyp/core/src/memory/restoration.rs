@@ -8,7 +8,7 @@ use super::pool::Pages;
 use super::radix::Format;
 
 /// Entries that one step writes.
-const BUDGET: u32 = 128;
+const BUDGET: u32 = 64;
 
 /// How far one domain's has come.
 #[derive(Debug)]
