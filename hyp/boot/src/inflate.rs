@@ -2,7 +2,7 @@
 //!
 //! Kernels are unpacked beside guests that run on the same CPU, so a step must be short whatever a file says. Libraries look
 //! words up in tables of thousands of entries, which each block of a file makes anew in one go. Here a code is its symbols
-//! in the order of their words, made in a few thousand instructions, and a word is found by its length (ADR 0015).
+//! in the order of their words, made in a few thousand instructions, and a word is found by its length (ADR 0018).
 
 /// Bytes that are copied together.
 const WORD: usize = 8;
