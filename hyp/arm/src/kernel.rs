@@ -16,8 +16,8 @@ use crate::layout::{self, PAGE_SIZE};
 use crate::lock::Lock;
 use crate::{guest_memory, pool};
 
-/// Bytes written in one step: unpacking costs up to some 160 instructions for each.
-const STEP: usize = 96;
+/// Bytes written in one step: unpacking costs up to some 180 instructions for each.
+const STEP: usize = 80;
 
 /// A packed kernel and the place where it is unpacked.
 pub struct PackedKernel {
