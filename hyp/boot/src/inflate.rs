@@ -4,8 +4,8 @@
 //! words up in tables of thousands of entries, which each block of a file makes anew in one go. Here a code is its symbols
 //! in the order of their words, made in a few thousand instructions, and a word is found by its length (ADR 0018).
 
-/// Bytes that are copied together.
-const WORD: usize = 8;
+use crate::words::{WORD, set_word, word};
+
 /// Bits of the longest word of a code.
 const LONGEST: u32 = 15;
 /// Symbols of the code of bytes and lengths of repetitions, of the code of distances, and of the code in which those two
@@ -374,15 +374,4 @@ impl Inflater {
         }
         Ok(Some(now).filter(|now| *now > 0))
     }
-}
-
-#[inline(always)]
-fn word(bytes: &[u8], at: usize) -> Option<[u8; WORD]> {
-    bytes.get(at..at.wrapping_add(WORD))?.try_into().ok()
-}
-
-#[inline(always)]
-fn set_word(bytes: &mut [u8], at: usize, word: [u8; WORD]) -> Option<()> {
-    bytes.get_mut(at..at.wrapping_add(WORD))?.copy_from_slice(&word);
-    Some(())
 }

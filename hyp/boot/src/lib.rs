@@ -33,6 +33,7 @@ pub mod plan;
 pub mod pvh;
 mod region;
 mod tree;
+pub mod words;
 mod writer;
 
 pub use error::{BootError, Owner};

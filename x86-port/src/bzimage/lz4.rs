@@ -7,6 +7,8 @@
 //!
 //! Source: `doc/lz4_Block_format.md` and `doc/lz4_Frame_format.md` ("Legacy frame") of LZ4.
 
+use hyp_boot::words::{WORD, set_word, word};
+
 use super::Complaint;
 
 /// The magic number of the old framing.
@@ -206,20 +208,6 @@ impl Unpacker {
         }
         Ok(length)
     }
-}
-
-/// Bytes that are copied at once.
-const WORD: usize = 8;
-
-#[inline(always)]
-fn word(bytes: &[u8], at: usize) -> Option<[u8; WORD]> {
-    bytes.get(at..at.wrapping_add(WORD))?.try_into().ok()
-}
-
-#[inline(always)]
-fn set_word(bytes: &mut [u8], at: usize, word: [u8; WORD]) -> Option<()> {
-    bytes.get_mut(at..at.wrapping_add(WORD))?.copy_from_slice(&word);
-    Some(())
 }
 
 /// How many of `wanted` bytes this step has room for; `None` if it is over.
