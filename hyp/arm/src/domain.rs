@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use aarch64_cpu::registers::{VTTBR_EL2, Writeable};
 use heapless::Vec;
 use hyp_boot::BootError;
+use hyp_boot::entropy::SEED;
 use hyp_boot::plan::GuestMemory;
 use hyp_core::arch::{BadAddress, Page, VcpuMask};
 use hyp_core::limits::{GRANT_FRAMES, MAX_CPUS};
@@ -247,7 +248,7 @@ impl ArmDomain {
         let (words, _) = seed.as_chunks();
         let places = page.iter().skip((at % PAGE_SIZE / 8) as usize);
         places.zip(words).for_each(|(place, word)| place.store(u64::from_ne_bytes(*word), Ordering::Relaxed));
-        guest_memory::publish(page.as_ptr() as u64, PAGE_SIZE);
+        guest_memory::publish(page.as_ptr() as u64 + at % PAGE_SIZE, SEED as u64);
     }
 
     /// Takes the hypervisor's pages out of the guest's memory and forgets every translation of the life that ended.

@@ -6,11 +6,14 @@ use crate::lock::Lock;
 
 static ENTROPY: Lock<Entropy> = Lock::new(Entropy::new());
 
-/// Takes in what the loader left. Returns whether that was enough for guests to get some.
-pub(crate) fn feed(bytes: &[u8]) -> bool {
-    let mut entropy = ENTROPY.lock();
-    entropy.feed(bytes);
-    entropy.is_ready()
+/// Takes in what the loader left.
+pub(crate) fn feed(bytes: &[u8]) {
+    ENTROPY.lock().feed(bytes);
+}
+
+/// Whether that was enough for guests to get some.
+pub(crate) fn is_ready() -> bool {
+    ENTROPY.lock().is_ready()
 }
 
 /// Bytes that nobody else gets.

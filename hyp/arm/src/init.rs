@@ -112,11 +112,11 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
     let cpus = start_cpus(&machine);
     HYPERVISOR.set_cpus(cpus);
     hyp_log::info!("Makuhari {} on {}, {} CPU(s)", env!("CARGO_PKG_VERSION"), config::board().name, cpus);
-    let seeded = entropy::feed(machine.seed);
+    entropy::feed(machine.seed);
     let mut starts: Vec<(domain::DomainId, u64, u64), { hyp_core::limits::MAX_DOMAINS }> = Vec::new();
     for (index, memory) in plan.guests.iter().enumerate() {
         // Cannot fail: as many as the manifest has room for.
-        let _ = starts.push(add_domain(&manifest, index, memory, &plan.views(&manifest, index), seeded));
+        let _ = starts.push(add_domain(&manifest, index, memory, &plan.views(&manifest, index)));
     }
     let ends = manifest.fixed.links.iter().map(|link| FixedChannel {
         domain: domain::DomainId::from_index(link.domain.into()),
@@ -216,18 +216,16 @@ fn start_cpus(machine: &Machine<'_>) -> u8 {
     up
 }
 
-/// Builds one domain; returns what to start it with. `views` is the memory that it shares; `seeded` says whether there are
-/// random bytes for it.
+/// Builds one domain; returns what to start it with. `views` is the memory that it shares.
 #[inline(never)]
 fn add_domain(
     manifest: &Manifest<'static>,
     index: usize,
     memory: &GuestMemory,
     views: &[Extent],
-    seeded: bool,
 ) -> (domain::DomainId, u64, u64) {
     let spec = manifest.domains.get(index).unwrap_or_else(|| give_up(&"the plan has more guests than the manifest"));
-    let tree = guest_tree(manifest, spec, index, memory, seeded);
+    let tree = guest_tree(manifest, spec, index, memory);
     let arm = build(spec, memory, views, tree);
     let mut step = 0;
     let (entry, argument) = loop {
@@ -333,7 +331,6 @@ fn guest_tree(
     spec: &DomainSpec<'static>,
     index: usize,
     memory: &GuestMemory,
-    seeded: bool,
 ) -> impl FnOnce(Option<Region>) -> Result<(Region, Option<usize>), BootError<'static>> {
     move |ramdisk| {
         let partial =
@@ -345,7 +342,7 @@ fn guest_tree(
             banks: &memory.banks(),
             cpus: spec.cpus,
             gic: controller::guest_version(),
-            seeded,
+            seeded: entropy::is_ready(),
             bootargs: spec.bootargs,
             ramdisk,
             vpl011: spec.vpl011,
