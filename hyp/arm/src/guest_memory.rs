@@ -174,26 +174,26 @@ pub(crate) fn write(domain: &ArmDomain, to: u64, from: &[u8]) -> Result<(), BadA
     })
 }
 
-/// Bytes that [`copy_lines`] takes at a time.
-const LINES: u64 = 256;
+/// Bytes that [`copy_strides`] takes at a time.
+const STRIDE: u64 = 256;
 
-/// Copies whole lines between the ranges of [`load`]. A kernel is tens of MiB, and the compiler's own copy takes a word
+/// Copies whole strides between the ranges of [`load`]. A kernel is tens of MiB, and the compiler's own copy takes a word
 /// at a time, which makes four times as many instructions of it.
-fn copy_lines(from: u64, to: u64, lines: u64) {
-    if lines == 0 {
+fn copy_strides(from: u64, to: u64, strides: u64) {
+    if strides == 0 {
         return;
     }
     // SAFETY: as for the rest of the ranges in `load`: mapped RAM of a module and of a domain that does not run, which do
-    // not overlap, for `256 * lines` bytes each. All registers that change are outputs, and the flags are not used.
+    // not overlap, for `256 * strides` bytes each. All registers that change are outputs, and the flags are not used.
     unsafe {
         asm!(
-            "2:", "sub {lines}, {lines}, #1", ".rept 4",
+            "2:", "sub {strides}, {strides}, #1", ".rept 4",
             "ldp {a}, {b}, [{from}], #16", "ldp {c}, {d}, [{from}], #16",
             "ldp {e}, {f}, [{from}], #16", "ldp {g}, {h}, [{from}], #16",
             "stp {a}, {b}, [{to}], #16", "stp {c}, {d}, [{to}], #16",
             "stp {e}, {f}, [{to}], #16", "stp {g}, {h}, [{to}], #16",
-            ".endr", "cbnz {lines}, 2b",
-            from = inout(reg) from => _, to = inout(reg) to => _, lines = inout(reg) lines => _,
+            ".endr", "cbnz {strides}, 2b",
+            from = inout(reg) from => _, to = inout(reg) to => _, strides = inout(reg) strides => _,
             a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
             e = out(reg) _, f = out(reg) _, g = out(reg) _, h = out(reg) _,
             options(nostack, preserves_flags)
@@ -205,10 +205,10 @@ fn copy_lines(from: u64, to: u64, lines: u64) {
 /// Both ranges lie in mapped RAM and do not overlap.
 pub(crate) fn load(from: u64, to: u64, size: u64) {
     let (from, to) = (layout::va(from), layout::va(to));
-    // What is no whole line, or not aligned to its words, is left to the compiler's copy.
-    let lines = if (from | to) % 8 == 0 { size / LINES } else { 0 };
-    copy_lines(from, to, lines);
-    let copied = lines * LINES;
+    // What is no whole stride, or not aligned to its words, is left to the compiler's copy.
+    let strides = if (from | to) % 8 == 0 { size / STRIDE } else { 0 };
+    copy_strides(from, to, strides);
+    let copied = strides * STRIDE;
     let (from_rest, to_rest) = (from.wrapping_add(copied), to.wrapping_add(copied));
     let rest = size.wrapping_sub(copied) as usize;
     // SAFETY: the caller took both ranges from the boot plan, which gave them to one module and to one domain that
