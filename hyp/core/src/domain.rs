@@ -14,7 +14,7 @@ pub use crate::lifecycle::{EndAction, EndActions};
 use crate::limits::{MAX_DOMAINS, MAX_NAME, WATCHDOGS};
 use crate::policy::Rights;
 use crate::runstate::Marks;
-use crate::sched::{Promise, Share};
+use crate::sched::{Promise, Reservation, Share};
 use crate::sync::{Lock, rank};
 use crate::time::Nanos;
 use crate::vcpu::VcpuId;
@@ -169,6 +169,12 @@ impl<A: Arch> Domain<A> {
     /// The port's part.
     pub fn arch(&self) -> &A::Domain {
         &self.arch
+    }
+
+    /// What one of its vCPUs gets, which has this reservation now.
+    pub(crate) fn share(&self, reservation: Option<Reservation>) -> Share {
+        let promise = reservation.map_or(self.promise, Promise::Reserve);
+        Share { weight: self.weight.load(Ordering::Relaxed), promise }
     }
 
     /// How many vCPUs it has.

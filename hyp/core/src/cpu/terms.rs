@@ -18,11 +18,8 @@ use crate::vcpu::{Vcpu, VcpuId};
 impl<A: Arch> Hypervisor<A> {
     /// What a vCPU of a domain gets.
     pub(crate) fn share_of(&self, domain: &Domain<A>, vcpu: VcpuId) -> Share {
-        let promise = match domain.promise {
-            Promise::Reserve(terms) => Promise::Reserve(self.reservation(vcpu).unwrap_or(terms)),
-            other => other,
-        };
-        Share { weight: domain.weight.load(Ordering::Relaxed), promise }
+        let may_have_changed = matches!(domain.promise, Promise::Reserve(_));
+        domain.share(may_have_changed.then(|| self.reservation(vcpu)).flatten())
     }
 
     /// What a vCPU with a reservation is promised, from its next period on at the latest.
@@ -59,11 +56,9 @@ impl<A: Arch> Hypervisor<A> {
             return;
         }
         let (id, known) = (vcpu.id(), local.queued & vcpu.id().bit() != 0);
-        let weight = domain.weight.load(Ordering::Relaxed);
         // Held all the time, so that no newer change is taken for settled.
         let mut numbers = self.numbers.lock();
-        let promise = numbers.placement.reservation(id).map_or(domain.promise, Promise::Reserve);
-        let share = Share { weight, promise };
+        let share = domain.share(numbers.placement.reservation(id));
         let settled = if known { local.queue.change(now, id, &share) } else { now };
         numbers.placement.settle(id, settled);
         local.queue.set_promised(now, numbers.placement.promised(local.id));
