@@ -43,13 +43,22 @@ struct Server {
     due: Nanos,
     /// When the next period may begin.
     refill: Nanos,
-    /// What it is promised from then on, where that is to change.
-    next: Option<Reservation>,
+    /// What it is promised from then on, where that is to change: see [`Reserve::changing`].
+    next: Reservation,
 }
 
 impl Server {
-    const NONE: Self =
-        Self { budget: 0, period: 0, deadline: 0, density: 0, bandwidth: 0, left: 0, due: 0, refill: 0, next: None };
+    const NONE: Self = Self {
+        budget: 0,
+        period: 0,
+        deadline: 0,
+        density: 0,
+        bandwidth: 0,
+        left: 0,
+        due: 0,
+        refill: 0,
+        next: Reservation::NONE,
+    };
 
     /// A period starts; debts stay.
     fn begin(&mut self, at: Nanos) {
@@ -181,16 +190,15 @@ impl Reserve {
             return self.now;
         }
         self.changing |= vcpu.bit();
-        self.change(vcpu, |server| server.next = Some(*terms));
+        self.change(vcpu, |server| server.next = *terms);
         self.server(vcpu).refill.max(self.now)
     }
 
     /// A period of a vCPU starts.
     fn begin(&mut self, vcpu: VcpuId, at: Nanos) {
-        if self.changing & vcpu.bit() != 0
-            && let Some(terms) = self.server(vcpu).next
-        {
+        if self.changing & vcpu.bit() != 0 {
             self.changing &= !vcpu.bit();
+            let terms = self.server(vcpu).next;
             self.add(vcpu, &terms);
         }
         self.change(vcpu, |server| server.begin(at));
@@ -220,8 +228,10 @@ impl Reserve {
     /// A vCPU leaves, whatever it was doing.
     pub fn remove(&mut self, vcpu: VcpuId) {
         let others = !vcpu.bit();
-        let sets = [&mut self.known, &mut self.awake, &mut self.spent, &mut self.claiming, &mut self.aside];
-        sets.into_iter().chain([&mut self.changing]).for_each(|set| *set &= others);
+        let Self { known, awake, spent, claiming, aside, changing, .. } = self;
+        for set in [known, awake, spent, claiming, aside, changing] {
+            *set &= others;
+        }
         self.current = self.current.filter(|current| *current != vcpu);
     }
 
