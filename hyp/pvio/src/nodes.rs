@@ -3,6 +3,7 @@
 //! The values are text of another guest. A number that is none, or beyond what was offered, names its node, so that who
 //! looks for the reason finds it.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -59,6 +60,21 @@ impl Nodes<'_> {
     /// Whether a feature is there.
     pub(crate) fn feature(&mut self, node: &str) -> Result<bool, NodeError> {
         self.number(node, Some(0), 0..=u32::MAX).map(|number| number != 0)
+    }
+
+    /// Its queues, of which it may have so many: `read` reads one whose nodes' names have a prefix.
+    pub(crate) fn queues<T>(
+        &mut self,
+        most: u32,
+        mut read: impl FnMut(&mut Self, &str) -> Result<T, NodeError>,
+    ) -> Result<Vec<T>, NodeError> {
+        let count = self.number("multi-queue-num-queues", Some(1), 1..=most.max(1))?;
+        let mut queues = Vec::new();
+        for number in 0..count {
+            let prefix = if count == 1 { String::new() } else { format!("queue-{number}/") };
+            queues.push(read(self, &prefix)?);
+        }
+        Ok(queues)
     }
 
     /// A grant or an event channel, which has to be there.

@@ -81,12 +81,7 @@ impl Connection {
         nodes.protocol()?;
         let persistent = nodes.feature("feature-persistent")? && offer.persistent;
         let order = nodes.number("ring-page-order", Some(0), 0..=offer.ring_page_order.min(ORDER_MAX))?;
-        let count = nodes.number("multi-queue-num-queues", Some(1), 1..=offer.queues.max(1))?;
-        let mut queues = Vec::new();
-        for number in 0..count {
-            let prefix = if count == 1 { String::new() } else { format!("queue-{number}/") };
-            queues.push(queue(&mut nodes, &prefix, order)?);
-        }
+        let queues = nodes.queues(offer.queues, |nodes, prefix| queue(nodes, prefix, order))?;
         Ok(Self { queues, persistent })
     }
 }

@@ -85,12 +85,7 @@ impl Connection {
         // Whoever does not want copies wants pages given away, which nobody offers any more.
         nodes.number("request-rx-copy", None, 1..=1)?;
         let scatter = nodes.feature("feature-sg")?;
-        let count = nodes.number("multi-queue-num-queues", Some(1), 1..=offer.queues.max(1))?;
-        let mut queues = Vec::new();
-        for number in 0..count {
-            let prefix = if count == 1 { String::new() } else { format!("queue-{number}/") };
-            queues.push(queue(&mut nodes, &prefix)?);
-        }
+        let queues = nodes.queues(offer.queues, queue)?;
         Ok(Self {
             queues,
             scatter,
