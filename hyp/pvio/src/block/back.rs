@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 
-use xen_abi::io::blkif::{BLKIF_RSP_EOPNOTSUPP, BLKIF_RSP_ERROR, BLKIF_RSP_OKAY, Request, Response};
+use xen_abi::io::blkif::{
+    BLKIF_OP_WRITE_BARRIER, BLKIF_RSP_EOPNOTSUPP, BLKIF_RSP_ERROR, BLKIF_RSP_OKAY, Request, Response,
+};
 
 use super::request::{Checked, check, look};
 use super::{Blkif, Disk, Kind, Operation, Outcome, Segments, Tag};
@@ -27,7 +29,6 @@ struct Flight {
     serial: u64,
     id: u64,
     operation: u8,
-    barrier: bool,
     /// Its segments, as long as they have not been looked at.
     segments: Option<Segments>,
 }
@@ -66,7 +67,7 @@ impl<M: SharedMemory> Back<M> {
     /// The front end's index cannot be true: the device is to be disconnected.
     pub fn take(&mut self) -> Result<Option<Todo>, RingError> {
         // A barrier goes on alone: nothing is begun until it is done.
-        if self.flights.iter().flatten().any(|flight| flight.barrier) {
+        if self.has_barrier() {
             return Ok(None);
         }
         if let Some((request, operation)) = self.held.take() {
@@ -92,6 +93,11 @@ impl<M: SharedMemory> Back<M> {
         Ok(None)
     }
 
+    /// A barrier goes on.
+    fn has_barrier(&self) -> bool {
+        self.flights.iter().flatten().any(|flight| flight.operation == BLKIF_OP_WRITE_BARRIER)
+    }
+
     fn barrier(&mut self, request: Request, operation: Operation) -> Option<Todo> {
         if self.in_flight() > 0 {
             self.held = Some((request, operation));
@@ -104,9 +110,8 @@ impl<M: SharedMemory> Back<M> {
     fn begin(&mut self, request: &Request, segments: Option<Segments>) -> Option<Tag> {
         let slot = self.flights.iter().position(Option::is_none)?;
         self.serial += 1;
-        let barrier = request.operation == xen_abi::io::blkif::BLKIF_OP_WRITE_BARRIER;
         let Request { id, operation, .. } = *request;
-        self.flights[slot] = Some(Flight { serial: self.serial, id, operation, barrier, segments });
+        self.flights[slot] = Some(Flight { serial: self.serial, id, operation, segments });
         Some(Tag { slot, serial: self.serial })
     }
 
@@ -156,7 +161,7 @@ impl<M: SharedMemory> Back<M> {
     /// As of [`take`](Self::take).
     pub fn wait(&mut self) -> Result<bool, RingError> {
         // What waits for a barrier, or is one that waits, goes on when an operation is completed.
-        let blocked = self.held.is_some() || self.flights.iter().flatten().any(|flight| flight.barrier);
+        let blocked = self.held.is_some() || self.has_barrier();
         Ok(self.ring.wait()? && !blocked)
     }
 }
