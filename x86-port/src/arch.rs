@@ -272,6 +272,5 @@ impl Arch for X86 {
 
     fn report(&self, report: Report<'_>) {
         hyp_log::event!("{}", Shown(&report));
-        hyp_log::pump();
     }
 }
