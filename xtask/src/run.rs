@@ -63,7 +63,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
         scenario.machine.set_cpu(vendor.cpu());
     }
     setup::ensure(&setup::for_runs(board))?;
-    let built = build::some(board, &Vec::from_iter(Form::of(&scenario)))?;
+    let built = build::some(board, Form::of(&scenario).as_slice())?;
     let qemu = Qemu::find(board)?;
     // A person types in real time, so the machine's clock must not run ahead.
     let attached = match args.console.as_slice() {

@@ -45,7 +45,7 @@ pub(crate) fn latencies(values: &[u64]) -> Result<Option<String>> {
         counts[usize::try_from(bin(value) - first)?] += 1;
     }
     let top = f64::from(counts.iter().copied().max().unwrap_or(1)) * 1.08;
-    let svg = drawn(320, |chart| {
+    drawn(320, |chart| {
         let mut chart = chart.build_cartesian_2d((edge(first)..edge(last)).log_scale(), 0f64..top).map_err(drawing)?;
         axes!(chart, "wake-up latency", "wake-ups", |ns: &f64| duration(*ns), |count: &f64| format!("{count:.0}"));
         let bars = (first..last).zip(&counts).filter(|(_, count)| **count > 0);
@@ -55,8 +55,8 @@ pub(crate) fn latencies(values: &[u64]) -> Result<Option<String>> {
             }))
             .map_err(drawing)?;
         Ok(())
-    })?;
-    Ok(Some(svg))
+    })
+    .map(Some)
 }
 
 /// The part of the wake-ups that were later than a latency, both on logarithmic axes: what is rare is as easy to see as
@@ -79,7 +79,7 @@ pub(crate) fn later_than(values: &[u64]) -> Result<Option<String>> {
         }
     }
     points.extend([(high, points.last().map_or(1.0, |last| last.1)), (high, 0.5 / count)]);
-    let svg = drawn(320, |chart| {
+    drawn(320, |chart| {
         let mut chart = chart
             .build_cartesian_2d((decade(low)..decade(high) * 10.0).log_scale(), (0.5 / count..1f64).log_scale())
             .map_err(drawing)?;
@@ -91,8 +91,8 @@ pub(crate) fn later_than(values: &[u64]) -> Result<Option<String>> {
         });
         chart.draw_series([PathElement::new(thinned(points), BAR.stroke_width(2))]).map_err(drawing)?;
         Ok(())
-    })?;
-    Ok(Some(svg))
+    })
+    .map(Some)
 }
 
 /// The line without the points that lie within a thousandth of the one before them in both directions, which nobody sees.
@@ -118,7 +118,7 @@ pub(super) fn readiness(figures: &Figures) -> Result<Option<String>> {
     let points: Vec<(f64, f64)> =
         frames.iter().map(|frame| (frame.n as f64, ready(frame.due_ns, frame.ready_ns))).collect();
     let top = points.iter().map(|point| point.1).fold(1.1, f64::max) * 1.05;
-    let svg = drawn(260, |chart| {
+    drawn(260, |chart| {
         let mut chart = chart.build_cartesian_2d(0f64..frames.len() as f64, 0f64..top).map_err(drawing)?;
         axes!(chart, "frame", "periods after release", |n: &f64| format!("{n:.0}"), |part: &f64| format!("{part:.1}"));
         chart.draw_series([PathElement::new([(0.0, 1.0), (frames.len() as f64, 1.0)], ALERT)]).map_err(drawing)?;
@@ -129,8 +129,8 @@ pub(super) fn readiness(figures: &Figures) -> Result<Option<String>> {
             }))
             .map_err(drawing)?;
         Ok(())
-    })?;
-    Ok(Some(svg))
+    })
+    .map(Some)
 }
 
 /// A line of a chart: its name, which stands at its right end, and its points.
@@ -145,7 +145,7 @@ pub(crate) struct Line {
 pub(crate) fn parts(x_text: &str, lines: &[Line]) -> Result<String> {
     let all = || lines.iter().flat_map(|line| &line.points);
     let (low, high) = all().fold((f64::MAX, f64::MIN), |(low, high), (x, _)| (low.min(*x), high.max(*x)));
-    let svg = drawn(320, |chart| {
+    drawn(320, |chart| {
         let mut chart = chart.build_cartesian_2d(low..high + (high - low) * 0.3, 0f64..1.05).map_err(drawing)?;
         axes!(chart, x_text, "part", |x: &f64| format!("{:.0} %", x * 100.0), |y: &f64| format!("{:.0} %", y * 100.0));
         for (row, Line { name, points, marked }) in lines.iter().enumerate() {
@@ -159,8 +159,7 @@ pub(crate) fn parts(x_text: &str, lines: &[Line]) -> Result<String> {
             }
         }
         Ok(())
-    })?;
-    Ok(svg)
+    })
 }
 
 /// A chart of this height, in units of which its width has 960: `draw` gives it its axes and what is in it.
