@@ -2,8 +2,11 @@
 //!
 //! A request names sectors of the disk and pieces of the guest's pages. The back end's half takes it from the ring,
 //! checks all of it against the disk, and gives an [`Operation`] with a [`Tag`]; what does not hold is answered with an
-//! error at once and never seen. Who does operations, in whatever order, gives the tags back with what came of it. The
-//! half knows nothing of grants but their numbers: who maps them learns which, and which bytes of them.
+//! error and never seen. Who does operations, in whatever order, gives the tags back with what came of it. The half knows
+//! nothing of grants but their numbers: who maps them learns which, and which bytes of them.
+//!
+//! Answers leave in the order of the requests, although the protocol allows any: so a back end that ends, wherever it
+//! ends, leaves in the ring all requests that are not answered, and its next life does these again.
 //!
 //! Source: `public/io/blkif.h`. A sector is 512 bytes.
 
@@ -54,10 +57,7 @@ pub struct Disk {
 
 /// An operation that goes on. It is given back once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Tag {
-    slot: usize,
-    serial: u64,
-}
+pub struct Tag(u64);
 
 /// What came of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

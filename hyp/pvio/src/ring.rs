@@ -9,6 +9,7 @@
 
 mod back;
 mod front;
+mod journal;
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -25,13 +26,13 @@ pub trait Protocol {
     /// What the front end writes.
     type Request: FromBytes + IntoBytes + Immutable;
     /// What the back end writes.
-    type Response: FromBytes + IntoBytes + Immutable;
+    type Response: FromBytes + IntoBytes + Immutable + Copy;
 }
 
 /// Why a ring cannot be used, or not any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingError {
-    /// The pages have not one slot, or more slots than an index can count.
+    /// The pages have not one slot, or more slots than an index can count, or (for the back end) no room behind them.
     Size {
         /// Bytes of the pages.
         size: usize,
@@ -101,12 +102,17 @@ impl<M: SharedMemory, P: Protocol> Slots<M, P> {
         self.memory.write(self.offset(index), slot.as_bytes());
     }
 
-    /// Publishes our index at `producer`, and says whether the peer wants to know, which it says at `event`.
-    fn publish(&self, producer: usize, event: usize, old: u32, new: u32) -> bool {
+    /// Where the slots end.
+    const fn end(&self) -> usize {
+        SLOTS + self.count as usize * Self::SIZE
+    }
+
+    /// Whether the peer, which says so at `event`, wants to know that our index, which was published, went from `old` to
+    /// `new`.
+    fn is_awaited(&self, event: usize, old: u32, new: u32) -> bool {
         if old == new {
             return false;
         }
-        self.memory.store(producer, new);
         // The peer stores its wish and then looks at our index again: one of both sees the other.
         self.memory.fence();
         let wish = self.memory.load(event);

@@ -278,7 +278,7 @@ proptest! {
             if kind == 1 && !right {
                 slot[..6].copy_from_slice(&[1, 0, 5, 0, 1, 0]);
             }
-            back.respond(&slot.try_into().unwrap()).unwrap();
+            back.respond(&[slot.try_into().unwrap()]).unwrap();
         }
         back.push();
         let mut grants = Vec::new();
@@ -343,7 +343,7 @@ fn pages_come_back_in_the_order_in_which_they_were_given() {
     front.push();
     let mut back = BackRing::<_, Receive>::attach(&memory).unwrap();
     back.take().unwrap().unwrap();
-    back.respond(&[1, 0, 0, 0, 0, 0, 60, 0]).unwrap();
+    back.respond(&[[1, 0, 0, 0, 0, 0, 60, 0]]).unwrap();
     back.push();
     let fault = front.take().unwrap_err();
     assert_eq!(fault, Fault::Answer { id: 1 });

@@ -91,10 +91,10 @@ fn run(front: &mut Front<'_>, back: &mut Back<'_>, model: &mut Model, step: Step
         }
         Step::Respond => match model.unanswered.pop_back() {
             Some(number) => {
-                back.respond(&!number).expect("it was taken");
+                back.respond(&[!number]).expect("it was taken");
                 model.responses_made.push_back(!number);
             }
-            None => assert_eq!(back.respond(&0), Err(NoSlot)),
+            None => assert_eq!(back.respond(&[0]), Err(NoSlot)),
         },
         Step::PushResponses => {
             check_notice(back.push(), &mut model.front_sleeps, !model.responses_made.is_empty());
@@ -159,7 +159,7 @@ proptest! {
                 prop_assert!(taken - answered <= 8);
             }
             prop_assert_eq!(taken, if broken { taken } else { producer });
-            while small % 2 == 0 && back.respond(&7).is_ok() {
+            while small % 2 == 0 && back.respond(&[7]).is_ok() {
                 answered += 1;
             }
             back.push();
@@ -203,7 +203,7 @@ fn a_slot_is_copied_once_and_then_may_change() {
     front.push();
     assert_eq!(back.take(), Ok(Some([1, 2, 3])));
     assert_eq!(memory.most_reads(), 1);
-    back.respond(&9).expect("it was taken");
+    back.respond(&[9]).expect("it was taken");
     back.push();
     memory.forget_reads();
     assert_eq!(front.take(), Ok(Some(9)));
@@ -221,9 +221,9 @@ fn a_new_back_end_gets_what_the_last_one_left() {
     for _ in 0..2 {
         back.take().expect("the front end is honest").expect("there are three");
     }
-    back.respond(&1).expect("it was taken");
+    back.respond(&[1]).expect("it was taken");
     back.push();
-    let mut back = Back::attach(&memory).expect("the size is right");
+    let mut back = Back::resume(&memory).expect("the size is right");
     assert_eq!(back.take(), Ok(Some([2; 3])));
     assert_eq!(back.take(), Ok(Some([3; 3])));
     assert_eq!(back.take(), Ok(None));
@@ -236,7 +236,10 @@ fn pages_without_room_are_refused() {
         assert_eq!(Back::attach(&memory).err(), Some(RingError::Size { size }));
         assert_eq!(Front::create(&memory).err(), Some(RingError::Size { size }));
     }
-    let memory = Memory::new(SLOTS + 24);
+    // One slot, and what a response and what is known of it need behind it.
+    let size = SLOTS + 24 + 12 + 7;
+    assert_eq!(Back::attach(&Memory::new(size)).err(), Some(RingError::Size { size }));
+    let memory = Memory::new(size + 1);
     memory.poke(REQ_PROD, 2);
     let error = Back::attach(&memory).err().expect("two requests do not fit");
     assert_eq!(error.to_string(), "ring: the peer's producer index is 0x2, which is not in 0x0..=0x1");

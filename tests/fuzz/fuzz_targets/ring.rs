@@ -38,7 +38,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
             2 => _ = front.take(),
             3 => _ = front.wait(),
             4 => _ = back.take(),
-            5 => _ = back.respond(&5),
+            5 => _ = back.respond(&[5]),
             6 => _ = back.push(),
             7 => _ = back.wait(),
             8 => assert!(reader.read(&mut [0; 48]).unwrap_or(0) <= 48),

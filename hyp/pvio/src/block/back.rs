@@ -1,6 +1,6 @@
 //! The back end's half of one queue of a disk.
 
-use alloc::vec::Vec;
+use alloc::collections::VecDeque;
 
 use xen_abi::io::blkif::{
     BLKIF_OP_WRITE_BARRIER, BLKIF_RSP_EOPNOTSUPP, BLKIF_RSP_ERROR, BLKIF_RSP_OKAY, Request, Response,
@@ -26,20 +26,24 @@ pub struct UnknownTag;
 
 /// A request that is not answered.
 struct Flight {
-    serial: u64,
     id: u64,
     operation: u8,
     /// Its segments, as long as they have not been looked at.
     segments: Option<Segments>,
+    /// What came of it; it is answered when all before it are.
+    outcome: Option<Outcome>,
 }
 
 /// The back end's half of one queue.
 pub struct Back<M> {
     ring: BackRing<M, Blkif>,
     disk: Disk,
-    /// As many as the ring has slots.
-    flights: Vec<Option<Flight>>,
-    serial: u64,
+    /// In the order of the ring, at most as many as it has slots.
+    flights: VecDeque<Flight>,
+    /// The tag of the first of them; the others' follow.
+    first: u64,
+    /// How many of them have no outcome.
+    going: usize,
     /// A barrier that waits until all before it is done.
     held: Option<(Request, Operation)>,
 }
@@ -50,14 +54,24 @@ impl<M: SharedMemory> Back<M> {
     /// # Errors
     /// As of [`BackRing::attach`].
     pub fn attach(memory: M, disk: Disk) -> Result<Self, RingError> {
-        let ring = BackRing::attach(memory)?;
-        let flights = (0..ring.slots()).map(|_| None).collect();
-        Ok(Self { ring, disk, flights, serial: 0, held: None })
+        BackRing::attach(memory).map(|ring| Self::new(ring, disk))
+    }
+
+    /// Goes on with a ring of a back end that is no more; see [`BackRing::resume`]. What it did not answer comes again.
+    ///
+    /// # Errors
+    /// As of [`BackRing::attach`].
+    pub fn resume(memory: M, disk: Disk) -> Result<Self, RingError> {
+        BackRing::resume(memory).map(|ring| Self::new(ring, disk))
+    }
+
+    const fn new(ring: BackRing<M, Blkif>, disk: Disk) -> Self {
+        Self { ring, disk, flights: VecDeque::new(), first: 0, going: 0, held: None }
     }
 
     /// How many operations go on.
-    pub fn in_flight(&self) -> usize {
-        self.flights.iter().flatten().count()
+    pub const fn in_flight(&self) -> usize {
+        self.going
     }
 
     /// What is to be done next, if there is anything. Requests that do not hold are answered on the way, a round of the
@@ -77,77 +91,90 @@ impl<M: SharedMemory> Back<M> {
         for _ in 0..self.ring.slots() {
             let Some(request) = self.ring.take()? else { return Ok(None) };
             match check(&request, &self.disk) {
-                Err(outcome) => self.respond(request.id, request.operation, outcome),
+                Err(outcome) => {
+                    self.begin(&request, None, Some(outcome));
+                    self.answer();
+                }
                 Ok(Checked::Whole(operation)) if operation.kind == Kind::Barrier => {
                     return Ok(self.barrier(request, operation));
                 }
                 Ok(Checked::Whole(operation)) => {
-                    return Ok(self.begin(&request, None).map(|tag| Todo::Operate(tag, operation)));
+                    return Ok(Some(Todo::Operate(self.begin(&request, None, None), operation)));
                 }
                 Ok(Checked::Segments(segments)) => {
-                    let tag = self.begin(&request, Some(segments.clone()));
-                    return Ok(tag.map(|tag| Todo::Look(tag, segments)));
+                    let tag = self.begin(&request, Some(segments.clone()), None);
+                    return Ok(Some(Todo::Look(tag, segments)));
                 }
             }
         }
         Ok(None)
     }
 
-    /// A barrier goes on.
+    /// A barrier goes on, alone.
     fn has_barrier(&self) -> bool {
-        self.flights.iter().flatten().any(|flight| flight.operation == BLKIF_OP_WRITE_BARRIER)
+        let last = self.flights.back();
+        last.is_some_and(|flight| flight.operation == BLKIF_OP_WRITE_BARRIER && flight.outcome.is_none())
     }
 
     fn barrier(&mut self, request: Request, operation: Operation) -> Option<Todo> {
-        if self.in_flight() > 0 {
+        if self.going > 0 {
             self.held = Some((request, operation));
             return None;
         }
-        self.begin(&request, None).map(|tag| Todo::Operate(tag, operation))
+        Some(Todo::Operate(self.begin(&request, None, None), operation))
     }
 
-    /// A place for a request; there is one, because a ring has no more requests than slots.
-    fn begin(&mut self, request: &Request, segments: Option<Segments>) -> Option<Tag> {
-        let slot = self.flights.iter().position(Option::is_none)?;
-        self.serial += 1;
+    fn begin(&mut self, request: &Request, segments: Option<Segments>, outcome: Option<Outcome>) -> Tag {
         let Request { id, operation, .. } = *request;
-        self.flights[slot] = Some(Flight { serial: self.serial, id, operation, segments });
-        Some(Tag { slot, serial: self.serial })
+        let tag = self.first.wrapping_add(self.flights.len() as u64);
+        self.flights.push_back(Flight { id, operation, segments, outcome });
+        self.going += usize::from(outcome.is_none());
+        Tag(tag)
+    }
+
+    /// The request of an operation that goes on.
+    fn flight(&mut self, tag: Tag) -> Result<&mut Flight, UnknownTag> {
+        let place = usize::try_from(tag.0.wrapping_sub(self.first)).ok().and_then(|at| self.flights.get_mut(at));
+        place.filter(|flight| flight.outcome.is_none()).ok_or(UnknownTag)
     }
 
     /// The segments of a [`Todo::Look`] are there: [`Segments::bytes`] bytes. The operation, which has the same tag;
-    /// `None` if the request is refused, which is answered already.
+    /// `None` if the request is refused, which is completed already.
     ///
     /// # Errors
     /// No such tag waits for segments.
     pub fn look(&mut self, tag: Tag, bytes: &[u8]) -> Result<Option<Operation>, UnknownTag> {
-        let flight = self.flights.get_mut(tag.slot).and_then(Option::as_mut).filter(|it| it.serial == tag.serial);
-        let segments = flight.and_then(|flight| flight.segments.take()).ok_or(UnknownTag)?;
+        let segments = self.flight(tag)?.segments.take().ok_or(UnknownTag)?;
         match look(&segments, bytes, &self.disk) {
             Ok(operation) => Ok(Some(operation)),
             Err(outcome) => self.complete(tag, outcome).map(|()| None),
         }
     }
 
-    /// Answers the request of an operation that is over; [`push`](Self::push) shows it.
+    /// An operation is over. Its request is answered when all before it are; [`push`](Self::push) shows it.
     ///
     /// # Errors
     /// No such operation goes on.
     pub fn complete(&mut self, tag: Tag, outcome: Outcome) -> Result<(), UnknownTag> {
-        let slot = self.flights.get_mut(tag.slot).ok_or(UnknownTag)?;
-        let flight = slot.take_if(|flight| flight.serial == tag.serial).ok_or(UnknownTag)?;
-        self.respond(flight.id, flight.operation, outcome);
+        self.flight(tag)?.outcome = Some(outcome);
+        self.going -= 1;
+        self.answer();
         Ok(())
     }
 
-    fn respond(&mut self, id: u64, operation: u8, outcome: Outcome) {
-        let status = match outcome {
-            Outcome::Done => BLKIF_RSP_OKAY,
-            Outcome::Failed => BLKIF_RSP_ERROR,
-            Outcome::Unsupported => BLKIF_RSP_EOPNOTSUPP,
-        };
-        // Each request was taken from the ring and is answered once, so there is a slot.
-        let _ = self.ring.respond(&Response { id, operation, status, ..Response::default() });
+    /// Answers the requests before the first that has no outcome.
+    fn answer(&mut self) {
+        while let Some(flight) = self.flights.pop_front_if(|flight| flight.outcome.is_some()) {
+            self.first = self.first.wrapping_add(1);
+            let Flight { id, operation, outcome, .. } = flight;
+            let status = match outcome {
+                Some(Outcome::Done) => BLKIF_RSP_OKAY,
+                Some(Outcome::Unsupported) => BLKIF_RSP_EOPNOTSUPP,
+                Some(Outcome::Failed) | None => BLKIF_RSP_ERROR,
+            };
+            // Each request was taken from the ring and is answered once, so there is a slot.
+            let _ = self.ring.respond(&[Response { id, operation, status, ..Response::default() }]);
+        }
     }
 
     /// Shows the front end all answers. Says whether it is to be notified.

@@ -34,7 +34,7 @@ pub enum AnswerError {
 /// The front end's half of one queue.
 pub struct Front<M> {
     ring: FrontRing<M, Blkif>,
-    /// Serials and operations of what is not answered, by slot.
+    /// Numbers and operations of what is not answered, by slot.
     asked: Vec<Option<(u64, u8)>>,
     serial: u64,
 }
@@ -62,8 +62,8 @@ impl<M: SharedMemory> Front<M> {
         let request = encode(operation, id)?;
         self.ring.put(&request).map_err(|_| AskError::Full)?;
         self.serial = serial;
-        self.asked[slot] = Some((serial, request.operation));
-        Ok(Tag { slot, serial })
+        self.asked[slot] = Some((id, request.operation));
+        Ok(Tag(id))
     }
 
     /// Shows the back end all that was asked. Says whether it is to be notified.
@@ -79,16 +79,15 @@ impl<M: SharedMemory> Front<M> {
         let Some(Response { id, operation, status, .. }) = self.ring.take().map_err(AnswerError::Ring)? else {
             return Ok(None);
         };
-        let slots = self.asked.len() as u64;
-        let (slot, serial) = ((id % slots) as usize, id / slots);
-        let asked = self.asked[slot].take_if(|asked| *asked == (serial, operation));
+        let slot = (id % self.asked.len() as u64) as usize;
+        let asked = self.asked[slot].take_if(|asked| *asked == (id, operation));
         asked.ok_or(AnswerError::Id(id))?;
         let outcome = match status {
             BLKIF_RSP_OKAY => Outcome::Done,
             BLKIF_RSP_EOPNOTSUPP => Outcome::Unsupported,
             _ => Outcome::Failed,
         };
-        Ok(Some((Tag { slot, serial }, outcome)))
+        Ok(Some((Tag(id), outcome)))
     }
 
     /// Asks to be notified of the next answer, and says whether there is one by now.

@@ -1,6 +1,6 @@
 //! The back end's halves: takes what the guest sends, fills the pages that it gives.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
 
@@ -27,9 +27,20 @@ struct Row {
 /// What the guest sends.
 pub struct TransmitBack<M> {
     ring: BackRing<M, Transmit>,
-    /// Numbers of each packet's requests, and how many of its slots were none.
-    going: BTreeMap<Tag, (Vec<u16>, usize)>,
-    serial: u64,
+    /// The packets that are not answered, in the order of the ring.
+    rows: VecDeque<Sent>,
+    /// The tag of the first of them; the others' follow.
+    first: u64,
+}
+
+/// A packet that is not answered.
+struct Sent {
+    /// Numbers of its requests.
+    ids: Vec<u16>,
+    /// How many of its slots were no requests.
+    extras: usize,
+    /// What came of it; it is answered when all before it are.
+    outcome: Option<Outcome>,
 }
 
 impl<M: SharedMemory> TransmitBack<M> {
@@ -38,7 +49,20 @@ impl<M: SharedMemory> TransmitBack<M> {
     /// # Errors
     /// As of [`BackRing::attach`].
     pub fn attach(memory: M) -> Result<Self, RingError> {
-        Ok(Self { ring: BackRing::attach(memory)?, going: BTreeMap::new(), serial: 0 })
+        BackRing::attach(memory).map(Self::new)
+    }
+
+    /// Goes on with a ring of a back end that is no more; see [`BackRing::resume`]. Packets that it did not answer come
+    /// again.
+    ///
+    /// # Errors
+    /// As of [`BackRing::attach`].
+    pub fn resume(memory: M) -> Result<Self, RingError> {
+        BackRing::resume(memory).map(Self::new)
+    }
+
+    const fn new(ring: BackRing<M, Transmit>) -> Self {
+        Self { ring, rows: VecDeque::new(), first: 0 }
     }
 
     /// The next packet. Those that do not add up are answered on the way, a round of the ring at most.
@@ -48,10 +72,9 @@ impl<M: SharedMemory> TransmitBack<M> {
     pub fn take(&mut self) -> Result<Option<(Tag, Packet)>, Fault> {
         for _ in 0..self.ring.slots() {
             let Some(row) = self.row()? else { return Ok(None) };
-            self.serial += 1;
-            let tag = Tag(self.serial);
+            let tag = Tag(self.first.wrapping_add(self.rows.len() as u64));
             let ids = row.requests.iter().map(|request| request.id).collect();
-            self.going.insert(tag, (ids, row.extras.len()));
+            self.rows.push_back(Sent { ids, extras: row.extras.len(), outcome: None });
             match Packet::read(&row.requests, &row.extras) {
                 Some(packet) => return Ok(Some((tag, packet))),
                 // It was put there just now.
@@ -85,29 +108,33 @@ impl<M: SharedMemory> TransmitBack<M> {
         self.ring.take()?.ok_or(Fault::Cut { slots: row.requests.len() + row.extras.len() })
     }
 
-    /// Answers a packet's slots; [`push`](Self::push) shows it.
+    /// A packet is over. Its slots are answered when all packets before it are; [`push`](Self::push) shows it.
     ///
     /// # Errors
     /// No such packet is under way.
     pub fn complete(&mut self, tag: Tag, outcome: Outcome) -> Result<(), UnknownTag> {
-        let (ids, extras) = self.going.remove(&tag).ok_or(UnknownTag)?;
-        let status = match outcome {
-            Outcome::Done => NETIF_RSP_OKAY,
-            Outcome::Dropped => NETIF_RSP_DROPPED,
-            Outcome::Failed => NETIF_RSP_ERROR,
-        };
-        let nothing = TxResponse { id: 0, status: NETIF_RSP_NULL };
-        let answers = ids.into_iter().map(|id| TxResponse { id, status });
-        for response in answers.chain(core::iter::repeat_n(nothing, extras)) {
+        let at = usize::try_from(tag.0.wrapping_sub(self.first)).map_err(|_| UnknownTag)?;
+        let sent = self.rows.get_mut(at).filter(|sent| sent.outcome.is_none()).ok_or(UnknownTag)?;
+        sent.outcome = Some(outcome);
+        while let Some(Sent { ids, extras, outcome }) = self.rows.pop_front_if(|sent| sent.outcome.is_some()) {
+            self.first = self.first.wrapping_add(1);
+            let status = match outcome {
+                Some(Outcome::Done) => NETIF_RSP_OKAY,
+                Some(Outcome::Dropped) => NETIF_RSP_DROPPED,
+                Some(Outcome::Failed) | None => NETIF_RSP_ERROR,
+            };
+            let nothing = TxResponse { id: 0, status: NETIF_RSP_NULL };
+            let answers = ids.into_iter().map(|id| TxResponse { id, status });
+            let answers: Vec<TxResponse> = answers.chain(core::iter::repeat_n(nothing, extras)).collect();
             // Each slot was taken and is answered once.
-            let _ = self.ring.respond(&response);
+            let _ = self.ring.respond(&answers);
         }
         Ok(())
     }
 
     /// How many packets are under way.
     pub fn in_flight(&self) -> usize {
-        self.going.len()
+        self.rows.iter().filter(|sent| sent.outcome.is_none()).count()
     }
 
     /// Shows the front end all answers. Says whether it is to be notified.
@@ -160,7 +187,20 @@ impl<M: SharedMemory> ReceiveBack<M> {
     /// # Errors
     /// As of [`BackRing::attach`].
     pub fn attach(memory: M) -> Result<Self, RingError> {
-        Ok(Self { ring: BackRing::attach(memory)?, given: VecDeque::new(), reserved: VecDeque::new() })
+        BackRing::attach(memory).map(Self::new)
+    }
+
+    /// Goes on with a ring of a back end that is no more; see [`BackRing::resume`]. Pages in which it delivered nothing
+    /// are there again.
+    ///
+    /// # Errors
+    /// As of [`BackRing::attach`].
+    pub fn resume(memory: M) -> Result<Self, RingError> {
+        BackRing::resume(memory).map(Self::new)
+    }
+
+    const fn new(ring: BackRing<M, Receive>) -> Self {
+        Self { ring, given: VecDeque::new(), reserved: VecDeque::new() }
     }
 
     /// Pages for a packet of `length` bytes: copy it there, then [`deliver`](Self::deliver). Nothing if the guest has
@@ -195,10 +235,8 @@ impl<M: SharedMemory> ReceiveBack<M> {
     pub fn deliver(&mut self, outcome: Outcome) -> Result<(), UnknownTag> {
         let reserved = self.reserved.pop_front().ok_or(UnknownTag)?;
         let answers = if outcome == Outcome::Done { reserved.answers() } else { reserved.refusals() };
-        for answer in answers {
-            // Each slot was taken and is answered once.
-            let _ = self.ring.respond(&answer);
-        }
+        // Each slot was taken and is answered once.
+        let _ = self.ring.respond(&answers);
         Ok(())
     }
 

@@ -68,7 +68,8 @@ impl<M: SharedMemory, P: Protocol> FrontRing<M, P> {
     /// Shows the back end all requests written. Says whether it is to be notified.
     pub fn push(&mut self) -> bool {
         let old = core::mem::replace(&mut self.pushed, self.made);
-        self.slots.publish(REQ_PROD, REQ_EVENT, old, self.made)
+        self.slots.memory.store(REQ_PROD, self.made);
+        self.slots.is_awaited(REQ_EVENT, old, self.made)
     }
 
     /// The next response, copied out.

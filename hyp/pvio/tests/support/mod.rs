@@ -1,4 +1,5 @@
-//! Memory for tests: counts how often a byte is read, and lets a hostile peer act between any two accesses.
+//! Memory for tests: counts how often a byte is read, lets a hostile peer act between any two accesses, and stands still
+//! when who writes to it has ended.
 #![allow(dead_code, missing_docs, reason = "every test program uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
@@ -68,6 +69,63 @@ impl SharedMemory for Memory {
 
     fn write(&self, offset: usize, from: &[u8]) {
         self.bytes.borrow_mut()[offset..offset + from.len()].copy_from_slice(from);
+    }
+
+    fn fence(&self) {}
+}
+
+/// How much who writes to memory may still change before it ends: a byte, or a word at once.
+#[derive(Debug)]
+pub(crate) struct Life(Cell<u32>);
+
+impl Life {
+    pub(crate) const fn new(stores: u32) -> Self {
+        Self(Cell::new(stores))
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.get() == 0
+    }
+
+    fn spend(&self) -> bool {
+        let left = self.0.get();
+        self.0.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
+/// Memory as seen by who ends: nothing that it stores afterwards is there.
+#[derive(Clone, Copy)]
+pub(crate) struct Mortal<'a> {
+    pub(crate) memory: &'a Memory,
+    pub(crate) life: &'a Life,
+}
+
+impl SharedMemory for Mortal<'_> {
+    fn size(&self) -> usize {
+        self.memory.size()
+    }
+
+    fn load(&self, offset: usize) -> u32 {
+        self.memory.load(offset)
+    }
+
+    fn store(&self, offset: usize, value: u32) {
+        if self.life.spend() {
+            self.memory.store(offset, value);
+        }
+    }
+
+    fn read(&self, offset: usize, into: &mut [u8]) {
+        self.memory.read(offset, into);
+    }
+
+    fn write(&self, offset: usize, from: &[u8]) {
+        for (at, byte) in (offset..).zip(from) {
+            if self.life.spend() {
+                self.memory.write(at, &[*byte]);
+            }
+        }
     }
 
     fn fence(&self) {}
