@@ -4,6 +4,7 @@
 
 mod base;
 mod fixed;
+mod io_domain;
 mod layout;
 mod tamper;
 
@@ -88,7 +89,7 @@ pub(crate) fn compose(scenario: &Scenario, qemu: &Qemu, sources: &Sources<'_>, f
     let own = folder.join(scenario.name());
     std::fs::create_dir_all(&own).with_context(|| format!("cannot create {}", own.display()))?;
     let mut domains = Vec::new();
-    for guest in &scenario.guests {
+    for guest in &io_domain::equipped(scenario, &mut layout)? {
         let node = domain(scenario, guest, sources, &mut layout, &own);
         domains.push(node.with_context(|| format!("guest `{}`", guest.name))?);
     }
@@ -154,6 +155,7 @@ fn domain(
     }
     policies(&mut node, guest)?;
     fixed::describe(&mut node, scenario, guest)?;
+    io_domain::describe(&mut node, guest)?;
     let kernel = kernel(scenario, guest, sources)?;
     let kernel = if guest.gzip { packed(&kernel, &guest.name, folder)? } else { kernel };
     let kernel = tamper::kernel(&scenario.tamper, &guest.name, kernel, folder)?;

@@ -12,6 +12,8 @@ mod clip;
 mod compose;
 mod console;
 mod cpio;
+mod devices;
+mod disk;
 mod doc;
 mod events;
 mod image;
@@ -46,7 +48,7 @@ struct Line {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Bring this machine to working order: toolchain targets, QEMU 10, Bochs, dtc, ffmpeg.
+    /// Bring this machine to working order: toolchain targets, QEMU 10, Bochs, dtc, ffmpeg, ext4's tools.
     Setup(setup::Args),
     /// Build the hypervisor's image, the guests and their media.
     Build(build::Args),

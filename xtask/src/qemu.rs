@@ -3,6 +3,7 @@
 
 mod arguments;
 mod child;
+mod devices;
 mod monitor;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use anyhow::{Context, Result, bail};
 
 pub(crate) use arguments::{Clock, alone, bare, boot, clock, machine, multiboot};
 pub(crate) use child::{Child, Finished, Keyboard, Output, interrupted, tied, watch_interrupts};
+pub(crate) use devices::devices;
 use monitor::Place;
 
 use crate::board::Board;

@@ -3,6 +3,7 @@
 //! that was probably meant, never a default.
 
 mod cpu;
+mod devices;
 mod expectations;
 mod fixed;
 mod folder;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 pub(crate) use cpu::{Cpu, Vendor};
+pub(crate) use devices::{Disk, Image};
 pub(crate) use expectations::{End, Expect, Order, Setting, Tamper, Typing};
 pub(crate) use fixed::{Channel, Shared, StaticMemory, Word};
 pub(crate) use folder::{all, named, single};
@@ -261,6 +263,12 @@ pub(crate) struct Guest {
     /// What its partial device tree has.
     #[serde(default)]
     pub(crate) device_tree: Vec<Setting>,
+    /// It serves the devices of other guests, and has the machine's.
+    #[serde(default)]
+    pub(crate) io_domain: bool,
+    /// Its disks.
+    #[serde(default, rename = "disk")]
+    pub(crate) disks: Vec<Disk>,
 }
 
 fn one() -> u32 {
@@ -359,6 +367,7 @@ impl Scenario {
             bail!("affinity names CPU {cpu}, but the machine has {} (from 0)", self.machine.cpus);
         }
         self.check_fixed(guest)?;
+        self.check_devices(guest)?;
         for peer in guest.peers.iter().flatten() {
             if !self.guests.iter().any(|other| other.name == *peer) {
                 let hint = closest(peer, self.guests.iter().map(|other| other.name.as_str()));

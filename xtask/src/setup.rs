@@ -11,7 +11,7 @@ pub(crate) use toolchain::sysroot;
 
 use crate::board::Board;
 use crate::qemu::Qemu;
-use crate::{bochs, process};
+use crate::{bochs, disk, process};
 
 /// Options of `cargo xtask setup`.
 #[derive(clap::Args)]
@@ -34,27 +34,30 @@ pub(crate) enum Need {
     Dtc,
     /// ffmpeg, which makes the media.
     Ffmpeg,
+    /// The tools of ext4, for disks.
+    Ext4,
     /// The public headers of Xen, against which `tests/abi` checks.
     XenHeaders,
 }
 
 /// Everything, in the order in which it is reported.
-const ALL: [Need; 7] = [
+const ALL: [Need; 8] = [
     Need::Toolchain,
     Need::Qemu(Board::QemuVirt),
     Need::Qemu(Board::X86),
     Need::Bochs,
     Need::Dtc,
     Need::Ffmpeg,
+    Need::Ext4,
     Need::XenHeaders,
 ];
 
 /// What the tests on the host need.
-pub(crate) const FOR_HOST_TESTS: [Need; 4] = [Need::Toolchain, Need::Dtc, Need::Ffmpeg, Need::XenHeaders];
+pub(crate) const FOR_HOST_TESTS: [Need; 5] = [Need::Toolchain, Need::Dtc, Need::Ffmpeg, Need::Ext4, Need::XenHeaders];
 
 /// What a run of a board needs: asked for before anything is built, so that one message names all that is missing.
 pub(crate) fn for_runs(board: Board) -> Vec<Need> {
-    let mut needs = vec![Need::Toolchain, Need::Qemu(board), Need::Ffmpeg];
+    let mut needs = vec![Need::Toolchain, Need::Qemu(board), Need::Ffmpeg, Need::Ext4];
     if board == Board::X86 {
         needs.push(Need::Bochs);
     }
@@ -71,6 +74,7 @@ impl Need {
             Self::Bochs => bochs::problem(),
             Self::Dtc => program("dtc"),
             Self::Ffmpeg => program("ffmpeg"),
+            Self::Ext4 => disk::problem(),
             Self::XenHeaders => {
                 let dir = std::env::var_os("XEN_PUBLIC_HEADERS").unwrap_or_else(|| "/usr/include/xen".into());
                 let there = std::path::Path::new(&dir).join("xen.h").is_file();
@@ -89,6 +93,7 @@ impl Need {
             Self::Bochs => bochs::PACKAGES.map(|name| apt::Package { name, backports: false }).to_vec(),
             Self::Dtc => stock("device-tree-compiler"),
             Self::Ffmpeg => stock("ffmpeg"),
+            Self::Ext4 => stock("e2fsprogs"),
             Self::XenHeaders => stock("libxen-dev"),
         }
     }
@@ -105,7 +110,9 @@ pub(crate) fn main(args: Args) -> Result<()> {
         ensure(&ALL)?;
     }
     let version = Qemu::find(Board::QemuVirt)?.version;
-    println!("Everything is there: toolchain and targets, QEMU {version}, Bochs, dtc, ffmpeg, Xen's headers.");
+    println!(
+        "Everything is there: toolchain and targets, QEMU {version}, Bochs, dtc, ffmpeg, ext4's tools, Xen's headers."
+    );
     Ok(())
 }
 

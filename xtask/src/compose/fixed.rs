@@ -41,6 +41,14 @@ pub(super) fn describe(node: &mut DeviceTreeNode, scenario: &Scenario, guest: &G
 
 /// Writes a guest's partial device tree into `folder`.
 pub(super) fn partial(settings: &[Setting], guest: &str, folder: &Path) -> Result<PathBuf> {
+    let path = folder.join(format!("{guest}-partial.dtb"));
+    let tree = tree_of(settings)?;
+    std::fs::write(&path, tree.to_dtb()).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// A tree that has these properties, and nothing else.
+pub(super) fn tree_of(settings: &[Setting]) -> Result<DeviceTree> {
     let mut tree = DeviceTree::new();
     for setting in settings {
         let mut node = &mut tree.root;
@@ -52,7 +60,5 @@ pub(super) fn partial(settings: &[Setting], guest: &str, folder: &Path) -> Resul
         }
         tamper::set(node, setting)?;
     }
-    let path = folder.join(format!("{guest}-partial.dtb"));
-    std::fs::write(&path, tree.to_dtb()).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(path)
+    Ok(tree)
 }

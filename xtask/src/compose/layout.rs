@@ -46,6 +46,19 @@ impl Layout {
         Self { modules: Vec::new(), room: None }
     }
 
+    /// Takes the end of RAM away, in whole blocks; `None` where the loader chooses.
+    ///
+    /// # Errors
+    /// If there is not so much.
+    pub(crate) fn take_top(&mut self, bytes: u64) -> Result<Option<u64>> {
+        let Some((free, end)) = self.room else { return Ok(None) };
+        let Some(top) = end.checked_sub(bytes).map(|top| top / ALIGN * ALIGN).filter(|&top| top >= free) else {
+            bail!("no room for {bytes} bytes at the end of RAM ({end:#x}); give the machine more memory_mib");
+        };
+        self.room = Some((free, top));
+        Ok(Some(top))
+    }
+
     /// Finds room for a file; returns address and size where they are known.
     ///
     /// # Errors
@@ -88,6 +101,10 @@ mod tests {
         let mut small = Layout::new(32 << 20);
         assert_eq!(tree_address(32 << 20), 0x4100_0000);
         assert!(small.place(&file).unwrap_err().to_string().contains("ends above RAM"));
+        let top = layout.take_top(64 << 20).unwrap();
+        assert_eq!(top, Some(0x7c00_0000));
+        assert!(layout.take_top(1 << 30).unwrap_err().to_string().contains("more memory_mib"));
+        assert_eq!(Layout::in_order().take_top(64 << 20).unwrap(), None);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Figures, json, page, table};
 use crate::console::{Demultiplexer, Paint};
+use crate::devices::Files;
 use crate::events;
 use crate::run::session::{Ended, Session};
 use crate::scenario::Scenario;
@@ -58,6 +59,7 @@ pub(crate) fn session(transcript: &str) -> Session {
         ended: Ended::PoweredOff,
         command: "qemu".into(),
         log: Path::new("log").into(),
+        _files: Files::default(),
     };
     for line in &session.lines {
         match line.source.as_ref().and_then(|source| events::parse(source, &line.text)) {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::board::Board;
 use crate::bochs::Bochs;
 use crate::compose::{self, Sources};
+use crate::devices::Files;
 use crate::paths;
 use crate::qemu::{self, Child, Clock, Qemu};
 use crate::scenario::Scenario;
@@ -29,6 +30,7 @@ impl<'s> Emulator<'s> {
         qemu: &'s Qemu,
         sources: &Sources<'_>,
         (clock, folder): (Clock, &Path),
+        files: &Files,
     ) -> Result<Self> {
         let composed = compose::compose(scenario, qemu, sources, folder)?;
         let machine = &scenario.machine;
@@ -40,6 +42,7 @@ impl<'s> Emulator<'s> {
         }
         let mut arguments = qemu::machine(machine, None);
         arguments.extend(qemu::clock(clock, machine.board, machine.cpus));
+        arguments.extend(qemu::devices(scenario, files));
         arguments.extend(match machine.board {
             Board::QemuVirt => qemu::boot(image, &composed, machine.memory_mib << 20, &folder.join("stub.bin"))?,
             Board::X86 => qemu::multiboot(image, &composed),

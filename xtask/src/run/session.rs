@@ -15,6 +15,7 @@ use super::typist::{Hands, Typist};
 use crate::build::{Built, Form};
 use crate::compose::{Sources, Whose};
 use crate::console::{Demultiplexer, Frames, Line};
+use crate::devices::Files;
 use crate::events::{self, Event, Problem, Said, Source};
 use crate::kernel::{self, Flavour};
 use crate::peer;
@@ -58,6 +59,8 @@ pub(crate) struct Session {
     pub(crate) command: String,
     /// Where the full log is.
     pub(crate) log: PathBuf,
+    /// What is behind the machine's devices goes with it.
+    pub(crate) _files: Files,
 }
 
 /// A machine that is ready to start.
@@ -66,6 +69,7 @@ pub(crate) struct Machine<'s> {
     scenario: &'s Scenario,
     console: Demultiplexer,
     log: PathBuf,
+    files: Files,
     /// Lets go of the files when the machine is gone.
     _hold: Hold,
     hands: Hands,
@@ -115,13 +119,14 @@ impl<'s> Machine<'s> {
             Whose::Ours => Demultiplexer::new(Frames::read(&elf)?),
             Whose::Peers | Whose::Nobody => Demultiplexer::of_peer(names()),
         };
+        let files = Files::make(scenario, &folder.join(scenario.name()))?;
         let emulator = match whose {
             Whose::Nobody => Emulator::without_hypervisor(qemu, scenario, &sources, clock)?,
-            Whose::Peers => Emulator::new(&peer::image()?, scenario, qemu, &sources, (clock, folder))?,
-            Whose::Ours => Emulator::new(&image, scenario, qemu, &sources, (clock, folder))?,
+            Whose::Peers => Emulator::new(&peer::image()?, scenario, qemu, &sources, (clock, folder), &files)?,
+            Whose::Ours => Emulator::new(&image, scenario, qemu, &sources, (clock, folder), &files)?,
         };
         let log = folder.join(format!("{}.log", scenario.name()));
-        Ok(Self { emulator, scenario, console, log, hands: Hands::Scenario, _hold: hold })
+        Ok(Self { emulator, scenario, console, log, files, hands: Hands::Scenario, _hold: hold })
     }
 
     /// The machine of a scenario without any hypervisor: its only guest, a stock kernel, has what the guest would have of
@@ -140,7 +145,8 @@ impl<'s> Machine<'s> {
         let console = Demultiplexer::of_peer(vec![guest.name.clone()]);
         let log = folder.join(format!("{}.log", scenario.name()));
         let emulator = Emulator::Qemu(qemu, arguments);
-        Ok(Self { emulator, scenario, console, log, hands: Hands::Scenario, _hold: hold })
+        let files = Files::default();
+        Ok(Self { emulator, scenario, console, log, files, hands: Hands::Scenario, _hold: hold })
     }
 
     /// Lets a person type at a guest's console instead of the scenario.
@@ -178,7 +184,7 @@ impl<'s> Machine<'s> {
         let ended = finish(child, ended)?;
         let command = self.emulator.shown();
         let Recorder { said, problems, lines, .. } = recorder;
-        Ok(Session { said, problems, lines, ended, command, log: self.log })
+        Ok(Session { said, problems, lines, ended, command, log: self.log, _files: self.files })
     }
 }
 

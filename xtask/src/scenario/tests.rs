@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Scenario;
+use super::{Disk, Image, Scenario};
 
 const GOOD: &str = r#"
 about = "a player"
@@ -83,6 +83,68 @@ fn nonsense_is_refused() {
         ("limit_ns = 1", "", "missing field `limit_ns`"),
     ] {
         let text = error(&GOOD.replace(from, to));
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+const DEVICES: &str = r#"
+about = "a disk"
+limit_ns = 1
+[[guest]]
+name = "iod"
+program = "probe"
+memory_mib = 16
+io_domain = true
+[[guest]]
+name = "linux"
+program = "probe"
+memory_mib = 64
+[[guest.disk]]
+name = "xvda"
+image = "ext4:files"
+size_mib = 32
+[[guest.disk]]
+name = "xvdb"
+serial = "both"
+image = "empty"
+size_mib = 16
+[[guest.disk]]
+name = "xvdc"
+serial = "both"
+partition = 2
+read_only = true
+"#;
+
+#[test]
+fn disks_have_an_image_once_and_somebody_who_serves_them() {
+    let scenario = Scenario::parse(DEVICES, Path::new("x/y.toml"), String::new()).unwrap();
+    let disks = &scenario.guests[1].disks;
+    assert_eq!(disks[0].image, Some(Image::Ext4(Some("files".into()))));
+    assert_eq!(disks.iter().map(Disk::serial).collect::<Vec<_>>(), ["xvda", "both", "both"]);
+    assert_eq!(scenario.io_domain().unwrap().name, "iod");
+}
+
+#[test]
+fn nonsense_about_disks_is_refused() {
+    for (from, to, expected) in [
+        ("io_domain = true\n", "", "x/y.toml:9: guest `linux`: it has devices, but no guest serves them: give one"),
+        ("name = \"linux\"", "name = \"linux\"\nio_domain = true", "an I/O domain serves devices of others"),
+        ("limit_ns = 1", "limit_ns = 1\nmachine.board = \"x86\"", "for board qemu-virt only"),
+        ("ext4:files", "ext4:", "x/y.toml:15: image `ext4:` is none of `empty`, `ext4`"),
+        ("ext4:files", "files", "take size_mib away"),
+        ("\"ext4:files\"\nsize_mib = 32", "\"ext4\"", "disk `xvda`: it needs size_mib"),
+        ("\"empty\"\nsize_mib = 16", "\"empty\"\nsize_mib = 0", "disk `xvdb`: it needs size_mib"),
+        ("read_only = true", "size_mib = 2", "disk `xvdc`: size_mib without image"),
+        ("read_only = true", "image = \"file\"", "2 images have the serial `both`"),
+        ("serial = \"both\"\npartition", "serial = \"botk\"\npartition", "`botk` has an image (did you mean `both`?)"),
+        ("partition = 2", "partition = 0", "the first one is 1"),
+        ("name = \"xvdc\"", "name = \"xvda\"", "two disks have the name `xvda`"),
+        ("name = \"xvdc\"", "name = \"xvd,c\"", "has letters and digits"),
+        ("serial = \"both\"\nimage", "serial = \"bo,th\"\nimage", "serial `bo,th` is not of"),
+        ("read_only = true", "readonly = true", "x/y.toml:26: unknown field `readonly`, expected"),
+    ] {
+        assert!(DEVICES.contains(from), "{from}");
+        let text = error(&DEVICES.replace(from, to));
         assert!(text.contains(expected), "{text}");
     }
 }

@@ -1,0 +1,206 @@
+//! What the tree says of devices: of each guest, which it is to have, and of the I/O domain, which of the machine's it gets to
+//! serve them with.
+//!
+//! The I/O domain tells devices where its memory is, and there is no IOMMU in between: so it has one piece of memory at a known
+//! place. What must outlive a crash of it is in shared memory that nobody shares, which no restart touches.
+
+use anyhow::Result;
+use dtoolkit::model::DeviceTreeNode;
+
+use super::layout::Layout;
+use super::{cells, set, strings};
+use crate::devices;
+use crate::scenario::{Disk, Guest, Scenario, Setting, Shared, StaticMemory};
+
+/// The memory that outlives it: guest address (in what the bare guests' runtime maps, far from RAM), size, and name.
+const KEPT: u64 = 0xc000_0000;
+const KEPT_KIB: u64 = 256;
+const KEPT_ID: &str = "iod";
+
+/// QEMU's `virt` has places for virtio devices 0x200 bytes apart; each has an interrupt line of its own (hw/arm/virt.c).
+const TRANSPORT_BASE: u32 = 0xa00_0000;
+const TRANSPORT_BYTES: u32 = 0x200;
+const TRANSPORT_SPI: u32 = 16;
+const PAGE: u32 = 0x1000;
+const IN_PAGE: u32 = PAGE / TRANSPORT_BYTES;
+
+/// The handle that Xen gives the guest's interrupt controller.
+const GIC_HANDLE: u32 = 0xfde8;
+
+/// A scenario's guests, the I/O domain with the memory and devices that it gets.
+///
+/// # Errors
+/// There is no room for its memory.
+pub(super) fn equipped(scenario: &Scenario, layout: &mut Layout) -> Result<Vec<Guest>> {
+    let mut guests = scenario.guests.clone();
+    let serves = scenario.io_domain().map(|guest| &guest.name);
+    for guest in guests.iter_mut().filter(|guest| Some(&guest.name) == serves) {
+        if guest.static_memory.is_empty()
+            && let Some(address) = layout.take_top(guest.memory_mib << 20)?
+        {
+            guest.static_memory.push(StaticMemory { address, size_mib: guest.memory_mib });
+        }
+        guest.shared.push(Shared { id: KEPT_ID.into(), host: None, guest: KEPT, size_kib: KEPT_KIB });
+        guest.device_tree.extend(transports(devices::of(scenario).len()));
+    }
+    Ok(guests)
+}
+
+/// Adds a guest's devices to its node.
+pub(super) fn describe(node: &mut DeviceTreeNode, guest: &Guest) -> Result<()> {
+    if guest.io_domain {
+        set(node, "makuhari,io-domain", cells(&[]).as_slice())?;
+    }
+    if !guest.disks.is_empty() {
+        let disks: Vec<String> = guest.disks.iter().map(disk).collect();
+        set(node, "makuhari,disk", strings(&disks).as_slice())?;
+    }
+    Ok(())
+}
+
+/// `xvda=SERIAL:PARTITION,ro`
+fn disk(disk: &Disk) -> String {
+    let partition = disk.partition.map(|number| format!(":{number}")).unwrap_or_default();
+    let read_only = if disk.read_only { ",ro" } else { "" };
+    format!("{}={}{partition}{read_only}", disk.name, disk.serial())
+}
+
+/// The partial tree of the first `count` virtio devices: pages are given, so that a node has all that are in one, and their
+/// interrupts in their order.
+fn transports(count: usize) -> Vec<Setting> {
+    let number = |node: &str, property: &str, cells: Vec<u32>| Setting {
+        node: node.into(),
+        property: property.into(),
+        text: None,
+        cells: Some(cells),
+    };
+    let text = |node: &str, property: &str, text: &str| Setting {
+        text: Some(text.into()),
+        cells: None,
+        ..number(node, property, Vec::new())
+    };
+    if count == 0 {
+        return Vec::new();
+    }
+    let mut settings = vec![
+        number("/gic", "phandle", vec![GIC_HANDLE]),
+        text("/passthrough", "compatible", "simple-bus"),
+        number("/passthrough", "#address-cells", vec![2]),
+        number("/passthrough", "#size-cells", vec![2]),
+        number("/passthrough", "ranges", Vec::new()),
+    ];
+    for page in 0..(count as u32).div_ceil(IN_PAGE) {
+        let address = TRANSPORT_BASE + page * PAGE;
+        let node = format!("/passthrough/virtio@{address:x}");
+        let lines = (page * IN_PAGE..(page + 1) * IN_PAGE).map(|transport| TRANSPORT_SPI + transport);
+        settings.extend([
+            text(&node, "compatible", "virtio,mmio"),
+            number(&node, "reg", vec![0, address, 0, PAGE]),
+            number(&node, "interrupt-parent", vec![GIC_HANDLE]),
+            // Shared peripheral interrupts, triggered by rising edges, as the machine's own tree has them.
+            number(&node, "interrupts", lines.flat_map(|line| [0, line, 1]).collect()),
+            number(&node, "xen,reg", vec![0, address, 0, PAGE, 0, address]),
+            text(&node, "xen,path", &format!("/virtio_mmio@{address:x}")),
+            number(&node, "xen,force-assign-without-iommu", Vec::new()),
+        ]);
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use dtoolkit::model::{DeviceTree, DeviceTreeNode};
+
+    use super::{describe, equipped};
+    use crate::compose::fixed;
+    use crate::compose::layout::Layout;
+    use crate::report::tests::scenario;
+
+    const TEXT: &str = r#"
+        about = ""
+        limit_ns = 1
+        [[guest]]
+        name = "iod"
+        program = "probe"
+        memory_mib = 16
+        io_domain = true
+        [[guest]]
+        name = "linux"
+        program = "probe"
+        memory_mib = 64
+        [[guest.disk]]
+        name = "xvda"
+        image = "empty"
+        size_mib = 1
+        [[guest.disk]]
+        name = "xvdb"
+        serial = "disk-1"
+        image = "empty"
+        size_mib = 1
+        partition = 2
+        read_only = true
+    "#;
+
+    const NODES: &str = r#"/dts-v1/;
+
+/ {
+    iod {
+        #xen,static-mem-address-cells = <0x02>;
+        #xen,static-mem-size-cells = <0x02>;
+        xen,static-mem = <0x00 0x7f000000 0x00 0x1000000>;
+        makuhari,io-domain;
+
+        shared-memory@c0000000 {
+            compatible = "xen,domain-shared-memory-v1";
+            xen,shm-id = "iod";
+            xen,shared-mem = <0x00 0xc0000000 0x00 0x40000>;
+        };
+    };
+
+    linux {
+        makuhari,disk = "xvda=xvda", "xvdb=disk-1:2,ro";
+    };
+};
+"#;
+
+    const PARTIAL: &str = r#"/dts-v1/;
+
+/ {
+    gic {
+        phandle = <0xfde8>;
+    };
+
+    passthrough {
+        compatible = "simple-bus";
+        #address-cells = <0x02>;
+        #size-cells = <0x02>;
+        ranges;
+
+        virtio@a000000 {
+            compatible = "virtio,mmio";
+            reg = <0x00 0xa000000 0x00 0x1000>;
+            interrupt-parent = <0xfde8>;
+            interrupts = <0x00 0x10 0x01 0x00 0x11 0x01 0x00 0x12 0x01 0x00 0x13 0x01 0x00 0x14 0x01 0x00 0x15 0x01 0x00 0x16 0x01 0x00 0x17 0x01>;
+            xen,reg = <0x00 0xa000000 0x00 0x1000 0x00 0xa000000>;
+            xen,path = "/virtio_mmio@a000000";
+            xen,force-assign-without-iommu;
+        };
+    };
+};
+"#;
+
+    #[test]
+    fn guests_have_their_disks_and_the_io_domain_all_it_serves_them_with() {
+        let scenario = scenario(TEXT);
+        let mut tree = DeviceTree::new();
+        let guests = equipped(&scenario, &mut Layout::new(1 << 30)).unwrap();
+        for guest in &guests {
+            let mut node = DeviceTreeNode::new(guest.name.as_str()).unwrap();
+            fixed::describe(&mut node, &scenario, guest).unwrap();
+            describe(&mut node, guest).unwrap();
+            tree.root.add_child(node);
+        }
+        assert_eq!(tree.to_string(), NODES);
+        assert_eq!(fixed::tree_of(&guests[0].device_tree).unwrap().to_string(), PARTIAL);
+    }
+}

@@ -1,0 +1,162 @@
+//! Images of disks, made anew for each run, so that no run sees what another has left. File systems are made by the host's own
+//! tools, and looked at by them afterwards: a test of ours by our own idea of ext4 would prove little.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::process;
+use crate::scenario::{Disk, Image, Scenario};
+
+/// Names a file system, and seeds the order of its folders: the same for every run, as runs are to be the same.
+const UUID: &str = "6d616b75-6861-7269-8000-000000000001";
+const SEED: &str = "6d616b75-6861-7269-8000-000000000002";
+/// When it was made, in seconds since 1970: any fixed time.
+const TIME: &str = "1000000000";
+
+/// The tools of file systems, which may be where only root looks for programs.
+const FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
+
+/// A tool of ext4's.
+pub(crate) fn tool(name: &str) -> Command {
+    let known = FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file());
+    let mut command = known.map_or_else(|| Command::new(name), Command::new);
+    command.env("E2FSPROGS_FAKE_TIME", TIME);
+    command
+}
+
+/// `None` if ext4's tools are there, or what is wrong.
+pub(crate) fn problem() -> Option<String> {
+    let there = |name: &str| FOLDERS.iter().any(|folder| Path::new(folder).join(name).is_file());
+    let missing =
+        ["mke2fs", "e2fsck", "debugfs"].into_iter().find(|name| !there(name) && !process::is_installed(name))?;
+    Some(format!("`{missing}` is not installed"))
+}
+
+/// Bytes of a disk, a multiple of its blocks of 512.
+///
+/// # Errors
+/// It is a file that cannot be read, or is empty.
+pub(crate) fn size(scenario: &Scenario, disk: &Disk) -> Result<u64> {
+    let Some(Image::File(path)) = &disk.image else { return Ok(disk.size_mib.unwrap_or(0) << 20) };
+    let path = scenario.resolve(path);
+    let size = fs::metadata(&path).with_context(|| {
+        format!("{}: disk `{}`: cannot read the image {}", scenario.path.display(), disk.name, path.display())
+    })?;
+    ensure!(size.len() > 0, "{}: disk `{}`: {} is empty", scenario.path.display(), disk.name, path.display());
+    Ok(size.len().next_multiple_of(512))
+}
+
+/// Bytes that a folder's file system has room for, if that is known.
+pub(crate) fn room(folder: &Path) -> Option<u64> {
+    let df = process::output(Command::new("df").args(["--output=avail", "-B1"]).arg(folder)).ok()?;
+    String::from_utf8_lossy(&df.stdout).lines().last()?.trim().parse().ok()
+}
+
+/// Makes the image of a disk.
+///
+/// # Errors
+/// A file or folder is missing, or does not fit.
+pub(crate) fn make(scenario: &Scenario, disk: &Disk, path: &Path) -> Result<()> {
+    let size = size(scenario, disk)?;
+    let mut file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    if let Some(Image::File(source)) = &disk.image {
+        let source = scenario.resolve(source);
+        let mut source = File::open(&source).with_context(|| format!("cannot read {}", source.display()))?;
+        copy(&mut source, &mut file).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    file.set_len(size).with_context(|| format!("cannot write {}", path.display()))?;
+    drop(file);
+    if let Some(Image::Ext4(folder)) = &disk.image {
+        let folder = folder.as_ref().map(|folder| scenario.resolve(folder));
+        ext4(path, folder.as_deref())?;
+    }
+    Ok(())
+}
+
+/// Makes a file system on all of an image.
+fn ext4(image: &Path, folder: Option<&Path>) -> Result<()> {
+    let mut mke2fs = tool("mke2fs");
+    mke2fs.args(["-q", "-F", "-t", "ext4", "-U", UUID, "-E"]).arg(format!("hash_seed={SEED},root_owner=0:0,nodiscard"));
+    if let Some(folder) = folder {
+        ensure!(folder.is_dir(), "{} is no folder", folder.display());
+        mke2fs.arg("-d").arg(folder);
+    }
+    process::quiet(mke2fs.arg(image)).map(|_| ()).context("no file system could be made; is size_mib large enough?")
+}
+
+/// Copies all but what is zero, as an image may be much larger than what is in it.
+fn copy(source: &mut impl Read, target: &mut (impl Write + Seek)) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = source.read(&mut buffer)?;
+        let piece = &buffer[..count];
+        if piece.is_empty() {
+            return Ok(());
+        }
+        if piece.iter().all(|&byte| byte == 0) {
+            target.seek(SeekFrom::Current(count as i64))?;
+        } else {
+            target.write_all(piece)?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{make, tool};
+    use crate::process;
+    use crate::report::tests::scenario;
+
+    /// The scenario's disks in a folder of their own.
+    fn disks(test: &str, disks: &str) -> (std::path::PathBuf, crate::scenario::Scenario) {
+        let folder = std::env::temp_dir().join(format!("disks-{}-{test}", std::process::id()));
+        fs::create_dir_all(folder.join("files")).unwrap();
+        fs::write(folder.join("files/hello"), "hello from the host").unwrap();
+        let guest = "program = \"probe\"\nmemory_mib = 1\n";
+        let text = format!(
+            "about = \"\"\nlimit_ns = 1\n[[guest]]\nname = \"iod\"\nio_domain = true\n{guest}[[guest]]\nname = \"g\"\n{guest}{disks}"
+        );
+        (folder.clone(), scenario(&text.replace("FOLDER", &folder.display().to_string())))
+    }
+
+    #[test]
+    fn a_file_system_is_sound_and_has_the_folders_files_and_is_the_same_every_time() {
+        let (folder, scenario) =
+            disks("ext4", "disk = [{ name = \"xvda\", image = \"ext4:FOLDER/files\", size_mib = 8 }]");
+        let disk = &scenario.guests[1].disks[0];
+        let [one, other] = ["one", "other"].map(|name| folder.join(name));
+        make(&scenario, disk, &one).unwrap();
+        make(&scenario, disk, &other).unwrap();
+        assert_eq!(fs::metadata(&one).unwrap().len(), 8 << 20);
+        process::quiet(tool("e2fsck").arg("-fn").arg(&one)).unwrap();
+        let text = process::quiet(tool("debugfs").args(["-R", "cat /hello"]).arg(&one)).unwrap();
+        assert_eq!(String::from_utf8_lossy(&text.stdout), "hello from the host");
+        assert!(fs::read(&one).unwrap() == fs::read(&other).unwrap(), "two images of the same folder differ");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_copied_to_whole_blocks_and_a_missing_one_is_named() {
+        let (folder, scenario) = disks(
+            "file",
+            "disk = [{ name = \"xvda\", image = \"FOLDER/files/hello\" }, { name = \"xvdb\", image = \"FOLDER/no\" }, \
+             { name = \"xvdc\", image = \"ext4:FOLDER/no\", size_mib = 1 }]",
+        );
+        let [file, absent, no_folder] = &scenario.guests[1].disks[..] else { panic!("three disks") };
+        let path = folder.join("image");
+        make(&scenario, file, &path).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        assert!(bytes.len() == 512 && bytes.starts_with(b"hello from the host\0"));
+        let error = format!("{:#}", make(&scenario, absent, &path).unwrap_err());
+        assert!(error.contains("disk `xvdb`: cannot read the image") && error.contains("/no"), "{error}");
+        let error = format!("{:#}", make(&scenario, no_folder, &path).unwrap_err());
+        assert!(error.contains("/no is no folder"), "{error}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,142 @@
+//! Devices of guests: disks, network cards, sound, a display and a keyboard, which an I/O domain serves. The machine's own
+//! devices follow from them (`crate::devices`).
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail, ensure};
+use serde::Deserialize;
+
+use super::place::closest;
+use super::{Guest, Scenario};
+use crate::board::Board;
+use crate::devices;
+
+/// What a virtio disk has room for (virtio 1.2, section 5.2.6.2).
+const LONGEST_SERIAL: usize = 20;
+
+/// A disk of a guest.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Disk {
+    /// What the guest calls it, such as `xvda`.
+    pub(crate) name: String,
+    /// Serial number of the machine's disk that it is, or is a part of; its own name if absent.
+    serial: Option<String>,
+    /// What is on the machine's disk at power-on; absent where another entry of the same serial number says so.
+    pub(crate) image: Option<Image>,
+    /// Size of the machine's disk, MiB; that of the file where the image is one.
+    pub(crate) size_mib: Option<u64>,
+    /// The guest may not write.
+    #[serde(default)]
+    pub(crate) read_only: bool,
+    /// It is only this partition of the machine's disk, from 1.
+    pub(crate) partition: Option<u32>,
+}
+
+/// What is on a disk at power-on.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "String")]
+pub(crate) enum Image {
+    /// Zeros.
+    Empty,
+    /// An ext4 file system; with the files of a folder, relative to the scenario, if there is one.
+    Ext4(Option<PathBuf>),
+    /// A copy of a file, relative to the scenario.
+    File(PathBuf),
+}
+
+impl TryFrom<String> for Image {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "empty" => Ok(Self::Empty),
+            None if text == "ext4" => Ok(Self::Ext4(None)),
+            None if !text.is_empty() => Ok(Self::File(text.into())),
+            Some(("ext4", folder)) if !folder.is_empty() => Ok(Self::Ext4(Some(folder.into()))),
+            _ => Err(format!("image `{text}` is none of `empty`, `ext4`, `ext4:FOLDER` and the path of a file")),
+        }
+    }
+}
+
+impl Disk {
+    /// Serial number of the machine's disk.
+    pub(crate) fn serial(&self) -> &str {
+        self.serial.as_deref().unwrap_or(&self.name)
+    }
+
+    fn check(&self) -> Result<()> {
+        let word = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        ensure!(word(&self.name), "disk `{}`: a disk's name has letters and digits, such as xvda", self.name);
+        let serial = self.serial();
+        let plain = serial.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        ensure!(
+            plain && (1..=LONGEST_SERIAL).contains(&serial.len()),
+            "disk `{}`: serial `{serial}` is not of 1 to {LONGEST_SERIAL} letters, digits, `-` and `_`",
+            self.name
+        );
+        ensure!(self.partition != Some(0), "disk `{}`: partition = 0, but the first one is 1", self.name);
+        match (&self.image, self.size_mib) {
+            (Some(Image::File(_)), Some(_)) => {
+                bail!("disk `{}`: a disk that is a file has the file's size; take size_mib away", self.name)
+            }
+            (Some(Image::Empty | Image::Ext4(_)), None | Some(0)) => {
+                bail!("disk `{}`: it needs size_mib, as its image has no size of its own", self.name)
+            }
+            (None, Some(_)) => bail!("disk `{}`: size_mib without image", self.name),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Guest {
+    /// It has something that an I/O domain serves.
+    pub(crate) fn has_devices(&self) -> bool {
+        !self.disks.is_empty()
+    }
+}
+
+impl Scenario {
+    /// The guest that serves the others' devices: the first I/O domain.
+    pub(crate) fn io_domain(&self) -> Option<&Guest> {
+        self.guests.iter().find(|guest| guest.io_domain)
+    }
+
+    /// Refuses devices that cannot have been meant.
+    pub(super) fn check_devices(&self, guest: &Guest) -> Result<()> {
+        if !guest.has_devices() {
+            return Ok(());
+        }
+        ensure!(!guest.io_domain, "an I/O domain serves devices of others, and has none itself");
+        ensure!(self.io_domain().is_some(), "it has devices, but no guest serves them: give one `io_domain = true`");
+        ensure!(
+            self.machine.board == Board::QemuVirt,
+            "devices of guests are for board {} only so far",
+            Board::QemuVirt.name()
+        );
+        let count = devices::of(self).len();
+        ensure!(count <= devices::MOST, "the machine would have {count} devices, and has room for {}", devices::MOST);
+        for (number, disk) in guest.disks.iter().enumerate() {
+            disk.check()?;
+            let before = guest.disks.iter().take(number);
+            ensure!(before.clone().all(|other| other.name != disk.name), "two disks have the name `{}`", disk.name);
+            self.check_image(disk)?;
+        }
+        Ok(())
+    }
+
+    /// The machine's disk must be described once.
+    fn check_image(&self, disk: &Disk) -> Result<()> {
+        let all = || self.guests.iter().flat_map(|guest| &guest.disks);
+        let described = all().filter(|other| other.serial() == disk.serial() && other.image.is_some()).count();
+        let hint = || closest(disk.serial(), all().filter(|other| other.image.is_some()).map(Disk::serial));
+        ensure!(described > 0, "disk `{}`: no disk of serial `{}` has an image{}", disk.name, disk.serial(), hint());
+        ensure!(
+            described == 1,
+            "disk `{}`: {described} images have the serial `{}`; give each its own `serial`",
+            disk.name,
+            disk.serial()
+        );
+        Ok(())
+    }
+}
