@@ -15,8 +15,13 @@ use crate::scenario::{Scenario, Scheduler};
 use crate::setup::Need;
 use crate::{clip, image, paths, process, setup};
 
-/// The guests that are built.
-pub(crate) const GUESTS: [&str; 4] = ["player", "hog", "probe", "measure"];
+/// The guests that are built for a board.
+const fn guests_of(board: Board) -> &'static [&'static str] {
+    match board {
+        Board::QemuVirt => &["player", "hog", "probe", "measure", "iod"],
+        Board::X86 => &["player", "hog", "probe", "measure"],
+    }
+}
 
 /// Options of `cargo xtask build`.
 #[derive(clap::Args)]
@@ -82,7 +87,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
             }
             Part::Guests => {
                 let dir = steps.step("guests", || guests(args.board))?;
-                made.extend(GUESTS.map(|guest| dir.join(guest)));
+                made.extend(guests_of(args.board).iter().map(|guest| dir.join(guest)));
             }
             Part::Media => made.push(steps.step("media", clip::ensure_made)?.archive),
         }
@@ -161,8 +166,8 @@ pub(crate) fn hypervisor(board: Board, form: Form) -> Result<(PathBuf, PathBuf)>
 fn guests(board: Board) -> Result<PathBuf> {
     let dir = board.guest_images();
     let flags = if board == Board::X86 { X86_GUEST_FLAGS } else { &[] };
-    compile(board.guest_target(), &GUESTS, &[], flags)?;
-    for guest in GUESTS {
+    compile(board.guest_target(), guests_of(board), &[], flags)?;
+    for guest in guests_of(board) {
         let elf = paths::target().join(board.guest_target()).join("release").join(guest);
         match board {
             Board::QemuVirt => image::write(&elf, &dir.join(guest), &dir.join(format!("{guest}.elf")))?,

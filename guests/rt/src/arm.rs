@@ -5,6 +5,7 @@ pub mod forms;
 pub mod gic;
 pub mod hardware_debug;
 pub(crate) mod hypercall;
+pub mod interrupts;
 pub mod measure;
 pub mod memory;
 pub mod misbehave;

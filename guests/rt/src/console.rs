@@ -43,6 +43,30 @@ pub fn is_virtual() -> bool {
     OUTPUT.load(Relaxed) == HYPERCALL
 }
 
+/// Where something may be typed, if there is such a port: 0 is nowhere.
+static INPUT: AtomicUsize = AtomicUsize::new(NOWHERE);
+
+/// Listen to what is typed at the machine's serial port, or at the one that the hypervisor gives us. Nothing comes where there is none.
+pub fn listen(machine: &Machine) {
+    if let Some(port) = machine.uart {
+        INPUT.store(port, Relaxed);
+        serial::listen(port, machine.uart_intid);
+    }
+}
+
+/// A byte that was typed; nothing while there is none.
+pub fn read() -> Option<u8> {
+    match INPUT.load(Relaxed) {
+        NOWHERE => None,
+        port => serial::get(port),
+    }
+}
+
+/// The handler's part.
+pub(crate) fn quiet() {
+    serial::quiet(INPUT.load(Relaxed));
+}
+
 /// Send out what is in the buffer, a full line or not.
 pub fn flush() {
     BUFFER.lock().flush();

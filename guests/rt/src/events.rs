@@ -25,6 +25,9 @@ static ARRIVALS: [AtomicU32; 16] = [const { AtomicU32::new(0) }; 16];
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
 static LAST: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 
+/// Ports that the handler has seen since they were last asked for, a bit each.
+static RAISED: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
+
 /// Have the shared page mapped and the interrupt enabled.
 pub fn connect() -> Result<(), Errno> {
     hypercall::map_shared_info(&raw const SHARED as u64 >> 12)?;
@@ -135,7 +138,26 @@ pub(crate) fn upcall(counter: u64) {
     }
 }
 
+/// Goes through the ports (0 to 1023) that the handler has seen since this was last called.
+pub fn take_raised(mut each: impl FnMut(u32)) {
+    for (word, base) in RAISED.iter().zip((0..).step_by(64)) {
+        let mut ports = if word.load(SeqCst) == 0 { 0 } else { word.swap(0, SeqCst) };
+        while ports != 0 {
+            each(base + ports.trailing_zeros());
+            ports &= ports - 1;
+        }
+    }
+}
+
+/// Is there a port for [`take_raised`]?
+pub fn any_raised() -> bool {
+    RAISED.iter().any(|word| word.load(SeqCst) != 0)
+}
+
 fn note(port: u32, counter: u64) {
+    if let Some(word) = RAISED.get(port as usize / 64) {
+        word.fetch_or(1 << (port % 64), SeqCst);
+    }
     if let (Some(count), Some(last)) = (COUNTS.get(port as usize), LAST.get(port as usize)) {
         last.store(counter, SeqCst);
         count.fetch_add(1, SeqCst);

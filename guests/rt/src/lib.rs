@@ -27,6 +27,7 @@ extern crate alloc;
 mod arm;
 pub mod console;
 pub mod events;
+pub mod foreign;
 pub mod grants;
 mod heap;
 pub mod hypercall;
@@ -37,6 +38,9 @@ pub mod power;
 pub mod queues;
 pub mod runstate;
 mod time;
+#[cfg(feature = "virtio")]
+pub mod virtio;
+pub mod window;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -44,7 +48,7 @@ mod x86;
 use arm as arch;
 #[cfg(target_arch = "aarch64")]
 pub use arm::{
-    cpu, forms, gic, hardware_debug, measure, memory, misbehave, psci, smp, timer, trap,
+    cpu, forms, gic, hardware_debug, interrupts, measure, memory, misbehave, psci, smp, timer, trap,
     tree::{self, Machine},
 };
 #[cfg(target_arch = "x86_64")]

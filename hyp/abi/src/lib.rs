@@ -20,6 +20,7 @@ pub mod hvm;
 pub mod hypercall;
 #[cfg(feature = "io")]
 pub mod io;
+pub mod io_domain;
 pub mod memory;
 pub mod sched;
 pub mod shared_info;

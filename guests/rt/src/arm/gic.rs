@@ -8,8 +8,8 @@ mod v3;
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use crate::arch::upcall;
-use crate::{Machine, cpu, events, memory, timer};
+use crate::arch::{serial, upcall};
+use crate::{Machine, console, cpu, events, memory, timer};
 
 /// Interrupts that are private to a vCPU: SGIs 0 to 15, PPIs 16 to 31.
 const PRIVATE: usize = 32;
@@ -25,6 +25,9 @@ struct Record {
 static RECORDS: [[Record; PRIVATE]; cpu::MAX] = [const {
     [const { Record { count: AtomicU64::new(0), last: AtomicU64::new(0), sender: AtomicU32::new(0) } }; PRIVATE]
 }; cpu::MAX];
+
+/// Shared interrupts that have come, a bit each, from INTID 32 on.
+static SHARED: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
 
 // Distributor registers that both versions have.
 const GICD_CTLR: usize = 0;
@@ -133,6 +136,37 @@ pub fn disable(intid: u32) {
     if present() && (intid as usize) < PRIVATE {
         memory::write_device(private() + ICENABLER, 1 << intid);
     }
+}
+
+/// Let a shared interrupt come, to the vCPU that runs this: once for each edge, or for as long as its line is up.
+pub fn enable_shared(intid: u32, edge: bool) {
+    let distributor = if is_v2() { v2::distributor() } else { v3::distributor() };
+    if distributor == 0 || (intid as usize) < PRIVATE {
+        return;
+    }
+    let place = distributor + 4 * (intid as usize / 32);
+    let (triggers, shift) = (distributor + ICFGR + 4 * (intid as usize / 16), 2 * (intid % 16));
+    let others = memory::read_device(triggers) & !(3 << shift);
+    memory::write_device(triggers, others | if edge { 2 << shift } else { 0 });
+    if is_v2() {
+        v2::route(intid)
+    } else {
+        v3::route(intid)
+    }
+    memory::write_device(place + ISENABLER, 1 << (intid % 32));
+}
+
+/// Has a shared interrupt (below 160) come since this was last asked?
+pub fn take_shared(intid: u32) -> bool {
+    let word = (intid as usize).checked_sub(PRIVATE).and_then(|at| SHARED.get(at / 32));
+    word.is_some_and(|word| {
+        word.load(Relaxed) != 0 && word.fetch_and(!(1 << (intid % 32)), Relaxed) >> (intid % 32) & 1 != 0
+    })
+}
+
+/// Is there any for [`take_shared`]?
+pub fn any_shared() -> bool {
+    SHARED.iter().any(|word| word.load(Relaxed) != 0)
 }
 
 /// Which SGIs and PPIs of this vCPU are enabled: bit n is INTID n.
@@ -289,7 +323,12 @@ extern "C" fn rt_interrupt(counter: u64) {
             record.count.fetch_add(1, Relaxed);
             record.sender.store(acknowledged >> 10, Relaxed);
         }
-        if intid == timer::intid() {
+        if let Some(word) = (intid as usize).checked_sub(PRIVATE).and_then(|at| SHARED.get(at / 32)) {
+            word.fetch_or(1 << (intid % 32), Relaxed);
+        }
+        if intid == serial::intid() {
+            console::quiet();
+        } else if intid == timer::intid() {
             timer::quiet();
         } else if intid == timer::PHYSICAL {
             timer::quiet_physical();

@@ -24,6 +24,11 @@ pub const MAPPED_END: u64 = 4 * GIB;
 /// Where the first GiB stands a second time, as normal memory: for accesses that device memory does not allow.
 pub(crate) const DEVICES_AS_MEMORY: usize = 8 << 30;
 
+/// Where we see memory that the hypervisor placed at this guest address: in the first GiB, beside its place.
+pub(crate) const fn as_memory(address: usize) -> usize {
+    if address < GIB as usize { address + DEVICES_AS_MEMORY } else { address }
+}
+
 /// The table that `entry.s` puts into TTBR0_EL1.
 #[unsafe(no_mangle)]
 pub(crate) static IDENTITY_MAP: Table = Table(identity_map());

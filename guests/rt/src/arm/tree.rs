@@ -28,6 +28,8 @@ pub struct Machine {
     pub hypervisor: bool,
     /// The PL011 of `/chosen/stdout-path`, or else the SBSA UART, which Xen gives without such a path.
     pub uart: Option<usize>,
+    /// Its INTID; 0 where it has none.
+    pub uart_intid: u32,
     /// INTID of the virtual timer.
     pub timer_intid: u32,
     /// INTID of the event-channel interrupt.
@@ -57,6 +59,14 @@ impl Machine {
         let node =
             nodes.find(|node| node.is_compatible("xen,shared-memory-v1") && text(*node, "xen,id") == Some(id))?;
         reg(node, 0).map(|(start, size)| (start, start + size))
+    }
+
+    /// Devices of this kind, of the root or of a bus there: first address, bytes, and INTID of the first interrupt.
+    pub fn devices(&self, compatible: &'static str) -> impl Iterator<Item = (usize, usize, u32)> {
+        let root = self.tree.root();
+        let nodes = root.children().flat_map(|node| core::iter::once(node).chain(node.children()));
+        let nodes = nodes.filter(move |node| node.is_compatible(compatible));
+        nodes.filter_map(|node| reg(node, 0).map(|(start, size)| (start, size, intid(node, 0).unwrap_or(0))))
     }
 
     /// Where what the loader tells has to stay.
@@ -101,6 +111,7 @@ fn describe(tree: Fdt<'static>, address: usize) -> Machine {
             .and_then(|node| text(node, "stdout-path"))
             .and_then(|path| uart(&tree, path))
             .or_else(|| sbsa(root)),
+        uart_intid: 0,
         // The timer's interrupts: secure, non-secure, virtual, hypervisor.
         timer_intid: root.find_compatible("arm,armv8-timer").next().and_then(|node| intid(node, 2)).unwrap_or(27),
         event_intid: hypervisor.and_then(|node| intid(node, 0)).unwrap_or(31),
@@ -108,6 +119,11 @@ fn describe(tree: Fdt<'static>, address: usize) -> Machine {
         cpu_count,
         tree,
     };
+    machine.uart_intid = ["arm,sbsa-uart", "arm,pl011"]
+        .into_iter()
+        .filter_map(|kind| root.find_compatible(kind).find(|node| reg(*node, 0).map(|reg| reg.0) == machine.uart))
+        .find_map(|node| intid(node, 0))
+        .unwrap_or(0);
     machine.initrd = chosen.and_then(|node| initrd(node, machine.memory));
     machine
 }

@@ -30,6 +30,8 @@ pub struct Machine {
     pub hypervisor: bool,
     /// The serial port.
     pub uart: Option<usize>,
+    /// Its interrupt.
+    pub uart_intid: u32,
     numbers: [u64; cpu::MAX],
     cpu_count: usize,
 }
@@ -75,6 +77,7 @@ fn describe(start: &HvmStartInfo, hypervisor: bool) -> Machine {
         initrd: None,
         hypervisor,
         uart: Some(serial::FIRST),
+        uart_intid: 4,
         numbers: core::array::from_fn(|number| number as u64),
         cpu_count: 1,
     };

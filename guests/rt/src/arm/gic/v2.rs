@@ -56,6 +56,18 @@ pub(super) fn init_here() {
     memory::write_device(interface() + GICC_CTLR, ENABLE);
 }
 
+/// Have a shared interrupt come to the vCPU that runs this. A byte is a plain one to write, with a syndrome as any other.
+pub(super) fn route(intid: u32) {
+    let word = distributor() + GICD_ITARGETSR0 + 4 * (intid as usize / 4);
+    let shift = 8 * (intid % 4);
+    let targets = memory::read_device(distributor() + GICD_ITARGETSR0) & 0xff;
+    let others = memory::read_device(word) & !(0xff << shift);
+    memory::write_device(word, others | targets.max(1) << shift);
+    let word = distributor() + IPRIORITYR + 4 * (intid as usize / 4);
+    let others = memory::read_device(word) & !(0xff << shift);
+    memory::write_device(word, others | 0x80 << shift);
+}
+
 /// Forget SGIs that are pending at this vCPU, and what its interface takes for running.
 pub(super) fn forget() {
     for word in 0..4 {

@@ -7,11 +7,13 @@ use crate::{cpu, memory, read_register};
 
 use super::{GICD_CTLR, IGROUPR, IPRIORITYR, ISENABLER, PRIVATE};
 
+static DISTRIBUTOR: AtomicUsize = AtomicUsize::new(0);
 static REDISTRIBUTORS: [AtomicUsize; cpu::MAX] = [const { AtomicUsize::new(0) }; cpu::MAX];
 
 /// Affinity routing and group 1: the layouts with one and with two security states agree in these bits.
 const ARE_GROUP1: u32 = (1 << 4) | (1 << 1);
 // Redistributor registers; the private interrupts' frame lies 64 KiB above.
+const GICD_IROUTER: usize = 0x6000;
 const GICR_TYPER: usize = 8;
 const GICR_WAKER: usize = 0x14;
 const GICR_FRAME: usize = 0x2_0000;
@@ -30,7 +32,26 @@ pub(super) fn private() -> usize {
     redistributor() + GICR_SGI
 }
 
+/// The distributor; 0 before [`init`].
+pub(super) fn distributor() -> usize {
+    DISTRIBUTOR.load(Relaxed)
+}
+
+/// Have a shared interrupt come to the vCPU that runs this, in group 1.
+pub(super) fn route(intid: u32) {
+    let (word, bit) = (distributor() + 4 * (intid as usize / 32), 1 << (intid % 32));
+    memory::write_device(word + IGROUPR, memory::read_device(word + IGROUPR) | bit);
+    let priorities = distributor() + IPRIORITYR + 4 * (intid as usize / 4);
+    let shift = 8 * (intid % 4);
+    memory::write_device(priorities, memory::read_device(priorities) & !(0xff << shift) | 0x80 << shift);
+    let affinity = affinity(read_register!("mpidr_el1"));
+    let router = distributor() + GICD_IROUTER + 8 * intid as usize;
+    memory::write_device(router, affinity & 0x00ff_ffff);
+    memory::write_device(router + 4, affinity >> 24);
+}
+
 pub(super) fn init(distributor: usize) {
+    DISTRIBUTOR.store(distributor, Relaxed);
     memory::write_device(distributor + GICD_CTLR, ARE_GROUP1);
 }
 

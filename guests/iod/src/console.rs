@@ -1,0 +1,142 @@
+//! Guests' consoles: what they print goes out line by line with the guest's name before it, what is typed goes to one of them.
+//!
+//! A line of a guest is printed as `NAME| text`, so that tools can give it to that guest; `NAME> text` is the begin of a line
+//! that has no end yet, which a prompt is, and what follows on it comes as another such piece or with the line's end.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use hyp_pvio::console::{self, Console};
+use rt::hypercall;
+
+use crate::shared::Fixed;
+
+/// Longest piece of a line.
+const LINE: usize = 256;
+/// Ctrl-A: a digit behind it gives the keyboard to the guest with that number.
+const SWITCH: u8 = 1;
+
+/// A guest's console.
+struct Terminal {
+    domain: u16,
+    name: String,
+    memory: Fixed,
+    port: u32,
+    ends: Option<Console<Fixed>>,
+    line: Vec<u8>,
+    /// Typed, and not taken yet.
+    typed: Vec<u8>,
+}
+
+/// All of them.
+#[derive(Default)]
+pub(crate) struct Consoles {
+    terminals: Vec<Terminal>,
+    focus: usize,
+    switching: bool,
+}
+
+impl Consoles {
+    /// A guest's console by this page and this port of ours.
+    pub(crate) fn add(&mut self, domain: u16, name: &str, memory: Fixed, port: u32) {
+        let ends = Some(console::back(memory));
+        let (line, typed) = (Vec::new(), Vec::new());
+        self.terminals.push(Terminal { domain, name: name.into(), memory, port, ends, line, typed });
+    }
+
+    /// A guest begins anew, with an empty page.
+    pub(crate) fn begin(&mut self, domain: u16) {
+        for terminal in self.terminals.iter_mut().filter(|terminal| terminal.domain == domain) {
+            terminal.end_line();
+            terminal.ends = Some(console::back(terminal.memory));
+            terminal.typed.clear();
+        }
+    }
+
+    /// Moves what there is of a guest's.
+    pub(crate) fn serve(&mut self, domain: u16) {
+        self.terminals.iter_mut().filter(|terminal| terminal.domain == domain).for_each(Terminal::serve);
+    }
+
+    /// Bytes were typed.
+    pub(crate) fn typed(&mut self, byte: u8) {
+        if self.switching {
+            self.switching = false;
+            let digit = u16::from(byte.wrapping_sub(b'0'));
+            if let Some(at) = self.terminals.iter().position(|terminal| terminal.domain == digit) {
+                self.focus = at;
+                return;
+            }
+        } else if byte == SWITCH {
+            self.switching = true;
+            return;
+        }
+        if let Some(terminal) = self.terminals.get_mut(self.focus) {
+            terminal.typed.push(byte);
+            terminal.serve();
+        }
+    }
+
+    /// Prints begun lines, because nothing else is to be done.
+    pub(crate) fn show_begun(&mut self) {
+        self.terminals.iter_mut().for_each(Terminal::show_begun);
+    }
+}
+
+impl Terminal {
+    fn serve(&mut self) {
+        let mut moved = false;
+        while let Some(ends) = &mut self.ends {
+            let mut piece = [0; LINE];
+            let read = ends.reader.read(&mut piece);
+            let typed = ends.writer.write(&self.typed);
+            let (Ok(read), Ok(typed)) = (read, typed) else {
+                rt::println!(
+                    "guest {}: its console's indices cannot be true: left alone until it begins anew",
+                    self.domain
+                );
+                self.ends = None;
+                break;
+            };
+            self.typed.drain(..typed);
+            piece.iter().take(read).for_each(|byte| self.print(*byte));
+            moved |= read + typed > 0;
+            if read == 0 {
+                break;
+            }
+        }
+        if moved {
+            let _ = hypercall::send(self.port);
+        }
+    }
+
+    fn print(&mut self, byte: u8) {
+        match byte {
+            b'\n' => self.end_line(),
+            b'\r' => {}
+            _ => {
+                self.line.push(byte);
+                if self.line.len() == LINE {
+                    self.show_begun();
+                }
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        if !self.line.is_empty() {
+            self.show("|");
+        }
+    }
+
+    fn show_begun(&mut self) {
+        if !self.line.is_empty() {
+            self.show(">");
+        }
+    }
+
+    fn show(&mut self, mark: &str) {
+        rt::println!("{}{mark} {}", self.name, String::from_utf8_lossy(&self.line));
+        self.line.clear();
+    }
+}

@@ -1,0 +1,188 @@
+//! A device of a guest: both ends' nodes in xenstore, how far its connection has come, and what serves it.
+
+pub(crate) mod disk;
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use hyp_pvio::xenbus::{Action, End, Side, State};
+use rt::virtio::block::Operation;
+
+use crate::hardware::Hardware;
+use crate::store::Store;
+
+/// Names and values of nodes.
+pub(crate) type Nodes = Vec<(&'static str, String)>;
+
+/// What serves one kind of device.
+pub(crate) trait Back {
+    /// What it offers: nodes of the back end, written before the front end looks.
+    fn offer(&mut self, hardware: &mut Hardware) -> Nodes;
+    /// Connects to a front end whose nodes `get` reads by their names; the nodes to write before it is told.
+    ///
+    /// # Errors
+    /// What the front end did wrong. Nothing is left mapped or bound.
+    fn connect(
+        &mut self,
+        hardware: &mut Hardware,
+        get: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
+    ) -> Result<Nodes, String>;
+    /// Lets go of rings, mappings and ports.
+    fn disconnect(&mut self, hardware: &mut Hardware);
+    /// An operation of the device below is over, and whether it was done.
+    fn complete(&mut self, hardware: &mut Hardware, operation: Operation, done: bool);
+    /// Does what there is to do. Returns whether there may be more at once.
+    ///
+    /// # Errors
+    /// What the front end did wrong: the device is to be disconnected.
+    fn serve(&mut self, hardware: &mut Hardware) -> Result<bool, String>;
+}
+
+/// Which device of a guest.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// The guest.
+    pub(crate) domain: u16,
+    /// The kind, as xenstore calls it.
+    pub(crate) kind: &'static str,
+    /// Which of that kind.
+    pub(crate) number: u32,
+}
+
+/// A device.
+pub(crate) struct Device {
+    /// Which.
+    pub(crate) identity: Identity,
+    front: String,
+    back: String,
+    end: End,
+    driver: Box<dyn Back>,
+    /// Nodes of the front end that are there from the start.
+    given: Nodes,
+}
+
+impl Device {
+    /// A device whose nodes do not exist yet.
+    pub(crate) fn new(own: u16, identity: Identity, given: Nodes, driver: Box<dyn Back>) -> Self {
+        let Identity { domain, kind, number } = identity;
+        let front = format!("/local/domain/{domain}/device/{kind}/{number}");
+        let back = format!("/local/domain/{own}/backend/{kind}/{domain}/{number}");
+        Self { identity, front, back, end: End::new(Side::Back), driver, given }
+    }
+
+    /// Where the front end's nodes are.
+    pub(crate) fn front(&self) -> &str {
+        &self.front
+    }
+
+    /// Makes the nodes of a device that nobody has begun to use: all that is there of it is made anew.
+    pub(crate) fn publish(&mut self, own: u16, store: &mut Store, hardware: &mut Hardware) {
+        let domain = self.identity.domain;
+        store.remove(&self.front);
+        store.remove(&self.back);
+        store.make(&self.back);
+        store.permit(&self.back, own, domain);
+        store.make(&self.front);
+        store.permit(&self.front, domain, own);
+        let initialising = State::Initialising as u32;
+        let common = [("frontend", self.front.clone()), ("frontend-id", domain.to_string()), ("online", "1".into())];
+        for (name, value) in common.into_iter().chain(self.driver.offer(hardware)) {
+            store.write(&format!("{}/{name}", self.back), &value);
+        }
+        store.write(&format!("{}/state", self.back), &initialising.to_string());
+        let common = [("backend", self.back.clone()), ("backend-id", own.to_string())];
+        for (name, value) in common.into_iter().chain(self.given.clone()) {
+            store.write(&format!("{}/{name}", self.front), &value);
+        }
+        store.write(&format!("{}/state", self.front), &initialising.to_string());
+        self.end = End::new(Side::Back);
+    }
+
+    /// The front end's state may have changed.
+    pub(crate) fn look(&mut self, store: &mut Store, hardware: &mut Hardware) {
+        // A driver that lets go is to look again: the front end may have begun anew already.
+        for _ in 0..2 {
+            let state = store.read(&format!("{}/state", self.front));
+            let state = state.map_or(State::Unknown, |value| State::parse(&value));
+            match self.end.peer(state) {
+                Action::Nothing => {}
+                Action::Offer => {
+                    for (name, value) in self.driver.offer(hardware) {
+                        store.write(&format!("{}/{name}", self.back), &value);
+                    }
+                    self.end.offered();
+                }
+                Action::Link => self.link(store, hardware),
+                Action::Unlink => {
+                    self.driver.disconnect(hardware);
+                    self.tell(store);
+                    continue;
+                }
+                Action::Reconfigure => self.end.reconfigured(),
+            }
+            return self.tell(store);
+        }
+    }
+
+    fn link(&mut self, store: &mut Store, hardware: &mut Hardware) {
+        let front = self.front.clone();
+        let mut get = |name: &str| store.read(&format!("{front}/{name}"));
+        match self.driver.connect(hardware, &mut get) {
+            Ok(nodes) => {
+                for (name, value) in nodes {
+                    store.write(&format!("{}/{name}", self.back), &value);
+                }
+                self.end.linked();
+            }
+            Err(why) => self.fail(store, hardware, &why),
+        }
+    }
+
+    /// Ends the connection, because of something that the front end did.
+    fn fail(&mut self, store: &mut Store, hardware: &mut Hardware, why: &str) {
+        let Identity { domain, kind, number } = self.identity;
+        rt::println!("guest {domain}, {kind} {number}: {why}: disconnected");
+        store.write(&format!("{}/error", self.back), why);
+        self.end.failed();
+        self.driver.disconnect(hardware);
+        self.tell(store);
+    }
+
+    /// Writes our state, if it is another than the one that is there.
+    fn tell(&mut self, store: &mut Store) {
+        let node = format!("{}/state", self.back);
+        let digit = [self.end.state().digit()];
+        if store.read(&node).as_deref() != Some(&digit)
+            && let Ok(text) = core::str::from_utf8(&digit)
+        {
+            store.write(&node, text);
+        }
+    }
+
+    /// Does what there is to do. Returns whether there may be more at once.
+    pub(crate) fn serve(&mut self, store: &mut Store, hardware: &mut Hardware) -> bool {
+        if self.end.state() != State::Connected {
+            return false;
+        }
+        match self.driver.serve(hardware) {
+            Ok(again) => again,
+            Err(why) => {
+                self.fail(store, hardware, &why);
+                false
+            }
+        }
+    }
+
+    /// An operation of the device below is over.
+    pub(crate) fn complete(&mut self, hardware: &mut Hardware, operation: Operation, done: bool) {
+        self.driver.complete(hardware, operation, done);
+    }
+
+    /// The guest is gone: nothing of the connection is left.
+    pub(crate) fn forget(&mut self, hardware: &mut Hardware) {
+        self.driver.disconnect(hardware);
+        self.end = End::new(Side::Back);
+    }
+}

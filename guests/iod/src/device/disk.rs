@@ -1,0 +1,207 @@
+//! A guest's disk: all of a disk of the machine, or a partition of it.
+
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use hyp_pvio::block::{self, Connection, Offer, Outcome, Tag, Todo};
+use rt::hypercall;
+use rt::virtio::Buffer;
+use rt::virtio::block as device;
+
+use super::{Back, Nodes};
+use crate::grants::{self, Piece, Way};
+use crate::hardware::Hardware;
+use crate::hardware::disks::{LARGEST, Physical};
+use crate::shared::Granted;
+
+/// What every disk offers.
+const OFFER: Offer = Offer { queues: 1, ring_page_order: 2, persistent: false };
+/// Most segments of a request: as much as a buffer holds.
+const SEGMENTS: u16 = (LARGEST / 4096) as u16;
+
+/// A queue of a connected front end.
+struct Queue {
+    back: block::Back<Granted>,
+    port: u32,
+    /// What waits for a buffer or for the device.
+    waiting: VecDeque<(Tag, block::Operation)>,
+}
+
+/// An operation that the device has.
+struct Job {
+    queue: usize,
+    tag: Tag,
+    operation: block::Operation,
+}
+
+/// The back end of a disk.
+pub(crate) struct Disk {
+    domain: u16,
+    /// Which disk of the machine.
+    physical: usize,
+    /// First sector.
+    first: u64,
+    offered: block::Disk,
+    queues: Vec<Queue>,
+    /// By the low half of a cookie. What a front end left behind that is gone has no job.
+    jobs: Vec<Option<Job>>,
+    /// Cookies begin with it, so that an operation finds its disk.
+    number: u32,
+    /// Counts connections, so that answers for one that is over are told apart.
+    connection: u16,
+}
+
+impl Disk {
+    /// A disk for a guest. `number` is unique among the back ends of disks.
+    pub(crate) fn new(domain: u16, number: u32, physical: usize, disk: &Physical, read_only: bool) -> Self {
+        let read_only = read_only || disk.is_read_only();
+        let offered = block::Disk {
+            sectors: disk.sectors(),
+            read_only,
+            flush: disk.has_cache(),
+            barrier: false,
+            discard: disk.can_discard() && !read_only,
+            indirect: SEGMENTS,
+        };
+        Self { domain, physical, first: 0, offered, queues: Vec::new(), jobs: Vec::new(), number, connection: 0 }
+    }
+
+    /// Begins what can be begun of a queue.
+    fn begin(&mut self, hardware: &mut Hardware, number: usize) -> Result<(), String> {
+        let Some(physical) = hardware.disks.get(self.physical) else { return Ok(()) };
+        loop {
+            let Some(queue) = self.queues.get_mut(number) else { return Ok(()) };
+            let (tag, operation) = match queue.waiting.pop_front() {
+                Some(waiting) => waiting,
+                None => match queue.back.take().map_err(|error| error.to_string())? {
+                    None => return Ok(()),
+                    Some(Todo::Operate(tag, operation)) => (tag, operation),
+                    Some(Todo::Look(tag, segments)) => {
+                        let bytes = grants::read(self.domain, &segments.grants, segments.bytes).unwrap_or_default();
+                        match queue.back.look(tag, &bytes) {
+                            Ok(Some(operation)) => (tag, operation),
+                            // Refused, and answered.
+                            _ => continue,
+                        }
+                    }
+                },
+            };
+            let Some(buffer) = physical.buffer() else {
+                queue.waiting.push_front((tag, operation));
+                return Ok(());
+            };
+            self.submit(physical, number, tag, operation, buffer);
+        }
+    }
+
+    fn submit(&mut self, physical: &mut Physical, queue: usize, tag: Tag, operation: block::Operation, buffer: Buffer) {
+        let mut buffer = buffer;
+        let length: usize = operation.segments.iter().map(|segment| usize::from(segment.length)).sum();
+        let (kind, length) = match operation.kind {
+            block::Kind::Read => (device::Kind::Read, length),
+            block::Kind::Write | block::Kind::Barrier => (device::Kind::Write, length),
+            block::Kind::Flush => (device::Kind::Flush, 0),
+            block::Kind::Discard { sectors, .. } => (device::Kind::Discard, sectors as usize),
+        };
+        let fits = length <= buffer.size() || kind == device::Kind::Discard;
+        let ready = fits && (kind != device::Kind::Write || copy(self.domain, &operation, &mut buffer, Way::In));
+        let slot = self.slot();
+        let cookie = u64::from(self.number) << 32 | u64::from(self.connection) << 16 | slot as u64;
+        let sector = self.first + operation.sector;
+        let request = device::Operation { kind, sector, length, buffer: Some(buffer), cookie };
+        let begun = if ready { physical.begin(request) } else { Err(request) };
+        match begun {
+            Ok(()) => self.jobs[slot] = Some(Job { queue, tag, operation }),
+            Err(request) => {
+                request.buffer.into_iter().for_each(|buffer| physical.give_back(buffer));
+                if let Some(queue) = self.queues.get_mut(queue) {
+                    // As above.
+                    let _ = queue.back.complete(tag, Outcome::Failed);
+                }
+            }
+        }
+    }
+
+    fn slot(&mut self) -> usize {
+        self.jobs.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.jobs.push(None);
+            self.jobs.len() - 1
+        })
+    }
+}
+
+/// Copies the data of an operation between the guest's pages and a buffer. Returns whether all of it was.
+fn copy(domain: u16, operation: &block::Operation, buffer: &mut Buffer, way: Way) -> bool {
+    let pieces = operation.segments.iter().map(|segment| Piece {
+        grant: segment.grant,
+        offset: segment.offset,
+        length: segment.length,
+    });
+    grants::copy(domain, pieces, buffer, way)
+}
+
+impl Back for Disk {
+    fn offer(&mut self, _: &mut Hardware) -> Nodes {
+        let mode = if self.offered.read_only { "r" } else { "w" };
+        let mut nodes = self.offered.features(&OFFER);
+        nodes.extend([("mode", mode.to_string()), ("removable", "0".into())]);
+        nodes
+    }
+
+    fn connect(&mut self, _: &mut Hardware, get: &mut dyn FnMut(&str) -> Option<Vec<u8>>) -> Result<Nodes, String> {
+        let connection = Connection::read(&OFFER, get).map_err(|error| error.to_string())?;
+        for wanted in connection.queues {
+            let memory = Granted::map(self.domain, &wanted.ring).map_err(|error| error.to_string())?;
+            let back = block::Back::attach(memory, self.offered).map_err(|error| error.to_string())?;
+            let port = hypercall::bind_interdomain(self.domain, wanted.port)
+                .map_err(|error| format!("event channel {}: {error:?}", wanted.port))?;
+            let _ = hypercall::unmask(port);
+            self.queues.push(Queue { back, port, waiting: VecDeque::new() });
+        }
+        Ok(self.offered.properties())
+    }
+
+    fn disconnect(&mut self, _: &mut Hardware) {
+        for queue in self.queues.drain(..) {
+            // It was bound by us, and is closed once.
+            let _ = hypercall::close(queue.port);
+        }
+        self.jobs.clear();
+        self.connection = self.connection.wrapping_add(1);
+    }
+
+    fn complete(&mut self, hardware: &mut Hardware, done: device::Operation, well: bool) {
+        let device::Operation { cookie, mut buffer, .. } = done;
+        let (connection, slot) = ((cookie >> 16) as u16, cookie as u16 as usize);
+        let job = if connection == self.connection { self.jobs.get_mut(slot).and_then(Option::take) } else { None };
+        if let Some(Job { queue, tag, operation }) = job
+            && let Some(queue) = self.queues.get_mut(queue)
+        {
+            let mut outcome = if well { Outcome::Done } else { Outcome::Failed };
+            if well && operation.kind == block::Kind::Read {
+                let copied = buffer.as_mut().is_some_and(|buffer| copy(self.domain, &operation, buffer, Way::Out));
+                outcome = if copied { Outcome::Done } else { Outcome::Failed };
+            }
+            // The tag came from this queue, and goes back once.
+            let _ = queue.back.complete(tag, outcome);
+        }
+        if let (Some(buffer), Some(physical)) = (buffer, hardware.disks.get(self.physical)) {
+            physical.give_back(buffer);
+        }
+    }
+
+    fn serve(&mut self, hardware: &mut Hardware) -> Result<bool, String> {
+        let mut again = false;
+        for number in 0..self.queues.len() {
+            self.begin(hardware, number)?;
+            let Some(queue) = self.queues.get_mut(number) else { continue };
+            if queue.back.push() {
+                let _ = hypercall::send(queue.port);
+            }
+            again |= queue.waiting.is_empty() && queue.back.wait().map_err(|error| error.to_string())?;
+        }
+        Ok(again)
+    }
+}

@@ -1,0 +1,215 @@
+//! The loop: who wants something, and what comes of it.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use rt::window::Window;
+use rt::{Machine, cpu, events, hypercall, interrupts, virtio};
+use xen_abi::io_domain;
+
+use crate::console::Consoles;
+use crate::device::{Device, Identity, disk};
+use crate::hardware::Hardware;
+use crate::plan::{self, Plan};
+use crate::shared::Fixed;
+use crate::store::Store;
+
+/// Where guests' pages are.
+#[cfg(target_arch = "aarch64")]
+const BASE: u64 = io_domain::SHARED_BASE_ARM;
+#[cfg(target_arch = "x86_64")]
+const BASE: u64 = io_domain::SHARED_BASE_X86;
+
+/// A guest's ports here, which the hypervisor fixed.
+struct Guest {
+    domain: u16,
+    store: u32,
+    console: u32,
+}
+
+/// Everything.
+pub(crate) struct Iod {
+    own: u16,
+    guests: Vec<Guest>,
+    store: Store,
+    consoles: Consoles,
+    hardware: Hardware,
+    devices: Vec<Device>,
+}
+
+impl Iod {
+    /// Finds the devices, and makes the nodes of those that guests are to have.
+    ///
+    /// # Errors
+    /// Why nobody can be served.
+    pub(crate) fn start(machine: &'static Machine) -> Result<Self, String> {
+        // First of all, so that no device writes for a life of ours that is over.
+        let found = virtio::find(machine);
+        let tree = machine
+            .initrd
+            .ok_or("there is no RAM disk with the loader's tree: is this guest's node without makuhari,io-domain?")?;
+        let plan = Plan::read(tree)?;
+        virtio::init(plan.memory.map_or(0, |host| host.wrapping_sub(machine.memory.0 as u64)));
+        let hardware = Hardware::new(found);
+        events::connect().map_err(|error| format!("no events: {error:?}"))?;
+        let mut iod = Self {
+            own: plan.own,
+            guests: Vec::new(),
+            store: Store::new(plan.own),
+            consoles: Consoles::default(),
+            hardware,
+            devices: Vec::new(),
+        };
+        for guest in &plan.guests {
+            if guest.enhanced && guest.domain != plan.own {
+                iod.add(machine, guest)?;
+            }
+        }
+        rt::console::listen(machine);
+        Ok(iod)
+    }
+
+    /// A guest that is to be served.
+    fn add(&mut self, machine: &'static Machine, guest: &plan::Guest) -> Result<(), String> {
+        let plan::Guest { domain, name, .. } = guest;
+        let page = |at: u64| {
+            let window = Window::outside_of_ram(machine, at as usize, 4096);
+            window.map(Fixed).ok_or_else(|| format!("{at:#x}, where {name} has its pages, is inside of our RAM"))
+        };
+        let (console, store) = (io_domain::console_port(*domain), io_domain::store_port(*domain));
+        self.consoles.add(*domain, name, page(io_domain::console_page(BASE, *domain))?, console);
+        self.store.add(*domain, page(io_domain::store_page(BASE, *domain))?, store);
+        self.guests.push(Guest { domain: *domain, store, console });
+        let home = format!("/local/domain/{domain}");
+        self.store.make(&home);
+        self.store.permit(&home, self.own, *domain);
+        self.store.write(&format!("{home}/name"), name);
+        self.store.write(&format!("{home}/domid"), &format!("{domain}"));
+        for below in ["device", "control", "data"] {
+            self.store.make(&format!("{home}/{below}"));
+            self.store.permit(&format!("{home}/{below}"), *domain, self.own);
+        }
+        self.store.write(&format!("{home}/control/shutdown"), "");
+        self.store.permit(&format!("{home}/control/shutdown"), *domain, self.own);
+        self.store.watch(&format!("{home}/device"));
+        for wanted in &guest.disks {
+            let device = self.disk(*domain, wanted).map_err(|why| format!("{name}: {why}"))?;
+            self.devices.push(device);
+        }
+        self.publish(*domain);
+        for port in [store, console] {
+            hypercall::unmask(port).map_err(|error| format!("{name}: port {port}: {error:?}"))?;
+        }
+        self.store.connect(*domain);
+        Ok(())
+    }
+
+    fn disk(&mut self, domain: u16, wanted: &plan::Disk) -> Result<Device, String> {
+        let plan::Disk { device, number, read_only, .. } = wanted;
+        let physical = self.hardware.disks.find(device).ok_or_else(|| format!("no disk calls itself `{device}`"))?;
+        let disk = self.hardware.disks.get(physical).ok_or("no such disk")?;
+        let driver = disk::Disk::new(domain, self.devices.len() as u32, physical, disk, *read_only);
+        let given = Vec::from([("virtual-device", format!("{number}")), ("device-type", "disk".into())]);
+        let identity = Identity { domain, kind: "vbd", number: *number };
+        Ok(Device::new(self.own, identity, given, Box::new(driver)))
+    }
+
+    /// Makes the nodes of a guest's devices anew.
+    fn publish(&mut self, domain: u16) {
+        let Self { own, store, hardware, devices, .. } = self;
+        for device in devices.iter_mut().filter(|device| device.identity.domain == domain) {
+            device.publish(*own, store, hardware);
+        }
+    }
+
+    /// Serves for ever.
+    pub(crate) fn run(&mut self) -> ! {
+        loop {
+            let mut ports = Vec::new();
+            events::take_raised(|port| ports.push(port));
+            let mut again = self.typed();
+            for port in ports {
+                self.event(port);
+            }
+            again |= self.serve_stores();
+            again |= self.complete();
+            again |= self.serve_devices();
+            self.hardware.disks.notify();
+            if !again {
+                self.sleep();
+            }
+        }
+    }
+
+    /// A port of ours was notified.
+    fn event(&mut self, port: u32) {
+        let Some(guest) = self.guests.iter().find(|guest| guest.store == port || guest.console == port) else { return };
+        let domain = guest.domain;
+        if guest.console == port {
+            return self.consoles.serve(domain);
+        }
+        if self.store.connect(domain) {
+            self.consoles.begin(domain);
+            for device in self.devices.iter_mut().filter(|device| device.identity.domain == domain) {
+                device.forget(&mut self.hardware);
+            }
+            self.publish(domain);
+        }
+    }
+
+    /// Answers everybody's questions, and looks at what changed. Returns whether there may be more.
+    fn serve_stores(&mut self) -> bool {
+        let mut again = false;
+        for domain in self.store.domains() {
+            again |= self.store.serve(domain);
+        }
+        while let Some(event) = self.store.next_event() {
+            again = true;
+            let Self { store, hardware, devices, .. } = self;
+            let front = event.path.strip_suffix("/state").unwrap_or(&event.path);
+            for device in devices.iter_mut().filter(|device| device.front() == front) {
+                device.look(store, hardware);
+            }
+        }
+        again
+    }
+
+    /// Takes what devices have done.
+    fn complete(&mut self) -> bool {
+        let mut any = false;
+        while let Some((_, operation, done)) = self.hardware.disks.complete() {
+            any = true;
+            let number = (operation.cookie >> 32) as usize;
+            if let Some(device) = self.devices.get_mut(number) {
+                device.complete(&mut self.hardware, operation, done);
+            }
+        }
+        any
+    }
+
+    fn serve_devices(&mut self) -> bool {
+        let Self { store, hardware, devices, .. } = self;
+        devices.iter_mut().fold(false, |again, device| device.serve(store, hardware) | again)
+    }
+
+    fn typed(&mut self) -> bool {
+        let mut any = false;
+        while let Some(byte) = rt::console::read() {
+            any = true;
+            self.consoles.typed(byte);
+        }
+        any
+    }
+
+    /// Until somebody wants something.
+    fn sleep(&mut self) {
+        self.consoles.show_begun();
+        cpu::mask_interrupts();
+        if !events::any_raised() && !interrupts::any() {
+            cpu::wait_for_interrupt();
+        }
+        cpu::unmask_interrupts();
+    }
+}

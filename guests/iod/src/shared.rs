@@ -1,0 +1,62 @@
+//! Memory shared with a guest, as the protocols want it.
+
+use alloc::rc::Rc;
+
+use hyp_pvio::memory::SharedMemory;
+use rt::foreign::{MapError, Mapping};
+use rt::window::Window;
+
+/// A page that the hypervisor made for both of us. It is there for as long as we are.
+#[derive(Clone, Copy)]
+pub(crate) struct Fixed(pub(crate) Window);
+
+/// Pages that a guest granted. They are unmapped when the last copy of this is gone.
+#[derive(Clone)]
+pub(crate) struct Granted {
+    window: Window,
+    _mapping: Rc<Mapping>,
+}
+
+impl Granted {
+    /// Maps pages of a guest, in this order, to be read and written.
+    ///
+    /// # Errors
+    /// One of the grants cannot be mapped.
+    pub(crate) fn map(domain: u16, references: &[u32]) -> Result<Self, MapError> {
+        let mapping = Mapping::new(domain, references, false)?;
+        Ok(Self { window: mapping.window(), _mapping: Rc::new(mapping) })
+    }
+}
+
+macro_rules! shared {
+    ($kind:ty, $window:tt) => {
+        impl SharedMemory for $kind {
+            fn size(&self) -> usize {
+                self.$window.size()
+            }
+
+            fn load(&self, offset: usize) -> u32 {
+                self.$window.load(offset)
+            }
+
+            fn store(&self, offset: usize, value: u32) {
+                self.$window.store(offset, value);
+            }
+
+            fn read(&self, offset: usize, into: &mut [u8]) {
+                self.$window.read(offset, into);
+            }
+
+            fn write(&self, offset: usize, from: &[u8]) {
+                self.$window.write(offset, from);
+            }
+
+            fn fence(&self) {
+                self.$window.fence();
+            }
+        }
+    };
+}
+
+shared!(Fixed, 0);
+shared!(Granted, window);
