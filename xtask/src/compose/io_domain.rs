@@ -22,7 +22,6 @@ const TRANSPORT_BASE: u32 = 0xa00_0000;
 const TRANSPORT_BYTES: u32 = 0x200;
 const TRANSPORT_SPI: u32 = 16;
 const PAGE: u32 = 0x1000;
-const IN_PAGE: u32 = PAGE / TRANSPORT_BYTES;
 
 /// The handle that Xen gives the guest's interrupt controller.
 const GIC_HANDLE: u32 = 0xfde8;
@@ -65,8 +64,7 @@ fn disk(disk: &Disk) -> String {
     format!("{}={}{partition}{read_only}", disk.name, disk.serial())
 }
 
-/// The partial tree of the first `count` virtio devices: pages are given, so that a node has all that are in one, and their
-/// interrupts in their order.
+/// The partial tree of the first `count` virtio devices. What is given is whole pages, so that one is given by all who are in it.
 fn transports(count: usize) -> Vec<Setting> {
     let number = |node: &str, property: &str, cells: Vec<u32>| Setting {
         node: node.into(),
@@ -89,17 +87,17 @@ fn transports(count: usize) -> Vec<Setting> {
         number("/passthrough", "#size-cells", vec![2]),
         number("/passthrough", "ranges", Vec::new()),
     ];
-    for page in 0..(count as u32).div_ceil(IN_PAGE) {
-        let address = TRANSPORT_BASE + page * PAGE;
-        let node = format!("/passthrough/virtio@{address:x}");
-        let lines = (page * IN_PAGE..(page + 1) * IN_PAGE).map(|transport| TRANSPORT_SPI + transport);
+    for place in 0..count as u32 {
+        let address = TRANSPORT_BASE + place * TRANSPORT_BYTES;
+        let page = address / PAGE * PAGE;
+        let node = format!("/passthrough/virtio_mmio@{address:x}");
         settings.extend([
             text(&node, "compatible", "virtio,mmio"),
-            number(&node, "reg", vec![0, address, 0, PAGE]),
+            number(&node, "reg", vec![0, address, 0, TRANSPORT_BYTES]),
             number(&node, "interrupt-parent", vec![GIC_HANDLE]),
-            // Shared peripheral interrupts, triggered by rising edges, as the machine's own tree has them.
-            number(&node, "interrupts", lines.flat_map(|line| [0, line, 1]).collect()),
-            number(&node, "xen,reg", vec![0, address, 0, PAGE, 0, address]),
+            // A shared peripheral interrupt, triggered by a rising edge, as the machine's own tree has it.
+            number(&node, "interrupts", vec![0, TRANSPORT_SPI + place, 1]),
+            number(&node, "xen,reg", vec![0, page, 0, PAGE, 0, page]),
             text(&node, "xen,path", &format!("/virtio_mmio@{address:x}")),
             number(&node, "xen,force-assign-without-iommu", Vec::new()),
         ]);
@@ -176,13 +174,23 @@ mod tests {
         #size-cells = <0x02>;
         ranges;
 
-        virtio@a000000 {
+        virtio_mmio@a000000 {
             compatible = "virtio,mmio";
-            reg = <0x00 0xa000000 0x00 0x1000>;
+            reg = <0x00 0xa000000 0x00 0x200>;
             interrupt-parent = <0xfde8>;
-            interrupts = <0x00 0x10 0x01 0x00 0x11 0x01 0x00 0x12 0x01 0x00 0x13 0x01 0x00 0x14 0x01 0x00 0x15 0x01 0x00 0x16 0x01 0x00 0x17 0x01>;
+            interrupts = <0x00 0x10 0x01>;
             xen,reg = <0x00 0xa000000 0x00 0x1000 0x00 0xa000000>;
             xen,path = "/virtio_mmio@a000000";
+            xen,force-assign-without-iommu;
+        };
+
+        virtio_mmio@a000200 {
+            compatible = "virtio,mmio";
+            reg = <0x00 0xa000200 0x00 0x200>;
+            interrupt-parent = <0xfde8>;
+            interrupts = <0x00 0x11 0x01>;
+            xen,reg = <0x00 0xa000000 0x00 0x1000 0x00 0xa000000>;
+            xen,path = "/virtio_mmio@a000200";
             xen,force-assign-without-iommu;
         };
     };
