@@ -13,7 +13,7 @@ use crate::board::Board;
 use crate::progress::Steps;
 use crate::scenario::{Scenario, Scheduler};
 use crate::setup::Need;
-use crate::{clip, image, paths, process, setup};
+use crate::{clip, image, kernel, paths, process, setup};
 
 /// The guests that are built for a board.
 const fn guests_of(board: Board) -> &'static [&'static str] {
@@ -42,6 +42,8 @@ enum Part {
     Hypervisor,
     Guests,
     Media,
+    /// What stock guests with devices start from: an initial RAM disk, and the files of a root file system.
+    Linux,
 }
 
 /// What a build needs on this machine.
@@ -90,6 +92,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
                 made.extend(guests_of(args.board).iter().map(|guest| dir.join(guest)));
             }
             Part::Media => made.push(steps.step("media", clip::ensure_made)?.archive),
+            Part::Linux => made.extend(steps.step("files for Linux", || linux(args.board))?),
         }
     }
     drop(steps);
@@ -175,6 +178,11 @@ fn guests(board: Board) -> Result<PathBuf> {
         }
     }
     Ok(dir)
+}
+
+/// The initial RAM disk for a stock kernel with devices, and the folder of its root file system.
+fn linux(board: Board) -> Result<[PathBuf; 2]> {
+    Ok([kernel::pv(board)?, kernel::root(board)?])
 }
 
 /// The target is one of programs for Linux (ADR 0003): nothing of that is linked, and the addresses are the script's.

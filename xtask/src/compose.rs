@@ -53,7 +53,9 @@ pub(crate) struct Sources<'s> {
     pub(crate) kernel: &'s dyn Fn(Flavour, Board) -> Result<PathBuf>,
     /// The ramdisk with busybox.
     pub(crate) busybox: &'s dyn Fn(Board) -> Result<PathBuf>,
-    /// The same with cyclictest.
+    /// The ramdisk for a root file system on a disk.
+    pub(crate) pv: &'s dyn Fn(Board) -> Result<PathBuf>,
+    /// The ramdisk with busybox and cyclictest.
     pub(crate) cyclictest: &'s dyn Fn() -> Result<PathBuf>,
 }
 
@@ -199,6 +201,7 @@ pub(crate) fn ramdisk(scenario: &Scenario, guest: &Guest, sources: &Sources<'_>)
         Some("clip") => (sources.clip)()?,
         Some("clip-start") => (sources.clip_start)()?,
         Some("busybox") => (sources.busybox)(scenario.machine.board)?,
+        Some("pv") => (sources.pv)(scenario.machine.board)?,
         Some("cyclictest") if scenario.machine.board == Board::X86 => bail!("`cyclictest` is for arm64 only so far"),
         Some("cyclictest") => (sources.cyclictest)()?,
         _ => scenario.resolve(ramdisk),

@@ -136,6 +136,10 @@ const HYPERVISOR_KINDS: [&str; 10] =
 const GUEST_KINDS: [&str; 11] =
     ["frame", "audio", "wake", "summary", "check", "checks", "hog", "ran", "micro", "done", "linux"];
 
+/// What our scripts in a stock guest say of it: that its first program runs, that it waits for a disk or has it, has an address,
+/// is ready, asks for a name, has a shell for who gave it, is done with a command, or that something failed.
+const LINUX_STATES: &[&str] = &["init", "waiting", "root", "network", "ready", "login", "shell", "done", "failed"];
+
 /// Whether tools know this kind of event.
 pub(crate) fn is_known(kind: &str) -> bool {
     HYPERVISOR_KINDS.contains(&kind) || GUEST_KINDS.contains(&kind)
@@ -274,10 +278,13 @@ fn of_guest(kind: &str, fields: &mut Fields) -> Result<Event, String> {
         },
         "micro" => Event::Micro { name: fields.text("name")?, insns: fields.number("insns")? },
         "done" => Event::Done,
-        "linux" => Event::Linux {
-            state: fields.word("state", &["init", "ready", "done"])?,
-            counter: fields.optional("counter").map(|text| text.parse()).transpose().map_err(|_| "bad counter")?,
-        },
+        "linux" => {
+            fields.ignore(&["device", "address", "what"]);
+            Event::Linux {
+                state: fields.word("state", LINUX_STATES)?,
+                counter: fields.optional("counter").map(|text| text.parse()).transpose().map_err(|_| "bad counter")?,
+            }
+        }
         other => return Err(format!("no meaning for `@{other}`")),
     })
 }

@@ -3,6 +3,10 @@
 
 mod cyclictest;
 mod first;
+mod modules;
+mod pv;
+mod root;
+mod tree;
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,6 +16,8 @@ use anyhow::{Context, Result};
 use crate::board::Board;
 use crate::cpio::{Entry, archive};
 use crate::packages::{self, Package};
+pub(crate) use pv::initramfs as pv;
+pub(crate) use root::folder as root;
 
 /// The second program. It says when it is ready, then gives the console a shell for ever; with `mk.cmd=WORD` on the
 /// kernel's command line it runs that command first, and says when that is done; with `mk.busy` it computes for ever.
@@ -64,13 +70,22 @@ impl Flavour {
     /// # Errors
     /// As for [`Package::unpacked`].
     pub(crate) fn kernel(self, board: Board) -> Result<PathBuf> {
+        packages::file(&self.package(board).unpacked()?.join("boot"), "vmlinuz-")
+    }
+
+    /// Its package: of the full kernel with modules, as the same package holds them.
+    fn package(self, board: Board) -> Package {
         let name = match (self, board) {
             (Self::Cloud, Board::QemuVirt) => "linux-image-cloud-arm64",
             (Self::Full, Board::QemuVirt) => "linux-image-arm64",
             (Self::Cloud, Board::X86) => "linux-image-cloud-amd64",
             (Self::Full, Board::X86) => "linux-image-amd64",
         };
-        packages::file(&Package { name, board, stands_for_another: true, folder: "boot" }.unpacked()?, "vmlinuz-")
+        let parts = match (self, board) {
+            (Self::Cloud, _) => &["boot"],
+            (Self::Full, _) => modules::PARTS,
+        };
+        Package { name, board, stands_for_another: true, parts }
     }
 }
 
@@ -92,12 +107,28 @@ pub(crate) fn cyclictest() -> Result<PathBuf> {
 
 /// Writes the initial RAM disk with busybox and `more`, if it is not there already; its path.
 fn written(name: &str, board: Board, more: &[Entry<'_>]) -> Result<PathBuf> {
-    let package = Package { name: "busybox-static", board, stands_for_another: false, folder: "bin" };
-    let busybox = package.unpacked()?.join("busybox");
-    let busybox = fs::read(busybox).context("the package of busybox has no bin/busybox")?;
+    put(name, board, &initramfs_of(&busybox(board)?, board, more))
+}
+
+/// The package's busybox.
+fn busybox(board: Board) -> Result<Vec<u8>> {
+    let package = Package { name: "busybox-static", board, stands_for_another: false, parts: &["bin"] };
+    fs::read(package.unpacked()?.join("bin/busybox")).context("the package of busybox has no bin/busybox")
+}
+
+/// What programs link to, from Debian's package: the loader and the C library.
+const fn libc(board: Board) -> Package {
+    let parts: &[&str] = match board {
+        Board::QemuVirt => &["lib/aarch64-linux-gnu"],
+        Board::X86 => &["lib/x86_64-linux-gnu"],
+    };
+    Package { name: "libc6", board, stands_for_another: false, parts }
+}
+
+/// Writes a file for a board's guests, if it is not there already; its path.
+fn put(name: &str, board: Board, bytes: &[u8]) -> Result<PathBuf> {
     let path = packages::home(board).join(name);
-    let bytes = initramfs_of(&busybox, board, more);
-    if fs::read(&path).ok().as_ref() != Some(&bytes) {
+    if fs::read(&path).ok().as_deref() != Some(bytes) {
         // Two tests may write it at once: aside, then rename.
         let aside = path.with_extension(format!("{:?}", std::thread::current().id()));
         fs::write(&aside, bytes).with_context(|| format!("cannot write {}", aside.display()))?;

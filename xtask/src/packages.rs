@@ -25,12 +25,15 @@ pub(crate) struct Package {
     pub(crate) board: Board,
     /// It has nothing but a dependency on the one that is meant, as the packages have that name the newest kernel.
     pub(crate) stands_for_another: bool,
-    /// The folder in it that is unpacked.
-    pub(crate) folder: &'static str,
+    /// What of it is unpacked: folders and files, where `*` stands for any letters.
+    pub(crate) parts: &'static [&'static str],
 }
 
+/// Inside what is unpacked: the parts that were asked for then. Others mean another fetch.
+const PARTS_FILE: &str = ".parts";
+
 impl Package {
-    /// The unpacked folder, fetched first if it is not there.
+    /// The folder that it is unpacked in, fetched first if it is not there.
     ///
     /// # Errors
     /// This machine has no apt or dpkg, or the package cannot be fetched; the message says what to do.
@@ -39,18 +42,18 @@ impl Package {
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let home = home(self.board);
         let root = home.join(self.name);
-        if !root.is_dir() {
+        if !fs::read_to_string(root.join(PARTS_FILE)).is_ok_and(|parts| parts == self.parts.join("\n")) {
             self.fetch(&home, &root).with_context(|| format!("Debian's package {} cannot be fetched", self.name))?;
         }
-        Ok(root.join(self.folder))
+        Ok(root)
     }
 
     fn fetch(&self, home: &Path, root: &Path) -> Result<()> {
         for tool in ["apt-get", "apt-cache", "dpkg-deb", "tar"] {
             ensure!(
                 process::is_installed(tool),
-                "`{tool}` is not installed. Unpack {} of Debian 12's {} package {} into {}, then repeat the command",
-                self.folder,
+                "`{tool}` is not installed; {} of Debian 12's {} package {} cannot be unpacked into {}",
+                self.parts.join(" "),
                 self.board.debian(),
                 self.name,
                 paths::shown(root)
@@ -70,8 +73,12 @@ impl Package {
         process::quiet(apt("apt-get").args(["-q", "download", &package]).current_dir(&download))?;
         let mut files = fs::read_dir(&download)?.flatten().map(|entry| entry.path());
         let deb = files.next().with_context(|| format!("apt left no file of {package}"))?;
-        unpack(&deb, self.folder, &download)?;
+        unpack(&deb, self.parts, &download)?;
         fs::remove_file(&deb)?;
+        fs::write(download.join(PARTS_FILE), self.parts.join("\n"))?;
+        if root.is_dir() {
+            fs::remove_dir_all(root).with_context(|| format!("cannot remove {}", root.display()))?;
+        }
         // Whole or not at all: an interrupted fetch must not look like a finished one.
         fs::rename(&download, root).with_context(|| format!("cannot make {}", root.display()))
     }
@@ -114,15 +121,17 @@ fn prepare(state: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Unpacks one folder of a package into `root`.
-fn unpack(deb: &Path, folder: &str, root: &Path) -> Result<()> {
+/// Unpacks parts of a package into `root`.
+fn unpack(deb: &Path, parts: &[&str], root: &Path) -> Result<()> {
     let mut dpkg = Command::new("dpkg-deb");
     let mut dpkg =
         dpkg.arg("--fsys-tarfile").arg(deb).stdout(Stdio::piped()).spawn().context("cannot start dpkg-deb")?;
     let pipe = dpkg.stdout.take().context("no pipe from dpkg-deb")?;
-    let tar = Command::new("tar").arg("-x").arg("-C").arg(root).arg(format!("./{folder}")).stdin(pipe).status();
-    let (tar, dpkg) = (tar.context("cannot start tar")?, dpkg.wait()?);
-    ensure!(tar.success() && dpkg.success(), "{} has no {folder}: dpkg-deb {dpkg}, tar {tar}", deb.display());
+    let mut tar = Command::new("tar");
+    tar.args(["-x", "--wildcards", "-C"]).arg(root).args(parts.iter().map(|part| format!("./{part}")));
+    let (tar, dpkg) = (tar.stdin(pipe).status().context("cannot start tar")?, dpkg.wait()?);
+    let wanted = parts.join(" ");
+    ensure!(tar.success() && dpkg.success(), "{} lacks some of {wanted}: dpkg-deb {dpkg}, tar {tar}", deb.display());
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use crate::packages::Package;
 use crate::scenario::Scenario;
 
 const XEN: Package =
-    Package { name: "xen-hypervisor-4.17-arm64", board: Board::QemuVirt, stands_for_another: false, folder: "boot" };
+    Package { name: "xen-hypervisor-4.17-arm64", board: Board::QemuVirt, stands_for_another: false, parts: &["boot"] };
 
 /// Its command line for a machine: no scrubbing of memory at power-on and timers as exact as it has them; the rest only
 /// where it is needed, because Xen talks more for the one and waits three seconds for the other.
@@ -38,5 +38,5 @@ pub(crate) const ENHANCED: &str = "no-xenstore";
 /// # Errors
 /// As for [`Package::unpacked`].
 pub(crate) fn image() -> Result<PathBuf> {
-    Ok(XEN.unpacked()?.join("xen-4.17-arm64"))
+    Ok(XEN.unpacked()?.join("boot/xen-4.17-arm64"))
 }

@@ -215,7 +215,8 @@ pub(crate) struct Guest {
     #[serde(default)]
     pub(crate) bootargs: String,
     /// Path of a ramdisk relative to the scenario, `clip` for the test clip, `clip-start` for its first second, `busybox`
-    /// for a user land for Linux, or `cyclictest` for one that measures wake-ups too.
+    /// for a user land for Linux, `cyclictest` for one that measures wake-ups too, or `pv` for the full kernel with its root file
+    /// system on the disk that `root=` names.
     pub(crate) ramdisk: Option<PathBuf>,
     /// Weight in the `credit` class; 256 if absent.
     pub(crate) weight: Option<u32>,

@@ -10,16 +10,17 @@ use crate::board::Board;
 use crate::cpio::Entry;
 use crate::packages::Package;
 
-/// Where Debian has libraries for arm64.
-const LIBRARIES: &str = "lib/aarch64-linux-gnu";
+const TESTS: Package = package("rt-tests", &["usr/bin/cyclictest"]);
+const NUMA: Package = package("libnuma1", &["usr/lib/aarch64-linux-gnu"]);
+const LIBC: Package = super::libc(Board::QemuVirt);
 /// Packages, and what of them is where in the archive.
 const PARTS: [(Package, &str, &str); 6] = [
-    (package("rt-tests", "usr/bin"), "cyclictest", "bin/cyclictest"),
-    (package("libnuma1", "usr/lib/aarch64-linux-gnu"), "libnuma.so.1", "lib/libnuma.so.1"),
-    (package("libc6", LIBRARIES), "ld-linux-aarch64.so.1", "lib/ld-linux-aarch64.so.1"),
-    (package("libc6", LIBRARIES), "libc.so.6", "lib/libc.so.6"),
-    (package("libc6", LIBRARIES), "libpthread.so.0", "lib/libpthread.so.0"),
-    (package("libc6", LIBRARIES), "librt.so.1", "lib/librt.so.1"),
+    (TESTS, "usr/bin/cyclictest", "bin/cyclictest"),
+    (NUMA, "usr/lib/aarch64-linux-gnu/libnuma.so.1", "lib/libnuma.so.1"),
+    (LIBC, "lib/aarch64-linux-gnu/ld-linux-aarch64.so.1", "lib/ld-linux-aarch64.so.1"),
+    (LIBC, "lib/aarch64-linux-gnu/libc.so.6", "lib/libc.so.6"),
+    (LIBC, "lib/aarch64-linux-gnu/libpthread.so.0", "lib/libpthread.so.0"),
+    (LIBC, "lib/aarch64-linux-gnu/librt.so.1", "lib/librt.so.1"),
 ];
 /// The command that a scenario names by `mk.cmd=cyclic`. One thread of the highest priority wakes up each millisecond, for
 /// `mk.seconds=` seconds; the histogram goes up to 20 ms, without its empty lines.
@@ -30,8 +31,8 @@ done
 cyclictest -m -q -p 99 -i 1000 -h 20000 -D $seconds | grep -v ' 000000$'
 ";
 
-const fn package(name: &'static str, folder: &'static str) -> Package {
-    Package { name, board: Board::QemuVirt, stands_for_another: false, folder }
+const fn package(name: &'static str, parts: &'static [&'static str]) -> Package {
+    Package { name, board: Board::QemuVirt, stands_for_another: false, parts }
 }
 
 /// Files with their contents.

@@ -111,6 +111,7 @@ impl<'s> Machine<'s> {
             clip_start: &|| Ok(built.clip.start.clone()),
             kernel: &Flavour::kernel,
             busybox: &kernel::initramfs,
+            pv: &kernel::pv,
             cyclictest: &kernel::cyclictest,
         };
         let [image, elf] = built.hypervisor(Form::of(scenario).unwrap_or(Form::Usual));

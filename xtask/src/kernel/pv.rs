@@ -1,0 +1,48 @@
+//! The initial RAM disk for a stock kernel whose root file system is on a disk: the modules of its devices, in the order of
+//! loading, and a script that loads them, waits for the disk, and starts what is on it.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::modules::{Modules, Set};
+use super::tree::Tree;
+use super::{APPLETS, Flavour, SCRIPT, busybox, first, put};
+use crate::board::Board;
+
+/// What it does.
+const INIT: &str = include_str!("../../../guests/linux/pv/init.sh");
+/// Names of busybox's that it needs besides those of every initial RAM disk of ours.
+const MORE_APPLETS: &str = "insmod switch_root usleep";
+
+/// The archive for the full kernel, fetched if it is not there yet.
+///
+/// # Errors
+/// As for [`Package::unpacked`](crate::packages::Package::unpacked).
+pub(crate) fn initramfs(board: Board) -> Result<PathBuf> {
+    let modules = Modules::read(&Flavour::Full.package(board).unpacked()?, board)?;
+    put("pv.cpio", board, &tree(&busybox(board)?, &modules, board)?.archive())
+}
+
+fn tree(busybox: &[u8], modules: &Modules, board: Board) -> Result<Tree> {
+    let mut tree = Tree::default();
+    for folder in ["disk", "dev", "proc", "sys"] {
+        tree.folder(folder);
+    }
+    tree.program("bin/busybox", busybox);
+    for name in APPLETS.split_whitespace().chain(MORE_APPLETS.split_whitespace()) {
+        tree.link(&format!("bin/{name}"), "busybox");
+    }
+    tree.program("init", first::program(board));
+    tree.program("init.sh", INIT);
+    tree.program("shell.sh", SCRIPT);
+    for set in Set::ALL {
+        let mut list = String::new();
+        for (name, bytes) in modules.in_order(set)? {
+            tree.file(&format!("modules/{name}.ko"), bytes);
+            list += &format!("{name}\n");
+        }
+        tree.file(&format!("modules/{}", set.name()), list);
+    }
+    Ok(tree)
+}
