@@ -8,8 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::process;
 use crate::scenario::{Disk, Image, Scenario};
+use crate::{kernel, process};
 
 /// Names a file system, and seeds the order of its folders: the same for every run, as runs are to be the same.
 const UUID: &str = "6d616b75-6861-7269-8000-000000000001";
@@ -71,7 +71,10 @@ pub(crate) fn make(scenario: &Scenario, disk: &Disk, path: &Path) -> Result<()> 
     file.set_len(size).with_context(|| format!("cannot write {}", path.display()))?;
     drop(file);
     if let Some(Image::Ext4(folder)) = &disk.image {
-        let folder = folder.as_ref().map(|folder| scenario.resolve(folder));
+        let folder = match folder {
+            Some(word) if word.as_os_str() == "linux-root" => Some(kernel::root(scenario.machine.board)?),
+            folder => folder.as_ref().map(|folder| scenario.resolve(folder)),
+        };
         ext4(path, folder.as_deref())?;
     }
     Ok(())

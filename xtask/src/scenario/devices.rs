@@ -39,7 +39,8 @@ pub(crate) struct Disk {
 pub(crate) enum Image {
     /// Zeros.
     Empty,
-    /// An ext4 file system; with the files of a folder, relative to the scenario, if there is one.
+    /// An ext4 file system; with the files of a folder, relative to the scenario, if there is one, or with those of a stock guest's
+    /// root file system if that is `linux-root`.
     Ext4(Option<PathBuf>),
     /// A copy of a file, relative to the scenario.
     File(PathBuf),
