@@ -74,13 +74,25 @@ impl<M: SharedMemory> Buffer<M> {
 pub struct Reader<M> {
     buffer: Buffer<M>,
     taken: u32,
+    /// What the page says that was taken.
+    shown: u32,
 }
 
 impl<M: SharedMemory> Reader<M> {
     /// Goes on where the page says that its reader was.
     pub fn attach(memory: M, place: Place) -> Self {
         let taken = memory.load(place.consumer);
-        Self { buffer: Buffer { memory, place, broken: None }, taken }
+        Self { buffer: Buffer { memory, place, broken: None }, taken, shown: taken }
+    }
+
+    /// What was taken.
+    pub const fn index(&self) -> u32 {
+        self.taken
+    }
+
+    /// Goes on at this index, whatever the page says; [`show`](Self::show) tells the page.
+    pub fn set_index(&mut self, index: u32) {
+        self.taken = index;
     }
 
     /// How many bytes can be taken.
@@ -92,22 +104,38 @@ impl<M: SharedMemory> Reader<M> {
         self.buffer.used(producer, self.taken).map(|used| used as usize)
     }
 
-    /// Takes as many bytes as there are and fit into `into`, and tells the page; how many. Unless it is 0, the writer is
-    /// to be notified, which may wait for room.
+    /// Takes as many bytes as there are and fit into `into`; how many. [`show`](Self::show) tells the page.
     ///
     /// # Errors
     /// As of [`available`](Self::available).
-    pub fn read(&mut self, into: &mut [u8]) -> Result<usize, StreamError> {
+    pub fn take(&mut self, into: &mut [u8]) -> Result<usize, StreamError> {
         let length = self.available()?.min(into.len());
-        if length == 0 {
-            return Ok(0);
-        }
         let (offset, first) = self.buffer.locate(self.taken, length);
         let (head, tail) = into[..length].split_at_mut(first);
         self.buffer.memory.read(offset, head);
         self.buffer.memory.read(self.buffer.place.data, tail);
         self.taken = self.taken.wrapping_add(length as u32);
-        self.buffer.memory.store(self.buffer.place.consumer, self.taken);
+        Ok(length)
+    }
+
+    /// Tells the page what was taken. Whether that is more than it knew: then the writer is to be notified, which may
+    /// wait for room.
+    pub fn show(&mut self) -> bool {
+        let new = self.shown != self.taken;
+        if new {
+            self.shown = self.taken;
+            self.buffer.memory.store(self.buffer.place.consumer, self.taken);
+        }
+        new
+    }
+
+    /// Takes bytes and tells the page; how many. Unless it is 0, the writer is to be notified.
+    ///
+    /// # Errors
+    /// As of [`available`](Self::available).
+    pub fn read(&mut self, into: &mut [u8]) -> Result<usize, StreamError> {
+        let length = self.take(into)?;
+        self.show();
         Ok(length)
     }
 }
@@ -116,13 +144,25 @@ impl<M: SharedMemory> Reader<M> {
 pub struct Writer<M> {
     buffer: Buffer<M>,
     put: u32,
+    /// What the page says that was put.
+    shown: u32,
 }
 
 impl<M: SharedMemory> Writer<M> {
     /// Goes on where the page says that its writer was.
     pub fn attach(memory: M, place: Place) -> Self {
         let put = memory.load(place.producer);
-        Self { buffer: Buffer { memory, place, broken: None }, put }
+        Self { buffer: Buffer { memory, place, broken: None }, put, shown: put }
+    }
+
+    /// What was put.
+    pub const fn index(&self) -> u32 {
+        self.put
+    }
+
+    /// Goes on at this index, whatever the page says; [`show`](Self::show) tells the page.
+    pub fn set_index(&mut self, index: u32) {
+        self.put = index;
     }
 
     /// How many bytes there is room for.
@@ -135,22 +175,37 @@ impl<M: SharedMemory> Writer<M> {
         Ok((self.buffer.place.size - used) as usize)
     }
 
-    /// Puts as many of the bytes as there is room for, and tells the page; how many. Unless it is 0, the reader is to be
-    /// notified.
+    /// Puts as many of the bytes as there is room for; how many. [`show`](Self::show) tells the page.
     ///
     /// # Errors
     /// As of [`room`](Self::room).
-    pub fn write(&mut self, from: &[u8]) -> Result<usize, StreamError> {
+    pub fn put(&mut self, from: &[u8]) -> Result<usize, StreamError> {
         let length = self.room()?.min(from.len());
-        if length == 0 {
-            return Ok(0);
-        }
         let (offset, first) = self.buffer.locate(self.put, length);
         let (head, tail) = from[..length].split_at(first);
         self.buffer.memory.write(offset, head);
         self.buffer.memory.write(self.buffer.place.data, tail);
         self.put = self.put.wrapping_add(length as u32);
-        self.buffer.memory.store(self.buffer.place.producer, self.put);
+        Ok(length)
+    }
+
+    /// Tells the page what was put. Whether that is more than it knew: then the reader is to be notified.
+    pub fn show(&mut self) -> bool {
+        let new = self.shown != self.put;
+        if new {
+            self.shown = self.put;
+            self.buffer.memory.store(self.buffer.place.producer, self.put);
+        }
+        new
+    }
+
+    /// Puts bytes and tells the page; how many. Unless it is 0, the reader is to be notified.
+    ///
+    /// # Errors
+    /// As of [`room`](Self::room).
+    pub fn write(&mut self, from: &[u8]) -> Result<usize, StreamError> {
+        let length = self.put(from)?;
+        self.show();
         Ok(length)
     }
 }

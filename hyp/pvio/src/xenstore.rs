@@ -6,10 +6,16 @@
 //! error that Xen's own server gives.
 //!
 //! Sources: `docs/misc/xenstore.txt` and `public/io/xs_wire.h` of Xen. From the wire inwards: [`Page`] and [`Message`],
-//! requests, [`Server`], transactions, the tree; [`Client`] is the other end.
+//! requests, [`Server`], transactions, the tree; [`Client`] is the other end. [`Keeper`] is a server that survives its own
+//! end, [`Manager`] the hand of who has the server in its own process.
 
+mod bytes;
 mod client;
 mod connection;
+mod keeper;
+mod kept;
+mod log;
+mod manager;
 mod operations;
 mod page;
 mod path;
@@ -24,7 +30,10 @@ mod watch;
 mod wire;
 
 pub use client::{Answer, Client};
+pub use keeper::{Found, Keeper, Look, TooSmall};
+pub use manager::Manager;
 pub use page::{Page, client_page, disconnect, reset, server_page, wants_reset};
+pub use permissions::Access;
 pub use quota::Quota;
 pub use server::{Served, Server};
 pub use watch::Event;

@@ -61,8 +61,10 @@ impl Client {
     /// # Errors
     /// The server broke the protocol; the connection is over.
     pub fn poll<M: SharedMemory>(&mut self, page: &mut Page<M>, notify: &mut bool) -> Result<Option<Answer>, Fault> {
-        self.outgoing.push(&mut page.writer, notify)?;
-        let Some(Message { header, payload }) = self.incoming.pull(&mut page.reader, notify)? else { return Ok(None) };
+        self.outgoing.push(&mut page.writer)?;
+        let message = self.incoming.pull(&mut page.reader)?;
+        *notify |= page.show();
+        let Some(Message { header, payload }) = message else { return Ok(None) };
         let wrong = Fault::Answer { kind: header.kind, number: header.req_id };
         if header.kind == XS_WATCH_EVENT {
             return event(&payload).map(|event| Some(Answer::Event(event))).ok_or(wrong);

@@ -17,18 +17,25 @@ pub(super) struct Connection {
     pub(super) transactions: BTreeMap<u32, Transaction>,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Outgoing,
-    last: u32,
+    /// What was taken from the guest's page and put there.
+    pub(super) indices: [u32; 2],
+    /// The number of the transaction begun last.
+    pub(super) last: u32,
+    /// Something of this but the watches is not as it was kept.
+    pub(super) changed: bool,
 }
 
 impl Connection {
     pub(super) fn new(caller: Caller) -> Self {
         Self {
             caller,
-            watches: Watches::default(),
+            watches: Watches::anew(),
             transactions: BTreeMap::new(),
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
+            indices: [0; 2],
             last: 0,
+            changed: true,
         }
     }
 
@@ -51,7 +58,7 @@ impl Connection {
 
     /// Forgets watches and transactions.
     pub(super) fn forget(&mut self) {
-        self.watches = Watches::default();
+        self.watches = Watches::anew();
         self.transactions.clear();
     }
 }

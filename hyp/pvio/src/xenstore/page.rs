@@ -30,6 +30,24 @@ pub struct Page<M> {
     pub(super) writer: Writer<M>,
 }
 
+impl<M: SharedMemory> Page<M> {
+    /// Tells the peer what was taken and put. Whether it is to be notified: there is something new.
+    pub(super) fn show(&mut self) -> bool {
+        self.writer.show() | self.reader.show()
+    }
+
+    /// What was taken and put.
+    pub(super) const fn indices(&self) -> [u32; 2] {
+        [self.reader.index(), self.writer.index()]
+    }
+
+    /// Goes on at these, whatever the page says.
+    pub(super) fn set_indices(&mut self, [taken, put]: [u32; 2]) {
+        self.reader.set_index(taken);
+        self.writer.set_index(put);
+    }
+}
+
 /// The server's end of a page of at least 4096 bytes; says there what the server can do.
 pub fn server_page<M: SharedMemory + Copy>(memory: M) -> Page<M> {
     memory.store(XENSTORE_SERVER_FEATURES, XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR);

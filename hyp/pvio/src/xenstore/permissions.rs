@@ -21,16 +21,30 @@ pub(super) struct Caller {
 
 /// What may be done with a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Access {
+pub struct Access {
     pub(super) read: bool,
     pub(super) write: bool,
 }
 
 impl Access {
-    pub(super) const NONE: Self = Self { read: false, write: false };
-    pub(super) const READ: Self = Self { read: true, write: false };
-    pub(super) const WRITE: Self = Self { read: false, write: true };
-    pub(super) const BOTH: Self = Self { read: true, write: true };
+    /// Nothing.
+    pub const NONE: Self = Self { read: false, write: false };
+    /// Its value, its permissions and its children's names can be read.
+    pub const READ: Self = Self { read: true, write: false };
+    /// It can be changed and removed, and nodes can be made below it.
+    pub const WRITE: Self = Self { read: false, write: true };
+    /// Both.
+    pub const BOTH: Self = Self { read: true, write: true };
+
+    /// As a number.
+    pub(super) const fn bits(self) -> u8 {
+        self.read as u8 | (self.write as u8) << 1
+    }
+
+    /// From a number.
+    pub(super) const fn from_bits(bits: u8) -> Self {
+        Self { read: bits & 1 != 0, write: bits & 2 != 0 }
+    }
 
     /// Whether this is enough for `need`.
     pub(super) const fn covers(self, need: Self) -> bool {

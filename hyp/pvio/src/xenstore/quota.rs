@@ -1,6 +1,8 @@
 //! What a guest may have in the tree at a time. Numbers as Xen's server has them, and bounds on bytes beside them, so
 //! that the memory which a guest can take is known: the sum of the bytes here, twice for the watches.
 
+use xen_abi::io::xs_wire::{Sockmsg, XENSTORE_PAYLOAD_MAX};
+
 /// The most that each guest may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
@@ -31,6 +33,17 @@ pub struct Quota {
 impl Quota {
     /// Bytes that a node costs beside its text.
     pub const NODE: usize = 128;
+
+    /// Bytes of memory in which a [`Keeper`](super::Keeper) can keep a tree that so many guests fill, and `manager`
+    /// bytes of nodes that are the manager's own, counted as a guest's.
+    pub const fn memory(&self, guests: usize, manager: usize) -> usize {
+        const NUMBERS: usize = 24;
+        let lists = (self.watches + self.events + self.transactions) * NUMBERS;
+        // A message each way may be half done.
+        let messages = 2 * (XENSTORE_PAYLOAD_MAX + size_of::<Sockmsg>()) + 2 * NUMBERS;
+        let guest = self.bytes + self.watch_bytes + self.event_bytes + lists + messages;
+        2 * (guests * guest + manager + NUMBERS).next_multiple_of(4)
+    }
 }
 
 impl Default for Quota {

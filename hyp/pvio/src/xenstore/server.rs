@@ -24,9 +24,10 @@ use crate::memory::SharedMemory;
 
 /// The tree, and everybody who is connected.
 pub struct Server {
-    tree: Tree,
-    connections: BTreeMap<DomId, Connection>,
-    quota: Quota,
+    pub(super) tree: Tree,
+    pub(super) connections: BTreeMap<DomId, Connection>,
+    pub(super) quota: Quota,
+    pub(super) manager: DomId,
 }
 
 /// What a look at a guest's page came to.
@@ -41,7 +42,12 @@ pub struct Served {
 impl Server {
     /// An empty tree whose root belongs to `manager`, which is connected, may do everything, and has no quotas.
     pub fn new(manager: DomId, quota: Quota) -> Self {
-        let mut server = Self { tree: Tree::new(manager), connections: BTreeMap::new(), quota };
+        Self::resume(manager, quota, Tree::new(manager), BTreeMap::new())
+    }
+
+    /// A server with this tree, and these guests connected.
+    pub(super) fn resume(manager: DomId, quota: Quota, tree: Tree, connections: BTreeMap<DomId, Connection>) -> Self {
+        let mut server = Self { tree, connections, quota, manager };
         server.connect(Caller { domain: manager, privileged: true });
         server
     }
@@ -109,33 +115,45 @@ impl Server {
     /// # Errors
     /// The guest broke the protocol. Its connection is to be left alone until it is introduced anew.
     pub fn serve<M: SharedMemory>(&mut self, domain: DomId, page: &mut Page<M>, budget: u32) -> Result<Served, Fault> {
-        let mut served = Served::default();
+        let again = self.exchange(domain, page, budget)?;
+        Ok(Served { notify: page.show(), again })
+    }
+
+    /// The same, but the guest is not told of it yet. Whether there may be more to do at once.
+    ///
+    /// # Errors
+    /// As of [`serve`](Self::serve).
+    pub(super) fn exchange<M: SharedMemory>(
+        &mut self,
+        domain: DomId,
+        page: &mut Page<M>,
+        budget: u32,
+    ) -> Result<bool, Fault> {
         for _ in 0..budget {
-            let Some(connection) = self.connections.get_mut(&domain) else { return Ok(served) };
+            let Some(connection) = self.connections.get_mut(&domain) else { return Ok(false) };
             // An event and a request by turns, so that neither keeps the other from its turn.
-            if !connection.outgoing.push(&mut page.writer, &mut served.notify)? {
-                return Ok(served);
+            if !connection.outgoing.push(&mut page.writer)? {
+                return Ok(false);
             }
             let event = connection.watches.next();
             event.iter().for_each(|event| connection.outgoing.put(&reply::event(event)));
-            if !connection.outgoing.push(&mut page.writer, &mut served.notify)? {
-                return Ok(served);
+            if !connection.outgoing.push(&mut page.writer)? {
+                return Ok(false);
             }
-            match connection.incoming.pull(&mut page.reader, &mut served.notify)? {
+            match connection.incoming.pull(&mut page.reader)? {
                 Some(message) => {
                     let answer = self.handle(domain, &message);
-                    let Some(connection) = self.connections.get_mut(&domain) else { return Ok(served) };
+                    let Some(connection) = self.connections.get_mut(&domain) else { return Ok(false) };
                     answer.iter().for_each(|answer| connection.outgoing.put(answer));
                 }
-                None if event.is_none() => return Ok(served),
+                None if event.is_none() => return Ok(false),
                 None => {}
             }
         }
-        served.again = true;
-        Ok(served)
+        Ok(true)
     }
 
-    fn answer(&mut self, caller: Caller, number: u32, request: &Request<'_>) -> Result<Vec<u8>, Errno> {
+    pub(super) fn answer(&mut self, caller: Caller, number: u32, request: &Request<'_>) -> Result<Vec<u8>, Errno> {
         match request {
             Request::Node(path, request) => return self.node(caller, number, path, request),
             Request::TransactionStart if number != 0 => return Err(Errno::EBUSY),
@@ -171,7 +189,7 @@ impl Server {
     /// A request about a node, in its transaction or in one of its own.
     fn node(&mut self, caller: Caller, number: u32, path: &[u8], request: &NodeRequest<'_>) -> Result<Vec<u8>, Errno> {
         let path = resolve(path, caller.domain)?;
-        let Self { tree, connections, quota } = self;
+        let Self { tree, connections, quota, .. } = self;
         if number != 0 {
             let connection = connections.get_mut(&caller.domain).ok_or(Errno::EIO)?;
             let transaction = connection.transactions.get_mut(&number).ok_or(Errno::ENOENT)?;

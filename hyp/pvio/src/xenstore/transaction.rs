@@ -55,18 +55,26 @@ pub(super) struct Transaction {
     most: (usize, usize),
     /// It looked at more than it may, and cannot be committed.
     overdrawn: bool,
+    /// What it did before is not known any more, and cannot be committed.
+    lost: bool,
 }
 
 impl Transaction {
     /// One with a quota.
     pub(super) const fn new(quota: &Quota) -> Self {
         let most = (quota.transaction_nodes, quota.transaction_bytes);
-        Self { entries: BTreeMap::new(), bytes: 0, most, overdrawn: false }
+        Self { entries: BTreeMap::new(), bytes: 0, most, overdrawn: false, lost: false }
+    }
+
+    /// One that went on in a server that is no more.
+    pub(super) fn lost(quota: &Quota) -> Self {
+        Self { lost: true, ..Self::new(quota) }
     }
 
     /// One of a single operation, which ends with it.
     pub(super) const fn single() -> Self {
-        Self { entries: BTreeMap::new(), bytes: 0, most: (usize::MAX, usize::MAX), overdrawn: false }
+        let most = (usize::MAX, usize::MAX);
+        Self { entries: BTreeMap::new(), bytes: 0, most, overdrawn: false, lost: false }
     }
 
     /// The node as the transaction sees it.
@@ -109,14 +117,14 @@ impl Transaction {
     /// Makes its changes in the tree.
     ///
     /// # Errors
-    /// `EAGAIN` if somebody changed what it looked at, `ENOSPC` if a domain would own more than it may, or if the
+    /// `EAGAIN` if somebody changed what it looked at or it is lost, `ENOSPC` if a domain would own more than it may, or if the
     /// transaction looked at more than it may. Then the tree is as before.
     pub(super) fn commit(self, tree: &mut Tree, caller: Caller, quota: &Quota) -> Result<Vec<Change>, Errno> {
         if self.overdrawn {
             return Err(Errno::ENOSPC);
         }
         let same = |(path, entry): (&String, &Entry)| tree.get(path).map(|node| node.generation) == entry.base;
-        if !self.entries.iter().all(same) {
+        if self.lost || !self.entries.iter().all(same) {
             return Err(Errno::EAGAIN);
         }
         if !caller.privileged && !self.fits(tree, quota) {

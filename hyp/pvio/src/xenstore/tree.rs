@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use xen_abi::domid::DomId;
 
+use super::path::split;
 use super::permissions::Permissions;
 use super::quota::Quota;
 
@@ -62,15 +63,32 @@ impl Usage {
 pub(super) struct Tree {
     nodes: BTreeMap<String, Node>,
     usage: BTreeMap<DomId, Usage>,
-    generation: u64,
+    pub(super) generation: u64,
+    /// Paths of what changed since it was kept; nothing where nobody keeps it.
+    pub(super) changed: Option<BTreeSet<String>>,
 }
 
 impl Tree {
     /// A root that only `owner` sees.
     pub(super) fn new(owner: DomId) -> Self {
-        let mut tree = Self { nodes: BTreeMap::new(), usage: BTreeMap::new(), generation: 0 };
+        let mut tree = Self { nodes: BTreeMap::new(), usage: BTreeMap::new(), generation: 0, changed: None };
         tree.set("/", Some(Node::new(Permissions::private(owner))));
         tree
+    }
+
+    /// A tree of these nodes, whose children are not known yet; nothing if one has no parent, or there is no root.
+    pub(super) fn resume(mut nodes: BTreeMap<String, Node>, generation: u64) -> Option<Self> {
+        let paths: Vec<String> = nodes.keys().cloned().collect();
+        for (parent, name) in paths.iter().filter_map(|path| split(path)) {
+            nodes.get_mut(parent)?.children.insert(name.into());
+        }
+        nodes.get("/")?;
+        let mut tree = Self { nodes: BTreeMap::new(), usage: BTreeMap::new(), generation, changed: None };
+        for (path, node) in &nodes {
+            tree.charge(node.permissions.owner, node.cost(path));
+        }
+        tree.nodes = nodes;
+        Some(tree)
     }
 
     pub(super) fn get(&self, path: &str) -> Option<&Node> {
@@ -90,6 +108,9 @@ impl Tree {
     /// Makes, changes or removes a node, and keeps its owner's account. The caller keeps the parent's names.
     pub(super) fn set(&mut self, path: &str, node: Option<Node>) {
         self.generation += 1;
+        if let Some(changed) = &mut self.changed {
+            changed.insert(path.into());
+        }
         let old = match node {
             Some(mut node) => {
                 node.generation = self.generation;

@@ -34,27 +34,44 @@ pub struct Event {
     pub token: Vec<u8>,
 }
 
-struct Watch {
-    number: u64,
+pub(super) struct Watch {
+    pub(super) number: u64,
     /// From the root, or special.
-    path: String,
+    pub(super) path: String,
     /// Bytes that are cut off of an event's path, because the guest named the path from its home.
-    cut: usize,
-    token: Box<[u8]>,
+    pub(super) cut: usize,
+    pub(super) token: Box<[u8]>,
 }
 
 /// A guest's watches, and the events that it has not got yet.
 #[derive(Default)]
 pub(super) struct Watches {
-    list: Vec<Watch>,
+    pub(super) list: Vec<Watch>,
     bytes: usize,
-    next: u64,
+    pub(super) next: u64,
     /// Numbers of watches, and what changed.
-    pending: VecDeque<(u64, String)>,
+    pub(super) pending: VecDeque<(u64, String)>,
     pending_bytes: usize,
+    /// The list is not as it was kept.
+    pub(super) list_changed: bool,
+    /// The events are not as they were kept.
+    pub(super) pending_changed: bool,
 }
 
 impl Watches {
+    /// None, which is not what was kept.
+    pub(super) fn anew() -> Self {
+        Self { list_changed: true, pending_changed: true, ..Self::default() }
+    }
+
+    /// These watches and events.
+    pub(super) fn resume(list: Vec<Watch>, next: u64, pending: VecDeque<(u64, String)>) -> Self {
+        let bytes = list.iter().map(|watch| watch.path.len() + watch.token.len()).sum();
+        let mut watches = Self { list, bytes, next, pending, ..Self::default() };
+        watches.count_pending();
+        watches
+    }
+
     /// Adds a watch, whose first event comes at once.
     ///
     /// # Errors
@@ -73,7 +90,7 @@ impl Watches {
             return Err(Errno::E2BIG);
         }
         let number = self.next;
-        (self.bytes, self.next) = (bytes, self.next + 1);
+        (self.bytes, self.next, self.list_changed) = (bytes, self.next + 1, true);
         self.list.push(Watch { number, path: path.clone(), cut, token: token.into() });
         self.queue(caller, &[(number, path)], quota);
         Ok(())
@@ -87,6 +104,7 @@ impl Watches {
         let at = self.find(&watched(caller, path)?.0, token).ok_or(Errno::ENOENT)?;
         let watch = self.list.remove(at);
         self.bytes -= watch.path.len() + watch.token.len();
+        (self.list_changed, self.pending_changed) = (true, true);
         self.pending.retain(|(number, _)| *number != watch.number);
         self.count_pending();
         Ok(())
@@ -123,6 +141,7 @@ impl Watches {
             if !self.pending.contains(event) {
                 self.pending_bytes += event.1.len();
                 self.pending.push_back(event.clone());
+                self.pending_changed = true;
             }
         }
         if !caller.privileged && (self.pending.len() > quota.events || self.pending_bytes > quota.event_bytes) {
@@ -141,6 +160,7 @@ impl Watches {
     pub(super) fn next(&mut self) -> Option<Event> {
         let (number, path) = self.pending.pop_front()?;
         self.pending_bytes -= path.len();
+        self.pending_changed = true;
         let watch = self.list.iter().find(|watch| watch.number == number)?;
         Some(Event { path: path.get(watch.cut..)?.into(), token: watch.token.to_vec() })
     }

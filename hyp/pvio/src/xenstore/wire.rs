@@ -60,15 +60,21 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// Takes bytes until a message is whole; `None` if there are no more. Says by `moved` whether the peer has room now.
+    /// What is there of it.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// A message of which this was there.
+    pub(super) fn resume(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.into() }
+    }
+
+    /// Takes bytes until a message is whole; `None` if there are no more.
     ///
     /// # Errors
     /// An index or a length that cannot be true.
-    pub(super) fn pull<M: SharedMemory>(
-        &mut self,
-        reader: &mut Reader<M>,
-        moved: &mut bool,
-    ) -> Result<Option<Message>, Fault> {
+    pub(super) fn pull<M: SharedMemory>(&mut self, reader: &mut Reader<M>) -> Result<Option<Message>, Fault> {
         const HEADER: usize = size_of::<Sockmsg>();
         loop {
             let header = Sockmsg::read_from_prefix(&self.bytes).ok().map(|(header, _)| header);
@@ -83,11 +89,10 @@ impl Incoming {
                 return Ok(Some(Message { header, payload }));
             }
             self.bytes.resize(HEADER + length, 0);
-            let read = reader.read(&mut self.bytes[have..]);
-            self.bytes.truncate(have + read.unwrap_or(0));
-            match read? {
-                0 => return Ok(None),
-                _ => *moved = true,
+            let taken = reader.take(&mut self.bytes[have..]);
+            self.bytes.truncate(have + taken.unwrap_or(0));
+            if taken? == 0 {
+                return Ok(None);
             }
         }
     }
@@ -115,15 +120,23 @@ impl Outgoing {
         self.bytes.extend_from_slice(&message.payload);
     }
 
-    /// Sends what there is room for; whether all is gone. Says by `moved` whether the peer has something new.
+    /// What is not sent yet.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// A message of which this is still to be sent.
+    pub(super) fn resume(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.into(), sent: 0 }
+    }
+
+    /// Sends what there is room for; whether all is gone.
     ///
     /// # Errors
     /// An index that cannot be true.
-    pub(super) fn push<M: SharedMemory>(&mut self, writer: &mut Writer<M>, moved: &mut bool) -> Result<bool, Fault> {
+    pub(super) fn push<M: SharedMemory>(&mut self, writer: &mut Writer<M>) -> Result<bool, Fault> {
         if !self.is_empty() {
-            let sent = writer.write(&self.bytes[self.sent..])?;
-            self.sent += sent;
-            *moved |= sent > 0;
+            self.sent += writer.put(&self.bytes[self.sent..])?;
         }
         Ok(self.is_empty())
     }

@@ -87,6 +87,11 @@ impl Life {
         self.0.get() == 0
     }
 
+    /// How much it changed, of a life that began with all there can be.
+    pub(crate) fn spent(&self) -> u32 {
+        u32::MAX - self.0.get()
+    }
+
     fn spend(&self) -> bool {
         let left = self.0.get();
         self.0.set(left.saturating_sub(1));
