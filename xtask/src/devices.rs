@@ -1,12 +1,13 @@
-//! The devices of a machine, which follow from what its scenario gives the guests: each disk once, whoever has parts of it.
-//! Their order is their place on the machine's buses, so that the same scenario always gives the same machine.
+//! The devices of a machine, which follow from what its scenario gives the guests: each disk once, whoever has parts of it,
+//! and one of each other kind that somebody has. Their order is their place on the machine's buses, so that the same scenario
+//! always gives the same machine.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::disk;
-use crate::scenario::{Disk, Scenario};
+use crate::scenario::{Disk, Resolution, Scenario};
 
 /// Where files in memory go, on machines that have that: disks there complete each request at once, which the emulator's
 /// deterministic clock needs.
@@ -20,6 +21,14 @@ pub(crate) const MOST: usize = 32;
 pub(crate) enum Device<'s> {
     /// A disk, and whether it may be written.
     Disk(&'s Disk, bool),
+    /// A network card.
+    Network,
+    /// Sound, of which a file is left.
+    Sound,
+    /// A display.
+    Display(Resolution),
+    /// A keyboard.
+    Keyboard,
 }
 
 /// All of a machine's devices.
@@ -27,32 +36,55 @@ pub(crate) fn of(scenario: &Scenario) -> Vec<Device<'_>> {
     let all = || scenario.guests.iter().flat_map(|guest| &guest.disks);
     let writable = |disk: &Disk| all().any(|other| other.serial() == disk.serial() && !other.read_only);
     let disks = all().filter(|disk| disk.image.is_some());
-    disks.map(|disk| Device::Disk(disk, writable(disk))).collect()
+    let disks = disks.map(|disk| Device::Disk(disk, writable(disk)));
+    let guests = &scenario.guests;
+    let network = guests.iter().flat_map(|guest| &guest.nics).any(|nic| nic.uplink);
+    let sound = guests.iter().any(|guest| guest.sound);
+    let displays = guests.iter().filter_map(|guest| guest.display);
+    let display = displays.reduce(|one, other| Resolution(one.0.max(other.0), one.1.max(other.1)));
+    let keyboard = guests.iter().any(|guest| guest.keyboard);
+    disks
+        .chain(network.then_some(Device::Network))
+        .chain(sound.then_some(Device::Sound))
+        .chain(display.map(Device::Display))
+        .chain(keyboard.then_some(Device::Keyboard))
+        .collect()
 }
 
 /// The files behind a machine's devices; those in memory go with it.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
-    folder: PathBuf,
-    in_memory: bool,
+    own: PathBuf,
+    memory: Option<PathBuf>,
 }
 
 impl Files {
-    /// Makes them for a machine, in memory or in the scenario's own folder.
+    /// Makes them for a machine, disks in memory if there is room, what a person wants to see in the scenario's own folder.
     ///
     /// # Errors
     /// Names the disk that cannot be made.
     pub(crate) fn make(scenario: &Scenario, own: &Path) -> Result<Self> {
+        let mut files = Self { own: own.to_owned(), memory: None };
         let devices = of(scenario);
+        let disks: Vec<&Disk> = devices
+            .iter()
+            .filter_map(|device| if let Device::Disk(disk, _) = device { Some(*disk) } else { None })
+            .collect();
         if devices.is_empty() {
-            return Ok(Self::default());
+            return Ok(files);
         }
+        std::fs::create_dir_all(own).with_context(|| format!("cannot create {}", own.display()))?;
         let mut bytes = 0;
-        for Device::Disk(disk, _) in &devices {
+        for disk in &disks {
             bytes += disk::size(scenario, disk)?;
         }
-        let files = Self::place(own, bytes)?;
-        for Device::Disk(disk, _) in &devices {
+        if bytes > 0 && disk::room(Path::new(MEMORY)).is_some_and(|room| room > bytes) {
+            // Two checkouts run tests beside each other; a run that was killed has left its files, which are made anew.
+            let own = std::path::absolute(own)?.display().to_string();
+            let folder = Path::new(MEMORY).join(format!("makuhari{}", own.replace('/', "-")));
+            files.memory = std::fs::create_dir_all(&folder).is_ok().then_some(folder);
+        }
+        for disk in disks {
             let path = files.disk(disk.serial());
             disk::make(scenario, disk, &path).with_context(|| format!("disk `{}`", disk.serial()))?;
         }
@@ -61,31 +93,34 @@ impl Files {
 
     /// The file of the machine's disk of this serial number.
     pub(crate) fn disk(&self, serial: &str) -> PathBuf {
-        self.folder.join(format!("{serial}.img"))
+        self.memory.as_ref().unwrap_or(&self.own).join(format!("{serial}.img"))
     }
 
-    /// Whether requests to them are done at once.
+    /// What was played.
+    pub(crate) fn sound(&self) -> PathBuf {
+        self.own("sound.wav")
+    }
+
+    /// A picture of the display, by its name.
+    pub(crate) fn picture(&self, name: &str) -> PathBuf {
+        self.own(&format!("{name}.png"))
+    }
+
+    /// A file of this name in the scenario's own folder.
+    pub(crate) fn own(&self, name: &str) -> PathBuf {
+        self.own.join(name)
+    }
+
+    /// Whether disks are in memory, so that requests to them are done at once.
     pub(crate) fn are_in_memory(&self) -> bool {
-        self.in_memory
-    }
-
-    fn place(own: &Path, bytes: u64) -> Result<Self> {
-        // Two checkouts run tests beside each other, and a run that was killed has left its files.
-        let own = std::path::absolute(own)?;
-        let folder = Path::new(MEMORY).join(format!("makuhari{}", own.display().to_string().replace('/', "-")));
-        let has_room = disk::room(Path::new(MEMORY)).is_some_and(|room| room > bytes);
-        if has_room && std::fs::create_dir_all(&folder).is_ok() {
-            return Ok(Self { folder, in_memory: true });
-        }
-        std::fs::create_dir_all(&own).with_context(|| format!("cannot create {}", own.display()))?;
-        Ok(Self { folder: own, in_memory: false })
+        self.memory.is_some()
     }
 }
 
 impl Drop for Files {
     fn drop(&mut self) {
-        if self.in_memory {
-            let _ = std::fs::remove_dir_all(&self.folder);
+        if let Some(folder) = &self.memory {
+            let _ = std::fs::remove_dir_all(folder);
         }
     }
 }

@@ -4,6 +4,7 @@
 
 #![allow(unreachable_pub, reason = "a program exports nothing; `pub` says what a module offers the others")]
 
+mod after;
 mod bench;
 mod board;
 mod bochs;
@@ -16,6 +17,7 @@ mod devices;
 mod disk;
 mod doc;
 mod events;
+mod http;
 mod image;
 mod kernel;
 mod lint;
@@ -25,6 +27,7 @@ mod peer;
 mod process;
 mod progress;
 mod qemu;
+mod random;
 mod report;
 mod run;
 mod scenario;

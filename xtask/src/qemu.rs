@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 pub(crate) use arguments::{Clock, alone, bare, boot, clock, machine, multiboot};
 pub(crate) use child::{Child, Finished, Keyboard, Output, interrupted, tied, watch_interrupts};
 pub(crate) use devices::devices;
+pub(crate) use monitor::Monitor;
 use monitor::Place;
 
 use crate::board::Board;
@@ -78,19 +79,26 @@ impl Qemu {
         &self.binary
     }
 
-    /// Starts a machine with its serial port connected to us, for typing too if there is a `keyboard`.
+    /// Starts a machine with its serial port connected to us, for typing too if there is a `keyboard`, and with a second
+    /// monitor if it is `operated`, as each takes one client.
     ///
     /// # Errors
     /// If it cannot be started.
-    pub(crate) fn start(&self, arguments: &[OsString], keyboard: bool) -> Result<Child> {
+    pub(crate) fn start(&self, arguments: &[OsString], keyboard: bool, operated: bool) -> Result<Child> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         // Not in target/: the path of a socket has room for 107 bytes only.
-        let socket = std::env::temp_dir().join(format!("makuhari-{}-{number}.qmp", std::process::id()));
+        let place = |ending: &str| {
+            let name = format!("makuhari-{}-{number}.{ending}", std::process::id());
+            Place { socket: std::env::temp_dir().join(name), board: self.board }
+        };
+        let (clock, operator) = (place("qmp"), operated.then(|| place("operator")));
         let mut command = child::tied(&self.binary);
-        command.args(arguments).args(["-serial", "stdio", "-monitor", "none", "-qmp"]);
-        command.arg(format!("unix:{},server=on,wait=off", socket.display()));
-        Child::start(command, keyboard, Place { socket, board: self.board })
+        command.args(arguments).args(["-serial", "stdio", "-monitor", "none"]);
+        for place in std::iter::once(&clock).chain(&operator) {
+            command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", place.socket.display()));
+        }
+        Child::start(command, keyboard, clock, operator)
     }
 
     /// Lets the emulator write the machine's own device tree.

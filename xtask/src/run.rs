@@ -3,6 +3,7 @@
 
 mod emulator;
 mod hold;
+mod operator;
 mod screen;
 pub(crate) mod session;
 mod typist;
@@ -15,7 +16,7 @@ use crate::console::Paint;
 use crate::qemu::{self, Clock, Qemu};
 use crate::report::{self, Figures, promises};
 use crate::scenario::{self, Vendor};
-use crate::{paths, setup};
+use crate::{after, http, paths, setup};
 use screen::Screen;
 use session::Machine;
 
@@ -62,6 +63,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
         ensure!(board == Board::X86, "--vendor is about x86; {} is a scenario of {}", scenario.name(), board.name());
         scenario.machine.set_cpu(vendor.cpu());
     }
+    let _server = http::serve(&mut scenario)?;
     setup::ensure(&setup::for_runs(board))?;
     let built = build::some(board, Form::of(&scenario).as_slice())?;
     let qemu = Qemu::find(board)?;
@@ -87,6 +89,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
     if promises::concern(&scenario) && clock == Clock::Instructions {
         figures.failures.extend(promises::broken(&figures.summary)?);
     }
+    figures.failures.extend(after::failures(&session, &scenario));
     let [json, page] = report::write(&figures, &scenario, &session.command, &paths::reports())?;
     if args.json {
         print!("{}", report::json(&figures)?);

@@ -2,14 +2,17 @@
 //! input of a run, so that a run can be repeated from its report; a typo in it is an error with file, line and the word
 //! that was probably meant, never a default.
 
+mod after;
 mod cpu;
 mod devices;
 mod expectations;
 mod fixed;
 mod folder;
+mod hands;
 mod matrix;
 mod place;
 mod schedule;
+mod served;
 
 use std::path::{Path, PathBuf};
 
@@ -17,13 +20,16 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+pub(crate) use after::{After, Content, Played, Seen, Volume};
 pub(crate) use cpu::{Cpu, Vendor};
-pub(crate) use devices::{Disk, Image};
-pub(crate) use expectations::{End, Expect, Order, Setting, Tamper, Typing};
+pub(crate) use devices::{Disk, Image, Network, Nic, Resolution};
+pub(crate) use expectations::{End, Expect, Order, Setting, Tamper};
 pub(crate) use fixed::{Channel, Shared, StaticMemory, Word};
 pub(crate) use folder::{all, named, single};
+pub(crate) use hands::{Cue, Keys, Picture, Typing};
 use place::{closest, explain, line_of};
 pub(crate) use schedule::{Class, Scheduler};
+pub(crate) use served::Served;
 
 use crate::board::Board;
 
@@ -50,9 +56,18 @@ pub(crate) struct Scenario {
     /// Whether the expectations must come in the order of the file.
     #[serde(default)]
     pub(crate) order: Order,
+    /// Files that the host serves to guests by HTTP.
+    #[serde(default, rename = "http")]
+    pub(crate) served: Vec<Served>,
     /// What is typed at the serial port, one after the other.
     #[serde(default, rename = "type")]
     pub(crate) typing: Vec<Typing>,
+    /// Keys that are pressed, one after the other.
+    #[serde(default, rename = "key")]
+    pub(crate) keys: Vec<Keys>,
+    /// Pictures of the display, one after the other.
+    #[serde(default, rename = "picture")]
+    pub(crate) pictures: Vec<Picture>,
     /// What must be said.
     #[serde(default)]
     pub(crate) expect: Vec<Expect>,
@@ -62,6 +77,9 @@ pub(crate) struct Scenario {
     /// When the test is over.
     #[serde(default)]
     pub(crate) end: End,
+    /// What must be true when the machine has ended.
+    #[serde(default)]
+    pub(crate) after: Vec<After>,
     /// Host memory that is not empty when the hypervisor starts.
     #[serde(default, rename = "memory")]
     pub(crate) words: Vec<Word>,
@@ -96,6 +114,8 @@ pub(crate) struct Machine {
     pub(crate) gic: u32,
     /// Model of the CPUs; the board's usual one if absent.
     cpu: Option<Cpu>,
+    /// What its network card, if it has one, is connected to.
+    network: Network,
 }
 
 impl Machine {
@@ -107,6 +127,11 @@ impl Machine {
         })
     }
 
+    /// Its network card reaches this host, by threads that know nothing of virtual time.
+    pub(crate) fn has_user_network(&self) -> bool {
+        self.network == Network::User
+    }
+
     /// Takes another model.
     pub(crate) fn set_cpu(&mut self, cpu: Cpu) {
         self.cpu = Some(cpu);
@@ -115,7 +140,7 @@ impl Machine {
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { board: Board::default(), cpus: 1, memory_mib: 1024, gic: 3, cpu: None }
+        Self { board: Board::default(), cpus: 1, memory_mib: 1024, gic: 3, cpu: None, network: Network::default() }
     }
 }
 
@@ -154,6 +179,7 @@ pub(crate) enum Program {
     Hog,
     Probe,
     Measure,
+    Iod,
 }
 
 impl Program {
@@ -164,6 +190,7 @@ impl Program {
             Self::Hog => "hog",
             Self::Probe => "probe",
             Self::Measure => "measure",
+            Self::Iod => "iod",
         }
     }
 }
@@ -270,6 +297,17 @@ pub(crate) struct Guest {
     /// Its disks.
     #[serde(default, rename = "disk")]
     pub(crate) disks: Vec<Disk>,
+    /// Its network cards.
+    #[serde(default, rename = "nic")]
+    pub(crate) nics: Vec<Nic>,
+    /// It has sound.
+    #[serde(default)]
+    pub(crate) sound: bool,
+    /// It has a display of this many pixels, `800x600`.
+    pub(crate) display: Option<Resolution>,
+    /// It has a keyboard.
+    #[serde(default)]
+    pub(crate) keyboard: bool,
 }
 
 fn one() -> u32 {
@@ -341,11 +379,22 @@ impl Scenario {
             let here = place(&format!("\"{}\"", guest.name));
             self.check_guest(guest).with_context(|| format!("{here}: guest `{}`", guest.name))?;
         }
+        self.check_served().with_context(|| place("[[http]]"))?;
+        self.check_hands().with_context(|| place(if self.keys.is_empty() { "[[picture]]" } else { "[[key]]" }))?;
+        for (number, after) in self.after.iter().enumerate() {
+            self.check_after(after).with_context(|| self.nth("[[after]]", number))?;
+        }
         for expect in self.expect.iter().chain(&self.forbid) {
             let needle = expect.event.as_ref().or(expect.text.as_ref()).map(String::as_str).unwrap_or("[[expect]]");
             expect.check().with_context(|| format!("{}: expectation", place(needle)))?;
         }
         Ok(())
+    }
+
+    /// File and line of a table, by its header's place among those.
+    fn nth(&self, header: &str, number: usize) -> String {
+        let mut lines = self.text.lines().enumerate().filter(|(_, line)| line.trim() == header);
+        format!("{}:{}: {header}", self.path.display(), lines.nth(number).map_or(1, |(at, _)| at + 1))
     }
 
     fn check_guest(&self, guest: &Guest) -> Result<()> {
@@ -357,7 +406,7 @@ impl Scenario {
             bail!("two guests have this name");
         }
         match (&guest.program, &guest.image) {
-            (None, None) => bail!("it needs `program` (player, hog, probe, measure) or `image` (a path)"),
+            (None, None) => bail!("it needs `program` (player, hog, probe, measure, iod) or `image` (a path)"),
             (Some(_), Some(_)) => bail!("it has both `program` and `image`; take one away"),
             _ => {}
         }

@@ -10,7 +10,7 @@ use dtoolkit::model::DeviceTreeNode;
 use super::layout::Layout;
 use super::{cells, set, strings};
 use crate::devices;
-use crate::scenario::{Disk, Guest, Scenario, Setting, Shared, StaticMemory};
+use crate::scenario::{Disk, Guest, Nic, Scenario, Setting, Shared, StaticMemory};
 
 /// The memory that outlives it: guest address (in what the bare guests' runtime maps, far from RAM), size, and name.
 const KEPT: u64 = 0xc000_0000;
@@ -54,7 +54,27 @@ pub(super) fn describe(node: &mut DeviceTreeNode, guest: &Guest) -> Result<()> {
         let disks: Vec<String> = guest.disks.iter().map(disk).collect();
         set(node, "makuhari,disk", strings(&disks).as_slice())?;
     }
+    if !guest.nics.is_empty() {
+        let nics: Vec<String> = guest.nics.iter().map(nic).collect();
+        set(node, "makuhari,nic", strings(&nics).as_slice())?;
+    }
+    if guest.sound {
+        set(node, "makuhari,sound", "")?;
+    }
+    if let Some(size) = guest.display {
+        set(node, "makuhari,display", size.to_string())?;
+    }
+    if guest.keyboard {
+        set(node, "makuhari,keyboard", "")?;
+    }
     Ok(())
+}
+
+/// `mac=00:16:3e:00:00:02,rate=1000000,uplink=off`
+fn nic(nic: &Nic) -> String {
+    let rate = nic.rate.map(|rate| format!(",rate={rate}")).unwrap_or_default();
+    let uplink = if nic.uplink { "" } else { ",uplink=off" };
+    format!("mac={}{rate}{uplink}", nic.mac)
 }
 
 /// `xvda=SERIAL:PARTITION,ro`
@@ -109,7 +129,7 @@ fn transports(count: usize) -> Vec<Setting> {
 mod tests {
     use dtoolkit::model::{DeviceTree, DeviceTreeNode};
 
-    use super::{describe, equipped};
+    use super::{describe, equipped, transports};
     use crate::compose::fixed;
     use crate::compose::layout::Layout;
     use crate::report::tests::scenario;
@@ -137,6 +157,17 @@ mod tests {
         size_mib = 1
         partition = 2
         read_only = true
+        [[guest.nic]]
+        mac = "00:16:3E:00:00:02"
+        rate = 1_000_000
+        [[guest]]
+        name = "other"
+        program = "probe"
+        memory_mib = 64
+        nic = [{ mac = "00:16:3e:00:00:03", uplink = false }, { mac = "00:16:3e:00:00:04" }]
+        sound = true
+        display = "800x600"
+        keyboard = true
     "#;
 
     const NODES: &str = r#"/dts-v1/;
@@ -157,6 +188,14 @@ mod tests {
 
     linux {
         makuhari,disk = "xvda=xvda", "xvdb=disk-1:2,ro";
+        makuhari,nic = "mac=00:16:3e:00:00:02,rate=1000000";
+    };
+
+    other {
+        makuhari,nic = "mac=00:16:3e:00:00:03,uplink=off", "mac=00:16:3e:00:00:04";
+        makuhari,sound = "";
+        makuhari,display = "800x600";
+        makuhari,keyboard = "";
     };
 };
 "#;
@@ -198,7 +237,7 @@ mod tests {
 "#;
 
     #[test]
-    fn guests_have_their_disks_and_the_io_domain_all_it_serves_them_with() {
+    fn guests_have_their_devices_and_the_io_domain_all_it_serves_them_with() {
         let scenario = scenario(TEXT);
         let mut tree = DeviceTree::new();
         let guests = equipped(&scenario, &mut Layout::new(1 << 30)).unwrap();
@@ -209,6 +248,8 @@ mod tests {
             tree.root.add_child(node);
         }
         assert_eq!(tree.to_string(), NODES);
-        assert_eq!(fixed::tree_of(&guests[0].device_tree).unwrap().to_string(), PARTIAL);
+        // Two disks, network, sound, display, keyboard.
+        assert_eq!(guests[0].device_tree.iter().filter(|set| set.property == "xen,reg").count(), 6);
+        assert_eq!(fixed::tree_of(&transports(2)).unwrap().to_string(), PARTIAL);
     }
 }

@@ -64,17 +64,19 @@ fn sizes(cpus: u32, memory_mib: u64) -> Vec<OsString> {
     ["-smp", &cpus, "-m", &memory].into_iter().chain(quiet).map(OsString::from).collect()
 }
 
-/// The clock's arguments.
-pub(crate) fn clock(clock: Clock, board: Board, cpus: u32) -> Vec<OsString> {
+/// The clock's arguments. With a network of this host an idle machine's time goes on as the host's does, as what it waits for
+/// may come from there.
+pub(crate) fn clock(clock: Clock, machine: &Machine, cpus: u32) -> Vec<OsString> {
+    let sleep = if machine.has_user_network() { "shift=0,sleep=on" } else { "shift=0,sleep=off" };
     // The board's clock counts seconds since power-on, by which runs are ended: see `monitor`.
     let mut arguments: Vec<&str> = vec!["-rtc", "base=1970-01-01,clock=vm"];
     if clock == Clock::Instructions {
-        arguments.extend(["-icount", "shift=0,sleep=off", "-accel", "tcg,thread=single"]);
+        arguments.extend(["-icount", sleep, "-accel", "tcg,thread=single"]);
         if cpus > 1 {
             // Without a timer in virtual time each CPU takes turns of up to 100 ms, which ruins latencies between CPUs. On x86
             // one as short as ARM's brings a loop with PAUSE to a standstill.
             arguments.extend(["-netdev", "hubport,id=turn,hubid=0", "-object"]);
-            arguments.push(match board {
+            arguments.push(match machine.board {
                 Board::QemuVirt => "filter-buffer,id=turnf,netdev=turn,interval=20",
                 Board::X86 => "filter-buffer,id=turnf,netdev=turn,interval=100",
             });
@@ -147,14 +149,22 @@ fn stub_code(tree: u64, image: u64) -> Vec<u8> {
 mod tests {
     use super::{Clock, clock};
     use crate::board::Board;
+    use crate::report::tests::scenario;
+    use crate::scenario::Machine;
 
     #[test]
     fn the_boards_clock_starts_at_power_on_in_real_time_too() {
+        let mut machine = Machine::default();
+        machine.board = Board::X86;
         for kind in [Clock::Instructions, Clock::Wall] {
-            assert!(
-                clock(kind, Board::X86, 1).iter().any(|argument| argument == "base=1970-01-01,clock=vm"),
-                "{kind:?}"
-            );
+            assert!(clock(kind, &machine, 1).iter().any(|argument| argument == "base=1970-01-01,clock=vm"), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn an_idle_machine_waits_for_the_hosts_network() {
+        let sleeps = |machine: &Machine| clock(Clock::Instructions, machine, 1).contains(&"shift=0,sleep=on".into());
+        let user = "about = \"\"\nlimit_ns = 1\nmachine.network = \"user\"";
+        assert!(!sleeps(&Machine::default()) && sleeps(&scenario(user).machine));
     }
 }

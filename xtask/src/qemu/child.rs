@@ -50,6 +50,7 @@ pub(crate) struct Child {
     serial: Receiver<Vec<u8>>,
     complaints: Option<JoinHandle<String>>,
     keyboard: Option<Keyboard>,
+    operator: Option<Place>,
     end: End,
 }
 
@@ -77,11 +78,11 @@ pub(crate) enum Finished {
 
 impl Child {
     /// Starts an emulator whose serial port is its standard output, and input where there is a `keyboard`. Its virtual time
-    /// is asked for at `monitor`.
+    /// is asked for at `monitor`; `operator` is another monitor, for who operates the machine.
     ///
     /// # Errors
     /// If it cannot be started.
-    pub(super) fn start(mut command: Command, keyboard: bool, monitor: Place) -> Result<Self> {
+    pub(super) fn start(mut command: Command, keyboard: bool, monitor: Place, operator: Option<Place>) -> Result<Self> {
         command.stdin(if keyboard { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let program = command.get_program().to_string_lossy().into_owned();
@@ -104,7 +105,7 @@ impl Child {
         std::thread::spawn(move || watch_clock(&monitor, &watched));
         let end = End::Status { socket, clock };
         let keyboard = process.stdin.take().map(|pipe| Box::new(pipe) as Keyboard);
-        Ok(Self { process, serial: receiver, complaints: Some(complaints), keyboard, end })
+        Ok(Self { process, serial: receiver, complaints: Some(complaints), keyboard, operator, end })
     }
 
     /// Starts an emulator that connects its serial port to `listener`, ends by itself when the time is up, and says in the
@@ -137,12 +138,18 @@ impl Child {
         let (stream, _) = listener.accept().context("the emulator did not connect its serial port")?;
         let keyboard = if with_keyboard { Some(Box::new(stream.try_clone()?) as Keyboard) } else { None };
         std::thread::spawn(move || pump(stream, |bytes| sender.send(bytes).is_ok()));
-        Ok(Self { process, serial: receiver, complaints: Some(complaints), keyboard, end: End::Log(log) })
+        let (complaints, end) = (Some(complaints), End::Log(log));
+        Ok(Self { process, serial: receiver, complaints, keyboard, operator: None, end })
     }
 
     /// The serial port's other direction; once, and only if it was started with a keyboard.
     pub(crate) fn keyboard(&mut self) -> Option<Keyboard> {
         self.keyboard.take()
+    }
+
+    /// Where the machine is operated, if it was started for that.
+    pub(crate) fn operators_monitor(&self) -> Option<Place> {
+        self.operator.clone()
     }
 
     /// Waits for output, at most `wait`.
@@ -194,6 +201,9 @@ impl Drop for Child {
         let _ = self.process.kill();
         let _ = self.process.wait();
         if let End::Status { socket, .. } = &self.end {
+            let _ = std::fs::remove_file(socket);
+        }
+        if let Some(Place { socket, .. }) = &self.operator {
             let _ = std::fs::remove_file(socket);
         }
     }

@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::board::Board;
@@ -13,13 +13,14 @@ use crate::board::Board;
 const READ_CLOCK: &str = "xp /1wx 0x9010000";
 
 /// Where an emulator is asked, and which machine it emulates.
-pub(super) struct Place {
-    pub(super) socket: PathBuf,
-    pub(super) board: Board,
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) socket: PathBuf,
+    pub(crate) board: Board,
 }
 
 /// A connection to the emulator's machine protocol.
-pub(super) struct Monitor {
+pub(crate) struct Monitor {
     board: Board,
     lines: BufReader<UnixStream>,
     stream: UnixStream,
@@ -27,7 +28,7 @@ pub(super) struct Monitor {
 
 impl Monitor {
     /// Connects; `None` if the emulator is not ready or gone.
-    pub(super) fn connect(place: &Place) -> Option<Self> {
+    pub(crate) fn connect(place: &Place) -> Option<Self> {
         let stream = UnixStream::connect(&place.socket).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
         let mut monitor = Self { board: place.board, lines: BufReader::new(stream.try_clone().ok()?), stream };
@@ -49,6 +50,18 @@ impl Monitor {
             "execute": "human-monitor-command", "arguments": { "command-line": READ_CLOCK }
         }))?;
         parse(answer.as_str()?)
+    }
+
+    /// Presses a key of the machine's keyboard, or several at once, by QEMU's names with hyphens between.
+    pub(crate) fn press(&mut self, key: &str) -> Option<()> {
+        let keys: Vec<_> = key.split('-').map(|name| serde_json::json!({ "type": "qcode", "data": name })).collect();
+        self.ask(&serde_json::json!({ "execute": "send-key", "arguments": { "keys": keys } })).map(|_| ())
+    }
+
+    /// Writes what the machine's display shows into a PNG file.
+    pub(crate) fn photograph(&mut self, path: &Path) -> Option<()> {
+        let arguments = serde_json::json!({ "filename": path, "format": "png" });
+        self.ask(&serde_json::json!({ "execute": "screendump", "arguments": arguments })).map(|_| ())
     }
 
     fn ask(&mut self, question: &serde_json::Value) -> Option<serde_json::Value> {

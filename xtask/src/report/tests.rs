@@ -59,7 +59,7 @@ pub(crate) fn session(transcript: &str) -> Session {
         ended: Ended::PoweredOff,
         command: "qemu".into(),
         log: Path::new("log").into(),
-        _files: Files::default(),
+        files: Files::default(),
     };
     for line in &session.lines {
         match line.source.as_ref().and_then(|source| events::parse(source, &line.text)) {

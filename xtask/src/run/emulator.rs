@@ -41,7 +41,7 @@ impl<'s> Emulator<'s> {
             return Ok(Self::Bochs(Bochs::prepare(image, &composed, scenario, folder)?));
         }
         let mut arguments = qemu::machine(machine, None);
-        arguments.extend(qemu::clock(clock, machine.board, machine.cpus));
+        arguments.extend(qemu::clock(clock, machine, machine.cpus));
         arguments.extend(qemu::devices(scenario, files));
         arguments.extend(match machine.board {
             Board::QemuVirt => qemu::boot(image, &composed, machine.memory_mib << 20, &folder.join("stub.bin"))?,
@@ -64,18 +64,19 @@ impl<'s> Emulator<'s> {
         let kernel = compose::kernel(scenario, guest, sources)?;
         let ramdisk = compose::ramdisk(scenario, guest, sources)?;
         let mut arguments = qemu::machine(&scenario.machine, None);
-        arguments.extend(qemu::clock(clock, scenario.machine.board, scenario.machine.cpus));
+        arguments.extend(qemu::clock(clock, &scenario.machine, scenario.machine.cpus));
         arguments.extend(qemu::alone(&kernel, &guest.bootargs, ramdisk.as_deref()));
         Ok(Self::Qemu(qemu, arguments))
     }
 
-    /// Starts it, with a `keyboard` at its serial port or without.
+    /// Starts it, with a `keyboard` at its serial port or without, and with a monitor for its keys and display if it is
+    /// `operated`.
     ///
     /// # Errors
     /// If it cannot be started.
-    pub(super) fn start(&self, keyboard: bool) -> Result<Child> {
+    pub(super) fn start(&self, keyboard: bool, operated: bool) -> Result<Child> {
         match self {
-            Self::Qemu(qemu, arguments) => qemu.start(arguments, keyboard),
+            Self::Qemu(qemu, arguments) => qemu.start(arguments, keyboard, operated),
             Self::Bochs(bochs) => bochs.start(keyboard),
         }
     }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::emulator::Emulator;
 use super::hold::Hold;
+use super::operator::{self, Operator};
 use super::typist::{Hands, Typist};
 use crate::build::{Built, Form};
 use crate::compose::{Sources, Whose};
@@ -59,8 +60,8 @@ pub(crate) struct Session {
     pub(crate) command: String,
     /// Where the full log is.
     pub(crate) log: PathBuf,
-    /// What is behind the machine's devices goes with it.
-    pub(crate) _files: Files,
+    /// What is behind the machine's devices; disks are gone when this is.
+    pub(crate) files: Files,
 }
 
 /// A machine that is ready to start.
@@ -142,7 +143,7 @@ impl<'s> Machine<'s> {
         let flavour = guest.image.as_ref().and_then(|image| Flavour::of_word(image.to_str()?));
         let kernel = flavour.context("only a stock kernel can be bare")?.kernel(scenario.machine.board)?;
         let mut arguments = qemu::bare(&scenario.machine, guest, &kernel, &kernel::initramfs(scenario.machine.board)?);
-        arguments.extend(qemu::clock(clock, scenario.machine.board, guest.vcpus));
+        arguments.extend(qemu::clock(clock, &scenario.machine, guest.vcpus));
         let console = Demultiplexer::of_peer(vec![guest.name.clone()]);
         let log = folder.join(format!("{}.log", scenario.name()));
         let emulator = Emulator::Qemu(qemu, arguments);
@@ -160,7 +161,9 @@ impl<'s> Machine<'s> {
     /// # Errors
     /// If the emulator cannot be started or the log not be written.
     pub(crate) fn run(self, watch: &mut dyn FnMut(&Line, Option<&Said>)) -> Result<Session> {
-        let mut child = self.emulator.start(self.hands.need_keyboard(self.scenario))?;
+        let operated = operator::is_needed(self.scenario);
+        let mut child = self.emulator.start(self.hands.need_keyboard(self.scenario), operated)?;
+        let mut operator = Operator::new(self.scenario, &self.files, &child);
         let mut typist = Typist::new(self.hands, self.scenario, child.keyboard());
         let mut log =
             BufWriter::new(File::create(&self.log).with_context(|| format!("cannot write {}", self.log.display()))?);
@@ -175,6 +178,7 @@ impl<'s> Machine<'s> {
             for line in lines {
                 write_line(&mut log, &line)?;
                 typist.hear(&line);
+                operator.hear(&line);
                 recorder.take(line, watch);
             }
             if let Some(ended) = over.or_else(|| recorder.over(&child)) {
@@ -182,10 +186,11 @@ impl<'s> Machine<'s> {
             }
         };
         log.flush().with_context(|| format!("cannot write {}", self.log.display()))?;
+        operator.finish();
         let ended = finish(child, ended)?;
         let command = self.emulator.shown();
         let Recorder { said, problems, lines, .. } = recorder;
-        Ok(Session { said, problems, lines, ended, command, log: self.log, _files: self.files })
+        Ok(Session { said, problems, lines, ended, command, log: self.log, files: self.files })
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use crate::console::Line;
 use crate::qemu::Keyboard;
-use crate::scenario::{Scenario, Typing};
+use crate::scenario::{Cue, Scenario, Typing};
 
 /// Three times, it gives the keyboard to the next guest.
 const SWITCH: u8 = 1;

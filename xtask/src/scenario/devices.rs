@@ -1,6 +1,7 @@
 //! Devices of guests: disks, network cards, sound, a display and a keyboard, which an I/O domain serves. The machine's own
 //! devices follow from them (`crate::devices`).
 
+use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
@@ -90,10 +91,95 @@ impl Disk {
     }
 }
 
+/// A network card of a guest.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nic {
+    /// Its address.
+    pub(crate) mac: Mac,
+    /// Most bytes a second that it may send; no limit if absent.
+    pub(crate) rate: Option<u64>,
+    /// It reaches the machine's network card, and not only other guests.
+    #[serde(default = "yes")]
+    pub(crate) uplink: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// An address of a network card.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "String")]
+pub(crate) struct Mac([u8; 6]);
+
+impl TryFrom<String> for Mac {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("mac `{text}` is no address such as 00:16:3e:00:00:02");
+        let mut bytes = [0; 6];
+        let mut parts = text.split(':');
+        for byte in &mut bytes {
+            let part = parts.next().filter(|part| part.len() == 2).ok_or_else(wrong)?;
+            *byte = u8::from_str_radix(part, 16).map_err(|_| wrong())?;
+        }
+        if parts.next().is_some() {
+            return Err(wrong());
+        }
+        if bytes[0] & 1 != 0 {
+            return Err(format!("mac `{text}` is the address of a group: its first byte must be even"));
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, f] = self.0;
+        write!(out, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+    }
+}
+
+/// What the machine's network card is connected to.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Network {
+    /// A hub that nobody else is connected to: runs repeat.
+    #[default]
+    Hub,
+    /// This host, by addresses that QEMU translates: runs do not repeat.
+    User,
+}
+
+/// Pixels of a display, across and down.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "String")]
+pub(crate) struct Resolution(pub(crate) u32, pub(crate) u32);
+
+impl TryFrom<String> for Resolution {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let number = |text: &str| text.parse().ok().filter(|number| (1..=4096).contains(number));
+        let (width, height) = text.split_once('x').unwrap_or_default();
+        let both = number(width).zip(number(height));
+        both.map(|(width, height)| Self(width, height))
+            .ok_or_else(|| format!("display `{text}` is no size such as 800x600, up to 4096x4096"))
+    }
+}
+
+impl fmt::Display for Resolution {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}x{}", self.0, self.1)
+    }
+}
+
 impl Guest {
     /// It has something that an I/O domain serves.
     pub(crate) fn has_devices(&self) -> bool {
-        !self.disks.is_empty()
+        let screen = self.display.is_some() || self.keyboard;
+        !self.disks.is_empty() || !self.nics.is_empty() || self.sound || screen
     }
 }
 
@@ -122,6 +208,11 @@ impl Scenario {
             let before = guest.disks.iter().take(number);
             ensure!(before.clone().all(|other| other.name != disk.name), "two disks have the name `{}`", disk.name);
             self.check_image(disk)?;
+        }
+        for nic in &guest.nics {
+            ensure!(nic.rate != Some(0), "nic {}: rate = 0 lets nothing through; take it away for no limit", nic.mac);
+            let same = self.guests.iter().flat_map(|guest| &guest.nics).filter(|other| other.mac == nic.mac).count();
+            ensure!(same == 1, "nic {}: {same} network cards have this address", nic.mac);
         }
         Ok(())
     }

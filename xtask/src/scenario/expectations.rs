@@ -37,25 +37,6 @@ pub(crate) struct Expect {
     pub(crate) count: Option<u64>,
 }
 
-/// A line that is typed when something was said.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Typing {
-    /// Part of the line that it answers.
-    pub(crate) after: String,
-    /// Who says that: `hyp` or a guest's name; anyone if absent.
-    pub(crate) from: Option<String>,
-    /// What is typed; a newline follows.
-    pub(crate) text: String,
-}
-
-impl Typing {
-    /// Whether this is the line that it answers.
-    pub(crate) fn answers(&self, source: &Source, line: &str) -> bool {
-        line.contains(&self.after) && speaker_fits(self.from.as_ref(), source)
-    }
-}
-
 /// When a test is over.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -168,7 +149,7 @@ impl End {
     }
 }
 
-fn speaker_fits(wanted: Option<&String>, source: &Source) -> bool {
+pub(super) fn speaker_fits(wanted: Option<&String>, source: &Source) -> bool {
     wanted.is_none_or(|wanted| match source {
         Source::Hypervisor => wanted == "hyp",
         Source::Guest(name) => wanted == name,

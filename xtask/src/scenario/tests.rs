@@ -148,3 +148,75 @@ fn nonsense_about_disks_is_refused() {
         assert!(text.contains(expected), "{text}");
     }
 }
+
+#[test]
+fn other_devices_are_read_and_nonsense_about_them_is_refused() {
+    const MORE: &str = r#"
+[[guest.nic]]
+mac = "00:16:3e:00:00:02"
+rate = 1000
+[[guest]]
+name = "other"
+program = "probe"
+memory_mib = 64
+display = "800x600"
+keyboard = true
+sound = true
+[[guest.nic]]
+mac = "00:16:3e:00:00:03"
+[[http]]
+name = "big"
+bytes = 10
+[[key]]
+after = "ready"
+send = ["shift-a", "ret"]
+[[picture]]
+after = "shown"
+name = "screen"
+[[after]]
+fsck = { disk = "xvda" }
+[[after]]
+file = { disk = "both", partition = 2, path = "/f", sha256 = "${sha256:big}", said_by = "other" }
+[[after]]
+sound = { path = "s.wav" }
+[[after]]
+picture = { name = "screen", at = [1, 2], colour = "ff0000" }
+"#;
+    let text = DEVICES.replace("limit_ns = 1", "limit_ns = 1\nmachine.network = \"user\"") + MORE;
+    let scenario = Scenario::parse(&text, Path::new("x/y.toml"), String::new()).unwrap();
+    assert_eq!((scenario.after.len(), scenario.guests[1].nics[0].mac.to_string().as_str()), (4, "00:16:3e:00:00:02"));
+    for (from, to, expected) in [
+        ("00:16:3e:00:00:02", "01:16:3e:00:00:02", "x/y.toml:30: mac `01:16:3e:00:00:02` is the address of a group"),
+        ("00:16:3e:00:00:02", "00:16:3e:00:02", "is no address such as"),
+        ("00:16:3e:00:00:02", "00:16:3e:00:00:02:03", "is no address such as"),
+        ("00:16:3e:00:00:02", "00:16:3e:00:00:03", "2 network cards have this address"),
+        ("rate = 1000", "rate = 0", "rate = 0 lets nothing through"),
+        ("\"user\"", "\"usr\"", "x/y.toml:4: unknown variant `usr`, expected `hub` or `user`"),
+        ("network = \"user\"", "network = \"hub\"", "guests reach the host only with machine.network = \"user\""),
+        ("800x600", "800", "display `800` is no size such as 800x600"),
+        ("800x600", "800x6000", "is no size such as"),
+        ("name = \"big\"", "name = \"b/g\"", "x/y.toml:41: http: name `b/g` is not of letters"),
+        ("${sha256:big}", "${sha256:bog}", "no [[http]] has the name `bog` (did you mean `big`?)"),
+        ("keyboard = true\n", "", "x/y.toml:43: [[key]]: no guest has a keyboard"),
+        ("shift-a", "shift--a", "`shift--a` is no name of a key"),
+        ("display = \"800x600\"\n", "", "no guest has a display"),
+        ("name = \"screen\"\n", "name = \"scr/een\"\n", "[[picture]]: name `scr/een` is not of"),
+        ("fsck = { disk = \"xvda\"", "fsck = { disk = \"xvdb\"", "x/y.toml:50: [[after]]: no disk of serial `xvdb`"),
+        ("fsck = {", "fscl = {", "x/y.toml:51: unknown variant `fscl`"),
+        ("partition = 2, path", "partition = 0, path", "x/y.toml:52: [[after]]: partition = 0"),
+        ("path = \"/f\"", "path = \"f\"", "file: `f` is no full path"),
+        (", sha256 = \"${sha256:big}\", said_by = \"other\"", "", "it asks nothing"),
+        ("said_by = \"other\"", "said_by = \"othr\"", "which is no guest (did you mean `other`?)"),
+        ("sound = true\n", "", "x/y.toml:53: [[after]]: sound: no guest has sound"),
+        ("name = \"screen\", at", "name = \"scren\", at", "no [[picture]] `scren` (did you mean `screen`?)"),
+        ("ff0000", "red", "colour `red` is no such as ff0000"),
+        (", colour = \"ff0000\"", "", "`at` without a colour"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let text = error(&text.replace(from, to));
+        assert!(text.contains(expected), "{text}");
+    }
+    let many = "[[guest.disk]]\nname = \"xvdNUMBER\"\nimage = \"empty\"\nsize_mib = 1\n";
+    let many: String = (0..33).map(|number| many.replace("NUMBER", &number.to_string())).collect();
+    assert!(error(&(DEVICES.to_owned() + &many)).contains("would have 35 devices, and has room for 32"));
+}

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 
 use super::stretches::{self, Stretches};
 use super::{Outcome, judge};
@@ -18,7 +18,7 @@ use crate::qemu::{self, Clock, Qemu};
 use crate::report::{Figures, promises};
 use crate::run::session::{Machine, Session};
 use crate::scenario::{self, Program, Scenario};
-use crate::{paths, setup};
+use crate::{after, http, paths, setup};
 
 /// More at a time would not be faster on a small machine, and nothing else would be.
 const AT_ONCE: usize = 2;
@@ -106,16 +106,20 @@ fn take<'s>(next: &AtomicUsize, scenarios: &'s [Scenario]) -> Option<(usize, &'s
 fn test(qemu: &Qemu, scenario: &Scenario, built: &Built, longest: &Mutex<Stretches>) -> Outcome {
     let mut scenario = scenario.clone();
     scenario.hypervisor.measure_stretches |= stretches::measures(&scenario);
+    let server = http::serve(&mut scenario);
     let scenario = &scenario;
     let name = format!("qemu: {}", scenario.name());
     let folder = paths::target().join("tests");
-    let session = Machine::new(qemu, scenario, built, Clock::Instructions, &folder)
-        .and_then(|machine| machine.run(&mut |_, _| {}));
+    let session = server.as_ref().map_err(|error| anyhow!("{error:#}")).and_then(|_| {
+        let machine = Machine::new(qemu, scenario, built, Clock::Instructions, &folder)?;
+        machine.run(&mut |_, _| {})
+    });
     let details = match session {
         Ok(session) => {
             longest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(scenario, &session);
             let mut failures = judge::judge(&session, scenario);
             failures.extend(played(&session, scenario, built));
+            failures.extend(after::failures(&session, scenario));
             if failures.is_empty() { Vec::new() } else { explained(failures, &session) }
         }
         Err(error) => vec![format!("{error:#}")],

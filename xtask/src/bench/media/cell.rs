@@ -5,6 +5,7 @@ use clap::ValueEnum;
 
 use super::work::Work;
 use crate::board::Board;
+use crate::random;
 
 /// Who schedules: our classes, or the peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -187,7 +188,7 @@ impl Cell {
     /// anywhere in the period.
     fn leads(&self) -> [u64; 2] {
         let mut state = self.seed;
-        [SECOND / 60, PROBE_PERIOD].map(|period| LEAD + random(&mut state) % period)
+        [SECOND / 60, PROBE_PERIOD].map(|period| LEAD + random::next(&mut state) % period)
     }
 }
 
@@ -235,14 +236,6 @@ const LINGER: u64 = 1_500_000_000;
 /// The lines of a guest that is `what`.
 pub(super) fn guest(name: &str, what: &str, memory_mib: u64, arguments: &str) -> String {
     format!("\n[[guest]]\nname = \"{name}\"\n{what}\nmemory_mib = {memory_mib}\nbootargs = \"{arguments}\"\n")
-}
-
-/// The next number of Steele's, Lea's and Flood's SplitMix64.
-fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ mixed >> 31
 }
 
 #[cfg(test)]
