@@ -33,7 +33,7 @@ pub(crate) fn failures(session: &Session, scenario: &Scenario) -> Vec<String> {
 
 /// Looks whether a file system is whole, and was unmounted.
 fn fsck(session: &Session, volume: &Volume) -> Result<()> {
-    let image = session.files.disk(&volume.disk);
+    let image = disk::volume(&session.files.disk(&volume.disk), volume.partition)?;
     process::quiet(disk::tool("e2fsck").arg("-fn").arg(&image)).context("the file system is not clean")?;
     let state = process::quiet(disk::tool("debugfs").args(["-R", "show_super_stats -h"]).arg(&image))?;
     let state = String::from_utf8_lossy(&state.stdout).into_owned();
@@ -76,7 +76,7 @@ fn sound(session: &Session, scenario: &Scenario, played: &Played) -> Result<()> 
 
 /// Copies a file out of a disk's file system.
 fn dump(session: &Session, volume: &Volume, path: &str) -> Result<PathBuf> {
-    let image = session.files.disk(&volume.disk);
+    let image = disk::volume(&session.files.disk(&volume.disk), volume.partition)?;
     let name = path.rsplit('/').next().unwrap_or_default();
     let copy = session.files.own(&format!("{}-{name}", volume.disk));
     let _ = fs::remove_file(&copy);

@@ -1,6 +1,9 @@
 //! Images of disks, made anew for each run, so that no run sees what another has left. File systems are made by the host's own
 //! tools, and looked at by them afterwards: a test of ours by our own idea of ext4 would prove little.
 
+mod table;
+
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -10,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::scenario::{Disk, Image, Scenario};
 use crate::{kernel, process};
+use table::partition;
 
 /// Names a file system, and seeds the order of its folders: the same for every run, as runs are to be the same.
 const UUID: &str = "6d616b75-6861-7269-8000-000000000001";
@@ -28,6 +32,18 @@ pub(crate) fn tool(name: &str) -> Command {
     command
 }
 
+/// A file system as those tools name it: an image, or a partition of one.
+///
+/// # Errors
+/// The image has no such partition.
+pub(crate) fn volume(image: &Path, number: Option<u32>) -> Result<OsString> {
+    let mut name = image.as_os_str().to_owned();
+    if let Some(number) = number {
+        name.push(format!("?offset={}", partition(image, number)?.start));
+    }
+    Ok(name)
+}
+
 /// `None` if ext4's tools are there, or what is wrong.
 pub(crate) fn problem() -> Option<String> {
     let there = |name: &str| FOLDERS.iter().any(|folder| Path::new(folder).join(name).is_file());
@@ -39,15 +55,27 @@ pub(crate) fn problem() -> Option<String> {
 /// Bytes of a disk, a multiple of its blocks of 512.
 ///
 /// # Errors
-/// It is a file that cannot be read, or is empty.
+/// A file cannot be read, or is empty.
 pub(crate) fn size(scenario: &Scenario, disk: &Disk) -> Result<u64> {
-    let Some(Image::File(path)) = &disk.image else { return Ok(disk.size_mib.unwrap_or(0) << 20) };
+    let size = match &disk.image {
+        Some(Image::Gpt) => sizes(scenario, disk).map(|sizes| table::size(&sizes)),
+        Some(image) => image_size(scenario, image, disk.size_mib),
+        None => Ok(0),
+    };
+    size.with_context(|| format!("{}: disk `{}`", scenario.path.display(), disk.name))
+}
+
+/// Bytes of each of its partitions.
+fn sizes(scenario: &Scenario, disk: &Disk) -> Result<Vec<u64>> {
+    disk.partitions.iter().map(|part| image_size(scenario, &part.image, part.size_mib)).collect()
+}
+
+fn image_size(scenario: &Scenario, image: &Image, size_mib: Option<u64>) -> Result<u64> {
+    let Image::File(path) = image else { return Ok(size_mib.unwrap_or(0) << 20) };
     let path = scenario.resolve(path);
-    let size = fs::metadata(&path).with_context(|| {
-        format!("{}: disk `{}`: cannot read the image {}", scenario.path.display(), disk.name, path.display())
-    })?;
-    ensure!(size.len() > 0, "{}: disk `{}`: {} is empty", scenario.path.display(), disk.name, path.display());
-    Ok(size.len().next_multiple_of(512))
+    let size = fs::metadata(&path).with_context(|| format!("cannot read the image {}", path.display()))?.len();
+    ensure!(size > 0, "{} is empty", path.display());
+    Ok(size.next_multiple_of(512))
 }
 
 /// Bytes that a folder's file system has room for, if that is known.
@@ -61,16 +89,40 @@ pub(crate) fn room(folder: &Path) -> Option<u64> {
 /// # Errors
 /// A file or folder is missing, or does not fit.
 pub(crate) fn make(scenario: &Scenario, disk: &Disk, path: &Path) -> Result<()> {
-    let size = size(scenario, disk)?;
+    let bytes = size(scenario, disk)?;
+    match &disk.image {
+        Some(Image::Gpt) => parts(scenario, disk, path, bytes),
+        Some(image) => make_image(scenario, image, path, bytes),
+        None => Ok(()),
+    }
+}
+
+/// Makes a disk of partitions: each by itself, then in its place.
+fn parts(scenario: &Scenario, disk: &Disk, path: &Path, bytes: u64) -> Result<()> {
+    let sizes = sizes(scenario, disk)?;
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    file.set_len(bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    let places = table::write(path, &sizes).with_context(|| format!("cannot write {}", path.display()))?;
+    let aside = path.with_extension("part");
+    for (part, place) in disk.partitions.iter().zip(places) {
+        make_image(scenario, &part.image, &aside, place.end - place.start)?;
+        let mut whole = File::options().write(true).open(path)?;
+        whole.seek(SeekFrom::Start(place.start))?;
+        copy(&mut File::open(&aside)?, &mut whole).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    fs::remove_file(&aside).with_context(|| format!("cannot remove {}", aside.display()))
+}
+
+fn make_image(scenario: &Scenario, image: &Image, path: &Path, bytes: u64) -> Result<()> {
     let mut file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-    if let Some(Image::File(source)) = &disk.image {
+    if let Image::File(source) = image {
         let source = scenario.resolve(source);
         let mut source = File::open(&source).with_context(|| format!("cannot read {}", source.display()))?;
         copy(&mut source, &mut file).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    file.set_len(size).with_context(|| format!("cannot write {}", path.display()))?;
+    file.set_len(bytes).with_context(|| format!("cannot write {}", path.display()))?;
     drop(file);
-    if let Some(Image::Ext4(folder)) = &disk.image {
+    if let Image::Ext4(folder) = image {
         let folder = match folder {
             Some(word) if word.as_os_str() == "linux-root" => Some(kernel::root(scenario.machine.board)?),
             folder => folder.as_ref().map(|folder| scenario.resolve(folder)),
@@ -112,7 +164,7 @@ fn copy(source: &mut impl Read, target: &mut (impl Write + Seek)) -> io::Result<
 mod tests {
     use std::fs;
 
-    use super::{make, tool};
+    use super::{make, partition, tool, volume};
     use crate::process;
     use crate::report::tests::scenario;
 
@@ -160,6 +212,30 @@ mod tests {
         assert!(error.contains("disk `xvdb`: cannot read the image") && error.contains("/no"), "{error}");
         let error = format!("{:#}", make(&scenario, no_folder, &path).unwrap_err());
         assert!(error.contains("/no is no folder"), "{error}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn partitions_are_where_the_table_says() {
+        let (folder, scenario) = disks(
+            "gpt",
+            "disk = [{ name = \"xvda\", image = \"gpt\", partitions = [{ image = \"FOLDER/files/hello\" }, \
+             { image = \"ext4:FOLDER/files\", size_mib = 8 }] }]",
+        );
+        let [one, other] = ["one", "other"].map(|name| folder.join(name));
+        let disk = &scenario.guests[1].disks[0];
+        make(&scenario, disk, &one).unwrap();
+        make(&scenario, disk, &other).unwrap();
+        let bytes = fs::read(&one).unwrap();
+        assert!(bytes == fs::read(&other).unwrap(), "two images of the same files differ");
+        assert_eq!((bytes.len(), &bytes[510..520]), (11 << 20, b"\x55\xaaEFI PART".as_slice()));
+        assert_eq!(partition(&one, 1).unwrap(), 1 << 20..(1 << 20) + 512);
+        assert!(bytes[1 << 20..].starts_with(b"hello from the host\0"));
+        assert_eq!(partition(&one, 2).unwrap(), 2 << 20..10 << 20);
+        process::quiet(tool("e2fsck").arg("-fn").arg(volume(&one, Some(2)).unwrap())).unwrap();
+        let error = volume(&one, Some(3)).unwrap_err().to_string();
+        assert_eq!(error, "the disk has no partition 3");
+        assert!(volume(&folder.join("files/hello"), Some(1)).unwrap_err().to_string().contains("no partition table"));
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -14,7 +14,8 @@ use crate::{qemu, setup};
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Scenarios are the TOML files of tests/qemu; the full log of NAME is target/tests/NAME.log.")]
+Scenarios are the TOML files of tests/qemu; the full log of NAME is target/tests/NAME.log, and target/tests/NAME has what it
+played and showed. README.md says how a file gives guests devices.")]
 pub(crate) struct Args {
     /// `host`, `qemu`, or scenarios by name (`linux` also means `linux-...`) or path; everything if absent
     #[arg(value_name = "host|qemu|SCENARIO")]

@@ -27,11 +27,24 @@ pub(crate) struct Disk {
     pub(crate) image: Option<Image>,
     /// Size of the machine's disk, MiB; that of the file where the image is one.
     pub(crate) size_mib: Option<u64>,
+    /// What is on the machine's disk, where its image is a table of partitions.
+    #[serde(default)]
+    pub(crate) partitions: Vec<Part>,
     /// The guest may not write.
     #[serde(default)]
     pub(crate) read_only: bool,
     /// It is only this partition of the machine's disk, from 1.
     pub(crate) partition: Option<u32>,
+}
+
+/// A partition of a machine's disk.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Part {
+    /// What is on it at power-on.
+    pub(crate) image: Image,
+    /// Its size, MiB; that of the file where the image is one.
+    pub(crate) size_mib: Option<u64>,
 }
 
 /// What is on a disk at power-on.
@@ -43,6 +56,8 @@ pub(crate) enum Image {
     /// An ext4 file system; with the files of a folder, relative to the scenario, if there is one, or with those of a stock guest's
     /// root file system if that is `linux-root`.
     Ext4(Option<PathBuf>),
+    /// Partitions, by a table of the form GPT.
+    Gpt,
     /// A copy of a file, relative to the scenario.
     File(PathBuf),
 }
@@ -53,10 +68,11 @@ impl TryFrom<String> for Image {
     fn try_from(text: String) -> Result<Self, String> {
         match text.split_once(':') {
             None if text == "empty" => Ok(Self::Empty),
+            None if text == "gpt" => Ok(Self::Gpt),
             None if text == "ext4" => Ok(Self::Ext4(None)),
             None if !text.is_empty() => Ok(Self::File(text.into())),
             Some(("ext4", folder)) if !folder.is_empty() => Ok(Self::Ext4(Some(folder.into()))),
-            _ => Err(format!("image `{text}` is none of `empty`, `ext4`, `ext4:FOLDER` and the path of a file")),
+            _ => Err(format!("image `{text}` is none of `empty`, `ext4`, `ext4:FOLDER`, `gpt` and the path of a file")),
         }
     }
 }
@@ -78,16 +94,32 @@ impl Disk {
             self.name
         );
         ensure!(self.partition != Some(0), "disk `{}`: partition = 0, but the first one is 1", self.name);
-        match (&self.image, self.size_mib) {
-            (Some(Image::File(_)), Some(_)) => {
-                bail!("disk `{}`: a disk that is a file has the file's size; take size_mib away", self.name)
-            }
-            (Some(Image::Empty | Image::Ext4(_)), None | Some(0)) => {
-                bail!("disk `{}`: it needs size_mib, as its image has no size of its own", self.name)
-            }
-            (None, Some(_)) => bail!("disk `{}`: size_mib without image", self.name),
-            _ => Ok(()),
+        let table = self.image == Some(Image::Gpt);
+        ensure!(
+            table != self.partitions.is_empty(),
+            "disk `{}`: partitions go with image = \"gpt\", and that with them",
+            self.name
+        );
+        ensure!(self.image.is_some() || self.size_mib.is_none(), "disk `{}`: size_mib without image", self.name);
+        for part in &self.partitions {
+            ensure!(part.image != Image::Gpt, "disk `{}`: a partition has no partitions", self.name);
         }
+        let parts = self.partitions.iter().map(|part| (&part.image, part.size_mib));
+        for (image, size_mib) in self.image.iter().map(|image| (image, self.size_mib)).chain(parts) {
+            match (image, size_mib) {
+                (Image::File(_), Some(_)) => {
+                    bail!("disk `{}`: what is a file has the file's size; take size_mib away", self.name)
+                }
+                (Image::Gpt, Some(_)) => {
+                    bail!("disk `{}`: its partitions say how large it is; take size_mib away", self.name)
+                }
+                (Image::Empty | Image::Ext4(_), None | Some(0)) => {
+                    bail!("disk `{}`: it needs size_mib, as its image has no size of its own", self.name)
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 

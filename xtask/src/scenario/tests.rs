@@ -137,6 +137,15 @@ fn nonsense_about_disks_is_refused() {
         ("read_only = true", "size_mib = 2", "disk `xvdc`: size_mib without image"),
         ("read_only = true", "image = \"file\"", "2 images have the serial `both`"),
         ("serial = \"both\"\npartition", "serial = \"botk\"\npartition", "`botk` has an image (did you mean `both`?)"),
+        ("\"empty\"\nsize_mib = 16", "\"gpt\"", "disk `xvdb`: partitions go with image = \"gpt\""),
+        ("size_mib = 16", "size_mib = 16\npartitions = [{ image = \"empty\", size_mib = 1 }]", "partitions go with"),
+        (
+            "\"empty\"\nsize_mib = 16",
+            "\"gpt\"\nsize_mib = 16\npartitions = [{ image = \"empty\", size_mib = 1 }]",
+            "its partitions say how large",
+        ),
+        ("\"empty\"\nsize_mib = 16", "\"gpt\"\npartitions = [{ image = \"empty\" }]", "disk `xvdb`: it needs size_mib"),
+        ("\"empty\"\nsize_mib = 16", "\"gpt\"\npartitions = [{ image = \"gpt\" }]", "a partition has no partitions"),
         ("partition = 2", "partition = 0", "the first one is 1"),
         ("name = \"xvdc\"", "name = \"xvda\"", "two disks have the name `xvda`"),
         ("name = \"xvdc\"", "name = \"xvd,c\"", "has letters and digits"),
@@ -219,4 +228,13 @@ picture = { name = "screen", at = [1, 2], colour = "ff0000" }
     let many = "[[guest.disk]]\nname = \"xvdNUMBER\"\nimage = \"empty\"\nsize_mib = 1\n";
     let many: String = (0..33).map(|number| many.replace("NUMBER", &number.to_string())).collect();
     assert!(error(&(DEVICES.to_owned() + &many)).contains("would have 35 devices, and has room for 32"));
+}
+
+#[test]
+fn the_readmes_example_is_a_scenario() {
+    let readme = std::fs::read_to_string(crate::paths::root().join("README.md")).unwrap();
+    let example = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let text = format!("about = \"\"\nlimit_ns = 1\n{example}");
+    let scenario = Scenario::parse(&text, Path::new("README.md"), String::new()).unwrap();
+    assert_eq!((scenario.guests.len(), scenario.after.len()), (2, 4));
 }
