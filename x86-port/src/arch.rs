@@ -12,11 +12,13 @@ use xen_abi::features::{
     XENFEAT_WRITABLE_PAGE_TABLES,
 };
 use xen_abi::hvm::{HVM_PARAM_CALLBACK_TYPE_GSI, HVM_PARAM_CALLBACK_TYPE_SHIFT, HVM_PARAM_CALLBACK_TYPE_VECTOR};
+use xen_abi::io_domain::SHARED_BASE_X86;
 use xen_abi::shared_info::Layout;
 
 use crate::domain::X86Domain;
 use crate::exit_loop::{self, HYPERCALL_BYTES};
 use crate::guest_cpu::Virtualization;
+use crate::layout::PAGE_SIZE;
 use crate::lock::Relax;
 use crate::vcpu::{ARGUMENTS, RAX, X86Vcpu};
 use crate::{clock, firmware, guest_memory, interrupts, percpu, timer};
@@ -32,6 +34,7 @@ impl Arch for X86 {
     type Vcpu = X86Vcpu;
     type Domain = X86Domain;
     const SHARED_INFO: Layout = Layout::X86;
+    const IO_FRAME: u64 = SHARED_BASE_X86 / PAGE_SIZE;
     const FEATURES: u32 = 1 << XENFEAT_WRITABLE_PAGE_TABLES
         | 1 << XENFEAT_AUTO_TRANSLATED_PHYSMAP
         | 1 << XENFEAT_HVM_CALLBACK_VECTOR
@@ -199,6 +202,10 @@ impl Arch for X86 {
 
     fn grant_table_frame(&self, domain: &X86Domain, index: usize) -> Option<u64> {
         Some(domain.grants.get(index)?.place()?.0)
+    }
+
+    fn io_pages<'d>(&self, domain: &'d X86Domain) -> Option<&'d [Page; 2]> {
+        domain.io_pages
     }
 
     fn has_ram(&self, domain: &X86Domain, frame: u64) -> bool {

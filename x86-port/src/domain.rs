@@ -111,6 +111,8 @@ pub struct X86Domain {
     pub memory: GuestMemory,
     /// The shared-info page.
     pub shared_info: Lent,
+    /// What it has in common with an I/O domain: its console's page and xenstore's.
+    pub io_pages: Option<&'static [Page; 2]>,
     /// The grant table.
     pub grants: [Lent; GRANT_FRAMES],
     /// What pages of others lead to once those are gone: the domain's own, and worth nothing.

@@ -17,6 +17,7 @@ use hyp_core::limits::{MAX_CPUS, MAX_DOMAINS};
 use hyp_core::policy::Rights;
 use hyp_log::Shown;
 use spin::{Once, RelaxStrategy};
+use xen_abi::io_domain::SHARED_BASE_X86;
 
 use crate::arch::X86;
 use crate::domain::{EventVectors, Image, Lent, X86Domain};
@@ -308,6 +309,11 @@ fn build(
     let lend = |page: Result<&'static [Page], PoolEmpty>| {
         page.or_give_up().first().map_or_else(|| give_up(&PoolEmpty), Lent::new)
     };
+    let io_pages = views.iter().find(|view| view.guest == SHARED_BASE_X86).map(|view| {
+        // SAFETY: the plan gives this place, two pages at least, to nobody but guests as shared memory; it is RAM, which the
+        // direct map has for good. Any bytes are valid words, and all accesses through the reference are atomic.
+        unsafe { &*(layout::va(view.host) as *const [Page; 2]) }
+    });
     Ok(X86Domain {
         number: index,
         root: nested.root(),
@@ -315,6 +321,7 @@ fn build(
         nested: Lock::new(nested),
         memory: memory.clone(),
         shared_info: lend(pool::take(1)),
+        io_pages,
         // The first reset zeroes them.
         grants: core::array::from_fn(|_| lend(pool::take_as_is(1))),
         spare: lend(pool::take(1)).page,

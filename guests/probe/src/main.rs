@@ -12,6 +12,7 @@ mod calls;
 mod check;
 mod control;
 mod events;
+mod io_domain;
 mod queues;
 mod sharing;
 #[cfg(target_arch = "x86_64")]
@@ -50,7 +51,7 @@ fn main(machine: &'static Machine) {
         "crash" => power::crash(),
         "panic" => stop("asked to"),
         "reboot" => reboot(machine),
-        "lend" | "borrow" | "control" => with_others(machine, mode),
+        "lend" | "borrow" | "control" | "io-domain" | "io-guest" => with_others(machine, mode),
         "sleep" => sleep(),
         "spin" => spin(),
         _ if arch::mode(mode, machine) => {}
@@ -58,7 +59,8 @@ fn main(machine: &'static Machine) {
             println!(
                 "probe: unknown mode; known: checks, undefined, undefined-caught, unmapped, nowhere, crash, panic,"
             );
-            println!("probe: reboot, lend, borrow, control, sleep, spin; of this architecture: {}", arch::MODES);
+            println!("probe: reboot, lend, borrow, control, io-domain, io-guest, sleep, spin;");
+            println!("probe: of this architecture: {}", arch::MODES);
             power::crash();
         }
     }
@@ -79,12 +81,14 @@ fn checks(machine: &'static Machine) {
     checks.print_sum();
 }
 
-/// One of two domains that share pages, or one that controls another.
+/// One of two domains that share pages, or one that controls or serves another.
 fn with_others(machine: &Machine, mode: &str) {
     let mut checks = check::Checks::default();
     match mode {
         "lend" => sharing::lend(&mut checks, machine),
         "control" => control::run(&mut checks, machine),
+        "io-domain" => io_domain::server(&mut checks, machine),
+        "io-guest" => io_domain::guest(&mut checks, machine),
         _ => sharing::borrow(&mut checks, machine),
     }
     checks.print_sum();

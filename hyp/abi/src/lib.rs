@@ -3,7 +3,8 @@
 //! Guests, hypervisor and host tools must agree on every number and every byte, so these are written down once, here,
 //! and nothing else is: no behaviour, no state. One module for each public header, under the header's own name; a
 //! constant has the header's name in capitals. Layouts are those of a little-endian 64-bit ARM guest, and, but for what
-//! [`arch_x86`] has, those of an x86-64 guest too, with the padding that the C compiler would add written out. `tests/abi` compares all of it with the real headers.
+//! [`arch_x86`] has, those of an x86-64 guest too, with the padding that the C compiler would add written out. `tests/abi` compares all of it with the real headers,
+//! but for [`io_domain`], which is ours.
 #![no_std]
 #![forbid(unsafe_code)]
 

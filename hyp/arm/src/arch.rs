@@ -14,9 +14,11 @@ use xen_abi::features::{
     XENFEAT_ARM_SMCCC_SUPPORTED, XENFEAT_AUTO_TRANSLATED_PHYSMAP, XENFEAT_NOT_DIRECT_MAPPED,
     XENFEAT_WRITABLE_PAGE_TABLES,
 };
+use xen_abi::io_domain::SHARED_BASE_ARM;
 use xen_abi::shared_info::Layout;
 
 use crate::domain::ArmDomain;
+use crate::layout::PAGE_SIZE;
 use crate::lock::Relax;
 use crate::vcpu::ArmVcpu;
 use crate::{exit_loop, firmware, guest_memory, interrupts, percpu, stretch};
@@ -54,6 +56,7 @@ impl Arch for Arm {
     type Vcpu = ArmVcpu;
     type Domain = ArmDomain;
     const SHARED_INFO: Layout = Layout::ARM;
+    const IO_FRAME: u64 = SHARED_BASE_ARM / PAGE_SIZE;
     const FEATURES: u32 = 1 << XENFEAT_WRITABLE_PAGE_TABLES
         | 1 << XENFEAT_AUTO_TRANSLATED_PHYSMAP
         | 1 << XENFEAT_ARM_SMCCC_SUPPORTED
@@ -198,6 +201,10 @@ impl Arch for Arm {
 
     fn grant_table_frame(&self, domain: &ArmDomain, index: usize) -> Option<u64> {
         Some(domain.grants.get(index)?.place()?.0)
+    }
+
+    fn io_pages<'d>(&self, domain: &'d ArmDomain) -> Option<&'d [Page; 2]> {
+        domain.io_pages
     }
 
     fn has_ram(&self, domain: &ArmDomain, frame: u64) -> bool {

@@ -20,6 +20,7 @@ use hyp_core::policy::Rights;
 use hyp_dev::timer::Clock;
 use hyp_log::Shown;
 use spin::RelaxStrategy;
+use xen_abi::io_domain::SHARED_BASE_ARM;
 
 use crate::arch::Arm;
 use crate::domain::{ArmDomain, Image, Lent};
@@ -301,6 +302,11 @@ fn build(
     let lend = |page: Result<&'static [Page], PoolEmpty>| {
         page.or_give_up().first().map_or_else(|| give_up(&PoolEmpty), Lent::new)
     };
+    let io_pages = views.iter().find(|view| view.guest == SHARED_BASE_ARM).map(|view| {
+        // SAFETY: the plan gives this place, two pages at least, to nobody but guests as shared memory; it is RAM, which the
+        // direct map has for good. Any bytes are valid words, and all accesses through the reference are atomic.
+        unsafe { &*(layout::va(view.host) as *const [Page; 2]) }
+    });
     let number = DOMAINS.fetch_add(1, Ordering::Relaxed);
     ArmDomain {
         vcpus: spec.cpus,
@@ -313,6 +319,7 @@ fn build(
         clock_offset: 0.into(),
         memory: memory.clone(),
         shared_info: lend(pool::take(1)),
+        io_pages,
         // The first reset zeroes them.
         grants: core::array::from_fn(|_| lend(pool::take_as_is(1))),
         spare: lend(pool::take(1)).page,

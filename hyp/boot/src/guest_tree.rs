@@ -137,7 +137,8 @@ impl GuestTree<'_> {
 
     fn shared(&self) -> impl Iterator<Item = &SharedMemory<'_>> {
         let (fixed, domain) = self.shared;
-        fixed.shared_of(domain)
+        // The I/O domain's is found by parameters, as on Xen.
+        fixed.shared_of(domain).filter(|view| !view.id.is_empty())
     }
 
     fn gic_handle(&self) -> u32 {

@@ -7,6 +7,7 @@
 
 mod domain;
 pub(crate) mod fixed;
+mod io_domain;
 mod modules;
 mod options;
 mod read;
@@ -108,7 +109,8 @@ impl<'a> Manifest<'a> {
             self.domains.iter_mut().for_each(|domain| domain.peers = !0);
         }
         self.fixed.join_events()?;
-        self.check_places(host, image, tree)
+        self.check_places(host, image, tree)?;
+        self.join_io_domains(host, tree)
     }
 
     /// Reads one guest. Returns the number of its vCPUs.

@@ -5,6 +5,7 @@
 //! put where it wastes least of that. Everything is decided once, before anything is written.
 
 use heapless::Vec;
+use xen_abi::io_domain::{SHARED_BASE_ARM, SHARED_BASE_X86};
 
 use crate::limits::{MAX_DOMAINS, MAX_MODULES, MAX_RAM, MAX_RESERVED, MAX_SHARED, MAX_STATIC};
 use crate::machine::Host;
@@ -27,13 +28,15 @@ pub struct Banks {
     pub first: Region,
     /// Where the second one begins.
     pub second: u64,
+    /// Where there is neither RAM nor a device, but room for what an I/O domain shares with guests.
+    pub io_domain: u64,
 }
 
 impl Banks {
     /// Xen's for ARM.
-    pub const ARM: Self = Self { first: Region::new(BANK0, BANK0_MAX), second: BANK1 };
+    pub const ARM: Self = Self { first: Region::new(BANK0, BANK0_MAX), second: BANK1, io_domain: SHARED_BASE_ARM };
     /// A PC's: from address 0 on, with a hole below 4 GiB for devices.
-    pub const PC: Self = Self { first: Region::new(0, 3 * GIB), second: 4 * GIB };
+    pub const PC: Self = Self { first: Region::new(0, 3 * GIB), second: 4 * GIB, io_domain: SHARED_BASE_X86 };
 
     /// Bytes from a guest address to the end of its bank.
     fn left(&self, guest: u64) -> u64 {
@@ -173,7 +176,7 @@ impl Plan {
             let before = manifest.fixed.shared.iter().take(number).position(|other| other.id == view.id);
             let known = before.and_then(|before| shared.get(before).copied());
             let host = match view.host.or(known) {
-                Some(host) => host,
+                Some(host) => host.saturating_add(view.offset),
                 None => free.take_shared(view)?,
             };
             // Cannot fail: there are as many places as views.

@@ -224,6 +224,8 @@ pub trait Arch: Sized + Sync + 'static {
     const SHARED_INFO: Layout;
     /// What guests hear that they may use: bit n is the feature `XENFEAT_*` of number n.
     const FEATURES: u32;
+    /// At which guest frame (4 KiB units) a domain has the first of [`Arch::io_pages`].
+    const IO_FRAME: u64;
     /// Which kinds of guests there are, in the words of `XENVER_capabilities`.
     const CAPABILITIES: &'static str;
 
@@ -309,6 +311,11 @@ pub trait Arch: Sized + Sync + 'static {
     fn grant_table_frame(&self, domain: &Self::Domain, index: usize) -> Option<u64>;
     /// A page of the guest's own RAM by its guest frame.
     fn guest_page<'d>(&self, domain: &'d Self::Domain, frame: u64) -> Result<&'d Page, BadAddress>;
+
+    /// The two pages that the domain has in common with an I/O domain, if there is one: its console's and xenstore's.
+    fn io_pages<'d>(&self, _domain: &'d Self::Domain) -> Option<&'d [Page; 2]> {
+        None
+    }
 
     /// Does a guest frame lead to the page of the domain's own RAM that was there at the start?
     fn has_ram(&self, domain: &Self::Domain, frame: u64) -> bool;

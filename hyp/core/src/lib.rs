@@ -18,6 +18,7 @@ pub mod event;
 pub mod grant;
 pub mod hypercall;
 pub mod hypervisor;
+mod io_domain;
 pub mod keyboard;
 pub mod lifecycle;
 pub mod limits;

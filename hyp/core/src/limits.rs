@@ -15,8 +15,10 @@ pub const MAX_CPUS: usize = 8;
 pub const MAX_PORTS: usize = 1024;
 /// Watchdogs of one domain, as on Xen.
 pub const WATCHDOGS: usize = 2;
-/// Ends of event channels that are there before guests run, of all domains together.
-pub const MAX_FIXED_CHANNELS: usize = 16;
+/// Ends of event channels that a manifest names, of all domains together.
+pub const MAX_NAMED_CHANNELS: usize = 16;
+/// Ends of event channels that are there before guests run: those, and two channels of each other guest with an I/O domain.
+pub const MAX_FIXED_CHANNELS: usize = MAX_NAMED_CHANNELS + 4 * (MAX_DOMAINS - 1);
 /// Bytes of a domain's name.
 pub const MAX_NAME: usize = 32;
 /// Ports that one `SCHEDOP_poll` may wait for. Xen's limit is 128.

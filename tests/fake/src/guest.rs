@@ -153,6 +153,8 @@ pub struct FakeDomain {
     pub shared: Page,
     /// The first frames of its RAM.
     pub pages: [Page; 2],
+    /// The pages that it has in common with an I/O domain, if it has.
+    pub io_pages: Option<Box<[Page; 2]>>,
     /// The grant table.
     pub grants: [Page; GRANT_FRAMES],
     /// What it sees where.
@@ -167,11 +169,25 @@ impl Default for FakeDomain {
         let memory = (0..MEMORY / WORD).map(|_| AtomicU64::new(0)).collect();
         let space = Mutex::new(AddressSpace::new(MEMORY as u64));
         let grants = array::from_fn(|_| page());
-        Self { memory, shared: page(), pages: [page(), page()], grants, space, resets: AtomicU32::new(0) }
+        Self {
+            memory,
+            shared: page(),
+            pages: [page(), page()],
+            io_pages: None,
+            grants,
+            space,
+            resets: AtomicU32::new(0),
+        }
     }
 }
 
 impl FakeDomain {
+    /// One that has pages in common with an I/O domain, in which anything stands.
+    pub fn with_io_pages() -> Self {
+        let page = || array::from_fn(|_| AtomicU64::new(!0));
+        Self { io_pages: Some(Box::new([page(), page()])), ..Self::default() }
+    }
+
     pub(crate) fn with_range(&self, from: u64, size: usize, look: impl FnOnce(&mut [u8])) -> Result<(), BadAddress> {
         let from = usize::try_from(from).map_err(|_| BadAddress)?;
         let end = from.checked_add(size).filter(|end| *end <= MEMORY).ok_or(BadAddress)?;

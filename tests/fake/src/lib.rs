@@ -33,6 +33,8 @@ pub use memory::{AddressSpace, PAGE};
 pub const CPUS: usize = 4;
 /// Steps in which a domain is reset.
 pub const RESET_STEPS: u32 = 5;
+/// Where a domain has the pages that it has in common with an I/O domain.
+pub const IO_FRAME: u64 = 0x39000;
 /// Number of the shared-info page among those that the hypervisor lends; those of the grant table come first.
 const SHARED_INFO: usize = GRANT_FRAMES;
 /// How far one of several CPUs moves the clock before it is another one's turn, unless a test says otherwise.
@@ -207,6 +209,7 @@ impl Arch for Fake {
     type Vcpu = FakeVcpu;
     type Domain = FakeDomain;
     const SHARED_INFO: Layout = Layout::ARM;
+    const IO_FRAME: u64 = IO_FRAME;
     const FEATURES: u32 = 1 << XENFEAT_WRITABLE_PAGE_TABLES
         | 1 << XENFEAT_AUTO_TRANSLATED_PHYSMAP
         | 1 << XENFEAT_ARM_SMCCC_SUPPORTED
@@ -357,6 +360,10 @@ impl Arch for Fake {
 
     fn grant_table_frame(&self, domain: &FakeDomain, index: usize) -> Option<u64> {
         domain.space.lock().unwrap().lent_frame(index)
+    }
+
+    fn io_pages<'d>(&self, domain: &'d FakeDomain) -> Option<&'d [Page; 2]> {
+        domain.io_pages.as_deref()
     }
 
     fn has_ram(&self, domain: &FakeDomain, frame: u64) -> bool {

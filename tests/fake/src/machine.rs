@@ -31,8 +31,13 @@ impl Machine {
 
     /// Adds a domain that runs this program on each of its vCPUs, and starts it.
     pub fn add(&self, config: &DomainConfig<'_>, make: &Maker) -> DomainId {
+        self.add_with(config, FakeDomain::default(), make)
+    }
+
+    /// The same with this memory.
+    pub fn add_with(&self, config: &DomainConfig<'_>, domain: FakeDomain, make: &Maker) -> DomainId {
         let vcpu = |_| FakeVcpu::new(make.clone());
-        let id = self.hypervisor.add_domain(config, FakeDomain::default(), vcpu).unwrap();
+        let id = self.hypervisor.add_domain(config, domain, vcpu).unwrap();
         self.hypervisor.start(id, 0x8000, 0x9000).unwrap();
         id
     }

@@ -48,6 +48,15 @@ impl<'m> Stage<'m> {
 
     /// One more guest; returns its place, counted from 0.
     pub fn add(&mut self, config: &DomainConfig<'_>) -> usize {
+        self.add_with(config, FakeDomain::default())
+    }
+
+    /// One more guest that has pages in common with an I/O domain.
+    pub fn add_client(&mut self, config: &DomainConfig<'_>) -> usize {
+        self.add_with(config, FakeDomain::with_io_pages())
+    }
+
+    fn add_with(&mut self, config: &DomainConfig<'_>, domain: FakeDomain) -> usize {
         let slots = Slots::default();
         let shared = Arc::clone(&slots);
         let code = move |rested: &mut bool, guest: &mut fake::Guest<'_>| {
@@ -68,7 +77,7 @@ impl<'m> Stage<'m> {
                 }
             }
         };
-        let id = self.machine.add(config, &program(false, code));
+        let id = self.machine.add_with(config, domain, &program(false, code));
         self.puppets.push((id, slots));
         self.puppets.len() - 1
     }

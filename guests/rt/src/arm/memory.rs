@@ -5,6 +5,8 @@
 //! Addresses that lie there but lead nowhere pass the guest's own map and fail in the hypervisor's: this is what the
 //! probe needs. RAM is writable and executable: these guests protect nothing from themselves.
 
+use xen_abi::io_domain::SHARED_BASE_ARM;
+
 pub use crate::image::{image, mailbox};
 
 /// A level-1 table: 512 entries of 1 GiB (Arm ARM D8.3, 4 KiB granule).
@@ -28,6 +30,11 @@ pub(crate) const DEVICES_AS_MEMORY: usize = 8 << 30;
 pub(crate) const fn as_memory(address: usize) -> usize {
     if address < GIB as usize { address + DEVICES_AS_MEMORY } else { address }
 }
+
+/// Where the pages are that a guest shares with an I/O domain (`xen_abi::io_domain`), guest-physical.
+pub const SHARED_BASE: u64 = SHARED_BASE_ARM;
+/// The address by which they are reached as memory.
+pub const SHARED_AS_MEMORY: u64 = as_memory(SHARED_BASE as usize) as u64;
 
 /// The table that `entry.s` puts into TTBR0_EL1.
 #[unsafe(no_mangle)]

@@ -3,6 +3,8 @@
 //! Addresses that lie there but lead nowhere pass the guest's own map and fail in the hypervisor's: this is what the
 //! probe needs. RAM is writable and executable: these guests protect nothing from themselves.
 
+use xen_abi::io_domain::SHARED_BASE_X86;
+
 pub use crate::image::{image, mailbox};
 
 /// End of what the map covers.
@@ -12,6 +14,11 @@ pub const MAPPED_END: u64 = 4 << 30;
 pub(crate) const fn as_memory(address: usize) -> usize {
     address
 }
+
+/// Where the pages are that a guest shares with an I/O domain (`xen_abi::io_domain`), guest-physical.
+pub const SHARED_BASE: u64 = SHARED_BASE_X86;
+/// The address by which they are reached as memory.
+pub const SHARED_AS_MEMORY: u64 = SHARED_BASE;
 
 /// What compiled code expects of a C library; the target's own is not linked.
 mod library {

@@ -58,6 +58,11 @@ impl Allow {
     /// All that a guest may do to itself: what one may whose node has no `makuhari,allow`.
     pub const ALL: Self = Self(0x7f);
 
+    /// The set with one more group.
+    pub(super) const fn with(self, group: Group) -> Self {
+        Self(self.0 | 1 << group as u16)
+    }
+
     /// Is the group in it?
     pub const fn has(self, group: Group) -> bool {
         self.0 & (1 << group as u16) != 0
@@ -109,6 +114,8 @@ pub struct DomainSpec<'a> {
     pub on_crash: EndAction,
     /// When its watchdog runs out.
     pub on_watchdog: EndAction,
+    /// Does it serve the others' devices?
+    pub io_domain: bool,
     /// Hypercalls that it may make.
     pub allow: Allow,
     /// Domains it may join event channels with: bit n is `domains[n]`. Naming by one side is enough, so it is symmetric.

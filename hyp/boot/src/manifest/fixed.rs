@@ -5,9 +5,10 @@
 //! none of them.
 
 use heapless::Vec;
+use xen_abi::io_domain::{self, CONSOLE_PORT, SHARED_BYTES, STORE_PORT};
 
 use crate::guest_tree::DEVICES;
-use crate::limits::{MAX_LINKS, MAX_PORTS, MAX_SHARED, MAX_STATIC};
+use crate::limits::{MAX_DOMAINS, MAX_FIXED_CHANNELS, MAX_NAMED_CHANNELS, MAX_PORTS, MAX_SHARED, MAX_STATIC};
 use crate::tree::{Path, Spot, Width, number};
 use crate::{BootError, Region};
 
@@ -35,12 +36,14 @@ pub struct SharedMemory<'a> {
     pub path: Path<'a>,
     /// Index of the guest.
     pub domain: u8,
-    /// What all that share it call it.
+    /// What all that share it call it; empty for what the I/O domain shares with each guest.
     pub id: &'a str,
     /// Where the guest sees it.
     pub guest: Region,
     /// Where it is in host memory, if the tree says.
     pub host: Option<u64>,
+    /// Where this view begins in the memory that is shared, bytes.
+    pub offset: u64,
 }
 
 /// One end of an event channel between two guests.
@@ -64,8 +67,8 @@ pub struct Fixed<'a> {
     /// Shared memory.
     pub shared: Vec<SharedMemory<'a>, MAX_SHARED>,
     /// Event channels, each from both ends.
-    pub links: Vec<EventLink, MAX_LINKS>,
-    ends: Vec<EventEnd<'a>, MAX_LINKS>,
+    pub links: Vec<EventLink, MAX_FIXED_CHANNELS>,
+    ends: Vec<EventEnd<'a>, MAX_NAMED_CHANNELS>,
 }
 
 /// An end of an event channel as its node has it: its own handle, and that of the other end.
@@ -159,8 +162,12 @@ impl<'a> Fixed<'a> {
                 return Err(child.bad("xen,shared-mem", "the same memory for all guests that share it, once for each"));
             }
         }
-        let full = BootError::TooMany { path: child.path, what: "views of shared memory", limit: MAX_SHARED };
-        self.shared.push(shared).map_err(|_| full)
+        self.share(shared)
+    }
+
+    fn share(&mut self, view: SharedMemory<'a>) -> Result<(), BootError<'a>> {
+        let full = BootError::TooMany { path: view.path, what: "views of shared memory", limit: MAX_SHARED };
+        self.shared.push(view).map_err(|_| full)
     }
 
     /// Reads one end of an event channel. Who has the other end is known when all guests are.
@@ -168,12 +175,9 @@ impl<'a> Fixed<'a> {
     pub(super) fn read_event(&mut self, node: &Spot<'a>, domain: u8) -> Result<(), BootError<'a>> {
         let end = event_end(node, domain);
         let end = end.filter(|end| !self.ends.iter().any(|other| (other.domain, other.port) == (domain, end.port)));
-        let end = end.ok_or_else(|| {
-            let want = "<port handle>: a port from 1 to 1023 that the guest has not used, and the handle of another guest's \
-                        event channel";
-            node.bad("xen,evtchn", want)
-        })?;
-        let full = BootError::TooMany { path: node.path, what: "ends of static event channels", limit: MAX_LINKS };
+        let end = end.ok_or_else(|| node.bad("xen,evtchn", FREE_PORT))?;
+        let limit = MAX_NAMED_CHANNELS;
+        let full = BootError::TooMany { path: node.path, what: "ends of static event channels", limit };
         self.ends.push(end).map_err(|_| full)
     }
 
@@ -185,12 +189,46 @@ impl<'a> Fixed<'a> {
             let lonely = BootError::BadValue { path: end.path, property: "xen,evtchn", want };
             let other = other.filter(|other| other.remote == end.own).ok_or(lonely)?;
             let (domain, port, remote, remote_port) = (end.domain, end.port, other.domain, other.port);
-            // Cannot fail: there are as many as ends.
+            // Cannot fail: there is room for more than there are ends.
             let _ = self.links.push(EventLink { domain, port, remote, remote_port });
         }
         Ok(())
     }
+
+    /// Gives the I/O domain, guest `server` at `path`, memory that it shares with all others, from this guest address on.
+    pub(super) fn join_server(&mut self, path: Path<'a>, server: u8, base: u64) -> Result<(), BootError<'a>> {
+        let guest = Region::new(io_domain::console_page(base, 1), MAX_DOMAINS as u64 * SHARED_BYTES);
+        self.share(SharedMemory { path, domain: server, id: "", guest, host: None, offset: 0 })
+    }
+
+    /// Gives guest `domain` at `path` its part of that memory, and its two channels to the I/O domain.
+    pub(super) fn join_client(
+        &mut self,
+        path: Path<'a>,
+        domain: u8,
+        server: u8,
+        base: u64,
+    ) -> Result<(), BootError<'a>> {
+        let (guest, offset) = (Region::new(base, SHARED_BYTES), u64::from(domain) * SHARED_BYTES);
+        self.share(SharedMemory { path, domain, id: "", guest, host: None, offset })?;
+        let number = u16::from(domain) + 1;
+        let ports = [(STORE_PORT, io_domain::store_port(number)), (CONSOLE_PORT, io_domain::console_port(number))];
+        for (port, remote_port) in ports.map(|(port, remote)| (port as u16, remote as u16)) {
+            let both = [(domain, port, server, remote_port), (server, remote_port, domain, port)];
+            for (domain, port, remote, remote_port) in both {
+                if let Some(end) = self.ends.iter().find(|end| (end.domain, end.port) == (domain, port)) {
+                    return Err(BootError::BadValue { path: end.path, property: "xen,evtchn", want: FREE_PORT });
+                }
+                // Cannot fail: there is room for those of all guests beside the named ones.
+                let _ = self.links.push(EventLink { domain, port, remote, remote_port });
+            }
+        }
+        Ok(())
+    }
 }
+
+const FREE_PORT: &str = "<port handle>: a port from 1 to 1023 that the guest has not used and an I/O domain does not use, \
+                         and the handle of another guest's event channel";
 
 /// Reads a view of shared memory but for what can be wrong with its numbers.
 fn view<'a>(child: &Spot<'a>, domain: u8, id: &'a str) -> Option<SharedMemory<'a>> {
@@ -206,7 +244,7 @@ fn view<'a>(child: &Spot<'a>, domain: u8, id: &'a str) -> Option<SharedMemory<'a
     let pages = guest.start.is_multiple_of(PAGE) && guest.size.is_multiple_of(PAGE) && guest.size != 0;
     let devices = DEVICES.iter().any(|device| device.overlaps(&guest));
     let fits = placed && pages && !devices && guest.end() <= GUEST_END;
-    fits.then_some(SharedMemory { path: child.path, domain, id, guest, host })
+    fits.then_some(SharedMemory { path: child.path, domain, id, guest, host, offset: 0 })
 }
 
 /// Reads an end of an event channel but for what can be wrong with it.

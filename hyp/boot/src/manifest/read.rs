@@ -13,7 +13,7 @@ use crate::machine::Host;
 use crate::tree::{Spot, number};
 
 /// The properties with our prefix, in a guest's node.
-const OURS: [&str; 15] = [
+const OURS: [&str; 21] = [
     "makuhari,weight",
     "makuhari,sched",
     "makuhari,budget-ns",
@@ -29,6 +29,13 @@ const OURS: [&str; 15] = [
     "makuhari,on-watchdog",
     "makuhari,allow",
     "makuhari,peers",
+    "makuhari,io-domain",
+    // An I/O domain reads these.
+    "makuhari,disk",
+    "makuhari,nic",
+    "makuhari,sound",
+    "makuhari,display",
+    "makuhari,keyboard",
 ];
 
 /// Reads guest `domain`. Its peers are found later, when all guests are known.
@@ -66,6 +73,7 @@ pub(super) fn read_domain<'a>(
         // Who says what follows a crash means this one too.
         on_watchdog: end_action(node, "makuhari,on-crash", EndAction::Destroy)
             .and_then(|crash| end_action(node, "makuhari,on-watchdog", crash))?,
+        io_domain: node.value("makuhari,io-domain").is_some(),
         allow: read_allow(node)?,
         peers: 0,
         kernel: modules.kernel,
@@ -218,7 +226,7 @@ fn read_allow<'a>(node: &Spot<'a>) -> Result<Allow, BootError<'a>> {
         let want = "of \"version\", \"console\", \"sched\", \"events\", \"vcpu\", \"params\", \"memory\", \"control\"";
         let bad = BootError::BadWord { path: node.path, property, word, want };
         let (group, _) = GROUPS.iter().find(|(_, name)| *name == word).ok_or(bad)?;
-        allow.0 |= 1 << *group as u16;
+        allow = allow.with(*group);
     }
     Ok(allow)
 }

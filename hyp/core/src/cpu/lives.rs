@@ -104,10 +104,11 @@ impl<A: Arch> Hypervisor<A> {
         two_level::clear(self.arch.shared_info(domain.arch()));
     }
 
-    fn restarted(&self, local: &Local, domain: &Domain<A>, reason: ShutdownReason, entry: u64, argument: u64) {
+    fn restarted(&self, local: &mut Local, domain: &Domain<A>, reason: ShutdownReason, entry: u64, argument: u64) {
         self.reopen_grants(&local.held, domain.id());
         if self.change(local, domain, Event::Reset) == Some(Todo::Run) {
             self.fix_again(&local.held, domain.id());
+            self.disconnect_and_tell(local, domain);
             domain.stopping.store(false, Ordering::Release);
             self.report_domain(domain, DomainChange::Restarted(reason));
             self.switch_on(domain, 0, entry, argument);
@@ -227,6 +228,7 @@ impl<A: Arch> Hypervisor<A> {
     fn stopped(&self, local: &mut Local, domain: &Domain<A>) {
         let Some(State::ShuttingDown(reason)) = self.domain_state(local, domain.id()) else { return };
         let Some(todo) = self.change(local, domain, Event::Stopped) else { return };
+        self.disconnect_and_tell(local, domain);
         let restarts = todo == Todo::Restart;
         local.busy = true;
         let crashed = matches!(reason, ShutdownReason::Crash | ShutdownReason::Watchdog);

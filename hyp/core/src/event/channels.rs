@@ -154,13 +154,21 @@ impl<A: Arch> Hypervisor<A> {
 
     /// Raises a virtual interrupt of a domain's vCPU; nothing happens where it is not bound.
     pub fn raise_virq(&self, local: &mut Local, domain: DomainId, vcpu: u8, virq: u32) {
-        let raised = self.ports(&local.held, domain).ok().and_then(|ports| {
+        self.deliver(local, domain, |ports| {
             let port = ports.virq(virq, vcpu);
             let entry = ports.get(u32::from(port)).ok()?;
-            let target = Target { domain, port, vcpu: entry.vcpu };
+            Some(Target { domain, port, vcpu: entry.vcpu })
+        });
+    }
+
+    /// Makes the port pending that is found among those of a domain, if one is.
+    #[inline(always)]
+    pub(crate) fn deliver(&self, local: &mut Local, from: DomainId, find: impl FnOnce(&Table) -> Option<Target>) {
+        let sent = self.ports(&local.held, from).ok().and_then(|ports| {
+            let target = find(&ports)?;
             Some((target, self.set_pending(&local.held, target)))
         });
-        if let Some((target, delivery)) = raised {
+        if let Some((target, delivery)) = sent {
             self.announce(local, target, delivery);
         }
     }
