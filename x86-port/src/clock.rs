@@ -17,6 +17,8 @@ const WATCHED: u16 = 2386;
 const CHANNEL2: u16 = 0x42;
 const COMMAND: u16 = 0x43;
 const GATE: u16 = 0x61;
+/// All of the timer's.
+pub(crate) const PORTS: &[(u16, u64)] = &[(CHANNEL2 - 2, 4), (GATE, 1)];
 /// Command: channel 2, both bytes, interrupt on terminal count, binary.
 const ONE_SHOT: u8 = 0b1011_0000;
 /// Gate: counting, loudspeaker off; output.

@@ -5,8 +5,9 @@ use hyp_log::Hooks;
 use crate::processor::{self, read_port, write_port};
 use crate::{clock, percpu};
 
-/// Its first port (a PC's COM1).
+/// Its first port (a PC's COM1), and how many it has.
 const BASE: u16 = 0x3f8;
+pub(crate) const PORTS: &[(u16, u64)] = &[(BASE, 8)];
 /// Registers (National Semiconductor PC16550D, 8.0): data or divisor, interrupts or divisor, FIFO, line, modem, status.
 const DATA: u16 = BASE;
 const INTERRUPTS: u16 = BASE + 1;

@@ -8,7 +8,6 @@ use hyp_boot::pvh::MAX_SEGMENTS;
 use hyp_core::arch::{BadAddress, Page};
 use hyp_core::limits::{GRANT_FRAMES, MAX_VCPUS_PER_DOMAIN};
 
-use crate::guest_memory;
 use crate::kernel::{KernelError, PackedKernel};
 use crate::layout::{self, DIRECT_MAP, PAGE_SIZE};
 use crate::lock::Lock;
@@ -18,6 +17,7 @@ use crate::tlb;
 use crate::uart::Uart;
 use crate::vioapic::IoApic;
 use crate::vlapic::{Effect, Posted};
+use crate::{assigned, guest_memory};
 
 /// Bytes copied in one step of a domain's reset, so that a reset never holds a CPU for long.
 const RESET_STEP: u64 = 64 * 1024;
@@ -127,6 +127,10 @@ pub struct X86Domain {
     pub listens: bool,
     /// The interrupt controller for devices that the guest sees. Locked after `uart` where both are.
     pub io_apic: Lock<IoApic>,
+    /// Physical address of the map of ports that leave it, where some do not.
+    pub ports: Option<u64>,
+    /// It configures the machine's PCI devices.
+    pub configures_pci: bool,
     /// The end of an interrupt matters to it.
     pub waits_for_end: AtomicBool,
     /// How many vCPUs it has.
@@ -200,6 +204,10 @@ impl X86Domain {
     pub(crate) fn drive_io_apic(&self, act: impl FnOnce(&mut IoApic) -> Effect) -> Effect {
         let mut io_apic = self.io_apic.lock();
         let effect = act(&mut io_apic);
+        let changes = io_apic.changes();
+        if changes != (0, 0) {
+            assigned::change(self.number, changes);
+        }
         self.waits_for_end.store(io_apic.waits_for_end(), Ordering::Relaxed);
         effect
     }
@@ -215,7 +223,7 @@ impl X86Domain {
             self.posted.iter().for_each(Posted::clear);
             *self.uart.lock() = Uart::new();
             self.drive_io_apic(|io_apic| {
-                *io_apic = IoApic::new(self.vcpus);
+                io_apic.reset();
                 Effect::None
             });
             self.forget_translations();

@@ -13,6 +13,9 @@ const SLEEP_ENABLE: u16 = 1 << 13;
 /// Bochs and QEMU's exit device.
 const BOCHS: u16 = 0x8900;
 const EXIT_DEVICE: u16 = 0xf4;
+/// All of these but the reset control, which is among the ports by which PCI's devices are configured and stays the guest's own;
+/// the first with what guests have instead.
+pub(crate) const PORTS: &[(u16, u64)] = &[(0x600, 8), (BOCHS, 1), (EXIT_DEVICE, 1), (KEYBOARD, 1)];
 /// How long a machine may take to switch itself off, nanoseconds.
 const PATIENCE: u64 = 50_000_000;
 /// Reset control of PCI chip sets, and the keyboard controller's command for the same.

@@ -1,4 +1,4 @@
-//! The firmware's tables, as far as they say which CPUs there are and where the serial port's interrupt arrives.
+//! The firmware's tables, as far as they say which CPUs there are and where devices' interrupts arrive.
 //!
 //! Read while the first 4 GiB are mapped one to one. A machine without tables, or with tables that lie elsewhere, has one
 //! CPU, and nothing can be typed.
@@ -19,6 +19,11 @@ const ENABLED: u32 = 1;
 /// Interrupt controllers for devices.
 const MAX_CONTROLLERS: usize = 8;
 
+/// Lines below are those of old devices, active high if nothing is said; flags of an override (ACPI 6.4, 5.2.12.5).
+const ISA_LINES: u32 = 16;
+const POLARITY: u16 = 3;
+const POLARITY_LOW: u16 = 3;
+
 /// APIC identifiers.
 pub(crate) type Cpus = Vec<u64, MAX_CPUS>;
 
@@ -37,13 +42,15 @@ impl AcpiHandler for Identity {
     fn unmap_physical_region<T>(_: &PhysicalMapping<Self, T>) {}
 }
 
-/// Where the interrupt of a PC's first serial port arrives.
+/// Where an interrupt arrives.
 #[derive(Clone, Copy)]
-pub(crate) struct SerialLine {
+pub(crate) struct Line {
     /// Physical address of the interrupt controller.
     pub(crate) controller: u64,
     /// Which of its lines.
     pub(crate) number: u32,
+    /// It is active low, if it is triggered by level.
+    pub(crate) active_low: bool,
 }
 
 /// What the tables say.
@@ -53,36 +60,55 @@ pub(crate) struct Machine {
     pub(crate) others: Cpus,
     /// How many more there are than the hypervisor has room for.
     pub(crate) left_out: u32,
-    /// `None` without a controller that drives it.
-    pub(crate) serial: Option<SerialLine>,
+    /// The controllers: the global number of the first line of each, and its physical address.
+    pub(crate) controllers: Vec<(u32, u64), MAX_CONTROLLERS>,
+    /// The global number of the serial port's line.
+    pub(crate) serial_line: u32,
+    /// Lines below [`ISA_LINES`] that are active low.
+    active_low: u16,
 }
 
 /// Reads the tables on the CPU `own`.
 pub(crate) fn read(own: u64) -> Machine {
     /// Its interrupt on a PC, if nothing else is said.
     const SERIAL: u8 = 4;
-    let mut machine = Machine::default();
+    let mut machine = Machine { serial_line: SERIAL.into(), ..Machine::default() };
     // SAFETY: the firmware's area below 1 MiB is mapped.
     let Ok(tables) = (unsafe { AcpiTables::search_for_rsdp_bios(Identity) }) else { return machine };
     let Ok(madt) = tables.find_table::<Madt>() else { return machine };
-    let (mut line, mut controllers) = (u32::from(SERIAL), Vec::<(u32, u64), MAX_CONTROLLERS>::new());
     for entry in madt.get().entries() {
         match entry {
             MadtEntry::LocalApic(cpu) if cpu.flags & ENABLED != 0 => machine.add(cpu.apic_id.into(), own),
-            MadtEntry::InterruptSourceOverride(other) if other.irq == SERIAL => line = other.global_system_interrupt,
+            MadtEntry::InterruptSourceOverride(other) => {
+                let line = other.global_system_interrupt;
+                if other.irq == SERIAL {
+                    machine.serial_line = line;
+                }
+                if other.flags & POLARITY == POLARITY_LOW && line < ISA_LINES {
+                    machine.active_low |= 1 << line;
+                }
+            }
             MadtEntry::IoApic(controller) => {
                 // More than fit are no PC's.
-                let _ = controllers.push((controller.global_system_interrupt_base, controller.io_apic_address.into()));
+                let _ = machine
+                    .controllers
+                    .push((controller.global_system_interrupt_base, controller.io_apic_address.into()));
             }
             _ => {}
         }
     }
-    let nearest = controllers.iter().filter(|(first, _)| *first <= line).max();
-    machine.serial = nearest.map(|(first, controller)| SerialLine { controller: *controller, number: line - first });
     machine
 }
 
 impl Machine {
+    /// Where a line arrives, by its global number; `None` without a controller that drives it.
+    pub(crate) fn line(&self, number: u32) -> Option<Line> {
+        let (first, controller) = self.controllers.iter().filter(|(first, _)| *first <= number).max().copied()?;
+        // Those that are PCI's alone are active low, as PCI's lines are.
+        let active_low = if number < ISA_LINES { self.active_low >> number & 1 != 0 } else { true };
+        Some(Line { controller, number: number - first, active_low })
+    }
+
     fn add(&mut self, id: u64, own: u64) {
         if id != own && (self.others.len() + 1 >= MAX_CPUS || self.others.push(id).is_err()) {
             self.left_out += 1;

@@ -21,8 +21,9 @@ pub(crate) enum Start {
 
 /// What the port needs of a maker's virtualization, for one vCPU. All but [`Virtualization::reset`] wants it loaded.
 pub(crate) trait Virtualization {
-    /// The state in which it starts; `root` is that of its second stage. No vCPU is loaded on this CPU.
-    fn reset(&mut self, root: u64, start: Start);
+    /// The state in which it starts; `root` is that of its second stage, `ports` the map of ports that leave it if some do not.
+    /// No vCPU is loaded on this CPU.
+    fn reset(&mut self, root: u64, ports: Option<u64>, start: Start);
     /// Puts into the CPU what entering the guest does not.
     fn load(&mut self);
     /// Takes it out.
@@ -128,8 +129,8 @@ macro_rules! either {
 }
 
 impl Virtualization for GuestCpu {
-    fn reset(&mut self, root: u64, start: Start) {
-        either!(self.reset(root, start))
+    fn reset(&mut self, root: u64, ports: Option<u64>, start: Start) {
+        either!(self.reset(root, ports, start))
     }
 
     fn load(&mut self) {

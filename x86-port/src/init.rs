@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use heapless::Vec;
+use hyp_boot::assigned::{Assigned, Kind, MAX_PIECES};
 use hyp_boot::guest_tables::{TABLES, Tables};
 use hyp_boot::machine::Host;
 use hyp_boot::manifest::{DomainSpec, EndAction, LogFormat, Manifest};
@@ -21,7 +22,7 @@ use xen_abi::io_domain::SHARED_BASE_X86;
 
 use crate::arch::X86;
 use crate::domain::{EventVectors, Image, Lent, X86Domain};
-use crate::firmware_tables::SerialLine;
+use crate::firmware_tables::Line;
 use crate::kernel::{Kernel, KernelError};
 use crate::layout::PAGE_SIZE;
 use crate::lock::{Lock, Relax};
@@ -34,8 +35,8 @@ use crate::vcpu::{self, X86Vcpu};
 use crate::vioapic::IoApic;
 use crate::vlapic::Posted;
 use crate::{
-    clock, config, console, firmware, firmware_tables, guest_cpu, interrupts, io_apic, kernel, layout, local_apic, mmu,
-    percpu, pool, processor, secondary,
+    assigned, clock, config, console, firmware, firmware_tables, guest_cpu, interrupts, io_apic, kernel, layout,
+    local_apic, mmu, percpu, pool, processor, secondary,
 };
 
 /// Context switches that each CPU remembers: 512 a page.
@@ -90,11 +91,12 @@ extern "C" fn primary_main(info: u64, tables: u64) -> ! {
     }
     HYPERVISOR.set_scheduler(manifest.options.scheduler);
     let plan = Plan::make(&host, &manifest, layout::image_block(), *tree, 0).or_give_up();
+    let assigned = Assigned::read(&host, &manifest, &plan, &assigned::own(&firmware)).or_give_up();
     give_trace(0);
     let cpus = start_cpus(&host, firmware.left_out);
     HYPERVISOR.set_cpus(cpus);
     hyp_log::info!("Makuhari {} on {}, {} CPU(s)", env!("CARGO_PKG_VERSION"), config::board().name, cpus);
-    let starts = add_domains(&manifest, &plan);
+    let starts = add_domains(&manifest, &plan, &assigned);
     hyp_log::event!(
         "@boot cpus={} image_bytes={} ram_bytes={} entered_ns={}",
         cpus,
@@ -108,7 +110,8 @@ extern "C" fn primary_main(info: u64, tables: u64) -> ! {
             .map_err(|_| "a domain that was just built cannot be started")
             .or_give_up();
     }
-    listen(firmware.serial);
+    connect(&manifest, &assigned, &firmware);
+    listen(firmware.line(firmware.serial_line));
     let mut cpu = HYPERVISOR.cpu(0, trace_of(0));
     GO.store(true, Ordering::Release);
     HYPERVISOR.run_cpu(&mut cpu);
@@ -172,8 +175,17 @@ fn start_cpus(host: &Host<'_>, left_out: u32) -> u8 {
     up
 }
 
+/// Has the interrupts of guests' devices come to the first CPU on which the guest may run.
+fn connect(manifest: &Manifest<'static>, assigned: &Assigned, machine: &firmware_tables::Machine) {
+    let apic = |guest: usize| {
+        let cpu = manifest.domains.get(guest).map_or(0, |spec| spec.affinity.trailing_zeros());
+        percpu::of(cpu as CpuId).apic.load(Ordering::Relaxed) as u32
+    };
+    assigned::connect(assigned, machine, apic).or_give_up();
+}
+
 /// Lets people type, where there is somebody who listens.
-fn listen(line: Option<SerialLine>) {
+fn listen(line: Option<Line>) {
     let apic = percpu::this().apic.load(Ordering::Relaxed) as u32;
     if line.is_none_or(|line| io_apic::listen(&line, apic).is_err()) {
         hyp_log::warn!("nothing can be typed: the firmware names no interrupt controller for the serial port");
@@ -216,11 +228,11 @@ fn device_tree(place: Region) -> &'static [u8] {
 type Starts = Vec<(DomainId, u64, u64), MAX_DOMAINS>;
 
 /// Builds all domains; returns what to start them with.
-fn add_domains(manifest: &Manifest<'static>, plan: &Plan) -> Starts {
+fn add_domains(manifest: &Manifest<'static>, plan: &Plan, assigned: &Assigned) -> Starts {
     let mut starts = Starts::new();
     for (index, memory) in plan.guests.iter().enumerate() {
         // Cannot fail: as many as the manifest has room for.
-        let _ = starts.push(add_domain(manifest, index, memory, &plan.views(manifest, index)));
+        let _ = starts.push(add_domain(manifest, (index, memory), &plan.views(manifest, index), assigned));
     }
     let ends = manifest.fixed.links.iter().map(|link| FixedChannel {
         domain: DomainId::from_index(link.domain.into()),
@@ -235,12 +247,12 @@ fn add_domains(manifest: &Manifest<'static>, plan: &Plan) -> Starts {
 /// Builds one domain; returns what to start it with. `views` is the memory that it shares.
 fn add_domain(
     manifest: &Manifest<'static>,
-    index: usize,
-    memory: &GuestMemory,
+    (index, memory): (usize, &GuestMemory),
     views: &[Extent],
+    assigned: &Assigned,
 ) -> (DomainId, u64, u64) {
     let spec = manifest.domains.get(index).unwrap_or_else(|| give_up(&"the plan has more guests than the manifest"));
-    let arch = build(spec, index, memory, views).or_give_up();
+    let arch = build(spec, (index, memory), views, assigned).or_give_up();
     let mut step = 0;
     let (entry, argument) = loop {
         match arch.reset(step).or_give_up() {
@@ -280,14 +292,18 @@ fn action(action: EndAction) -> domain::EndAction {
 /// Gives a domain its memory, its tables and the images it starts from.
 fn build(
     spec: &DomainSpec<'static>,
-    index: usize,
-    memory: &GuestMemory,
+    (index, memory): (usize, &GuestMemory),
     views: &[Extent],
+    assigned: &Assigned,
 ) -> Result<X86Domain, KernelError> {
     let extents = || memory.extents.iter().chain(views);
-    let tables = pool::take_as_is(tables_for(extents())).or_give_up();
+    let registers = assigned.of(index, Kind::Memory);
+    let registers: Vec<Extent, MAX_PIECES> =
+        registers.map(|place| Extent { guest: place.start, host: place.start, size: place.size }).collect();
+    let tables = pool::take_as_is(tables_for(extents().chain(&registers))).or_give_up();
     let mut nested = Nested::new(tables, index);
     extents().try_for_each(|extent| nested.map_ram(extent)).or_give_up();
+    registers.iter().try_for_each(|extent| nested.map_device(extent)).or_give_up();
     let banks = memory.banks();
     let first = banks.first().copied().unwrap_or_default();
     let Kernel { elf, from, packed } = kernel::open(spec, memory, first)?;
@@ -329,7 +345,9 @@ fn build(
         posted: [const { Posted::new() }; hyp_core::limits::MAX_VCPUS_PER_DOMAIN],
         uart: Lock::new(Uart::new()),
         listens: spec.vpl011,
-        io_apic: Lock::new(IoApic::new(spec.cpus)),
+        io_apic: Lock::new(IoApic::new(spec.cpus, assigned::lines(assigned, index))),
+        ports: assigned::port_map(assigned, index).or_give_up(),
+        configures_pci: assigned::configures(assigned, index),
         waits_for_end: AtomicBool::new(false),
         vcpus: spec.cpus,
         images,

@@ -8,11 +8,12 @@ use core::cell::UnsafeCell;
 use core::mem::size_of;
 use core::sync::atomic::Ordering;
 
+use hyp_boot::assigned::MAX_PIECES;
 use hyp_core::arch::Interrupt;
 
 use crate::local_apic::{self, KICK, SPURIOUS_VECTOR, TIMER};
 use crate::processor::{self, write_port};
-use crate::{fault, keyboard, percpu, timer};
+use crate::{assigned, fault, keyboard, percpu, timer};
 
 /// Selectors of boot.s's table.
 const CODE: u64 = 0x8;
@@ -22,9 +23,14 @@ const GATE: u64 = 0x8e;
 const AVAILABLE_TASK_STATE: u64 = 0x89;
 /// Vector of the machine's serial port.
 pub(crate) const KEYBOARD: u8 = 0x40;
+/// The first vector of devices that guests have: the lowest ones, so that one which nobody has looked at yet holds up none of
+/// the others.
+pub(crate) const FIRST_DEVICE: u8 = 0x30;
+const DEVICES_END: u8 = FIRST_DEVICE + MAX_PIECES as u8;
 /// Entries of the table of vectors.
 const VECTORS: usize = 256;
-/// The legacy controllers' mask registers.
+/// The legacy controllers' ports, first and how many, and of those the mask registers.
+pub(crate) const LEGACY_PORTS: &[(u16, u64)] = &[(0x20, 2), (0xa0, 2)];
 const LEGACY_MASKS: [u16; 2] = [0x21, 0xa1];
 
 unsafe extern "C" {
@@ -33,6 +39,7 @@ unsafe extern "C" {
     static kick_interrupt: u8;
     static other_interrupt: u8;
     static keyboard_interrupt: u8;
+    static device_interrupt: u8;
     static spurious_interrupt: u8;
     static gdt: UnsafeCell<[u64; 6]>;
 }
@@ -71,6 +78,7 @@ pub(crate) fn init() {
             _ if vector == usize::from(TIMER) => gate(&raw const timer_interrupt as u64, 0),
             _ if vector == usize::from(KICK) => gate(&raw const kick_interrupt as u64, 0),
             _ if vector == usize::from(KEYBOARD) => gate(&raw const keyboard_interrupt as u64, 0),
+            _ if (FIRST_DEVICE..DEVICES_END).contains(&(vector as u8)) => gate(&raw const device_interrupt as u64, 0),
             _ if vector == usize::from(SPURIOUS_VECTOR) => gate(&raw const spurious_interrupt as u64, 0),
             _ => other,
         };
@@ -126,6 +134,9 @@ pub(crate) fn take(wait: bool) -> Interrupt {
     let came = percpu::this().came.swap(0, Ordering::Relaxed);
     if came & percpu::KEYBOARD != 0 {
         keyboard::poll();
+    }
+    if came & percpu::DEVICE != 0 {
+        assigned::poll();
     }
     // A timer makes the core look at its inbox too, a kick does not make it look at its timers.
     if came & percpu::TIMER != 0 && timer::rang() {

@@ -6,12 +6,15 @@ use core::ptr;
 
 use hyp_boot::Region;
 
+use crate::interrupts::FIRST_DEVICE;
 use crate::layout::DIRECT_MAP;
 use crate::processor::{IA32_APIC_BASE, cpuid, read_msr, write_msr};
 use crate::{clock, mmu};
 
 /// Where vectors.s expects it.
 const BASE: u64 = 0xfee0_0000;
+/// Its registers.
+pub(crate) const PLACE: Region = Region::new(BASE, 0x1000);
 /// IA32_APIC_BASE: enabled, x2APIC mode.
 const ENABLED: u64 = 1 << 11;
 const X2APIC: u64 = 1 << 10;
@@ -19,7 +22,9 @@ const X2APIC: u64 = 1 << 10;
 /// Registers, offsets in bytes.
 const ID: u64 = 0x20;
 const TASK_PRIORITY: u64 = 0x80;
+const END: u64 = 0xb0;
 const SPURIOUS: u64 = 0xf0;
+const IN_SERVICE: u64 = 0x100;
 const COMMAND_LOW: u64 = 0x300;
 const COMMAND_HIGH: u64 = 0x310;
 const LVT_TIMER: u64 = 0x320;
@@ -59,7 +64,7 @@ fn write(register: u64, value: u32) {
 
 /// Maps the registers.
 pub(crate) fn map() -> Result<(), mmu::OutOfTables> {
-    mmu::map_device(Region::new(BASE, 0x1000)).map(|_| ())
+    mmu::map_device(PLACE).map(|_| ())
 }
 
 /// Brings this CPU's to a known state; its identifier.
@@ -123,6 +128,16 @@ pub(crate) fn init(apic: u32) {
 /// Starts it in real mode, at the start of a page.
 pub(crate) fn start(apic: u32, page: u8) {
     command(apic, ASSERT | START | u32::from(page));
+}
+
+/// Which interrupts of guests' devices this CPU has taken and not ended: bit n is vector [`FIRST_DEVICE`] + n.
+pub(crate) fn served_devices() -> u32 {
+    read(IN_SERVICE + u64::from(FIRST_DEVICE / 32 * 16)) >> (FIRST_DEVICE % 32)
+}
+
+/// Ends the interrupt that was taken last.
+pub(crate) fn end() {
+    write(END, 0);
 }
 
 /// Calls another CPU.

@@ -1,7 +1,7 @@
 //! The port's own locks: leaves, below every lock of the core.
 //!
-//! The core orders its locks (`hyp_core::sync`); the port's are taken last, held for a few instructions, and never two
-//! at a time.
+//! The core orders its locks (`hyp_core::sync`); the port's are taken last and held for a few instructions. Nobody has
+//! two but who has a guest's serial port, its interrupt controller or the machine's, in this order.
 
 use spin::RelaxStrategy;
 use spin::mutex::TicketMutex;

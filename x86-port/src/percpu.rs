@@ -15,7 +15,7 @@ use crate::processor::{self, IA32_GS_BASE};
 #[repr(C)]
 pub(crate) struct PerCpu {
     number: AtomicU64,
-    /// Interrupts that came and nobody has looked at: [`TIMER`], [`KICK`], [`KEYBOARD`], and 4 for others. vectors.s sets them.
+    /// Interrupts that came and nobody has looked at: [`TIMER`], [`KICK`], [`KEYBOARD`], [`DEVICE`], and 4 for others. vectors.s sets them.
     pub(crate) came: AtomicU8,
     /// Address of the share itself, which the segment's base is to the processor alone.
     own: AtomicU64,
@@ -41,6 +41,8 @@ pub(crate) const TIMER: u8 = 1;
 pub(crate) const KICK: u8 = 2;
 /// The machine's serial port has something.
 pub(crate) const KEYBOARD: u8 = 8;
+/// A device of a guest's does; its interrupt is not ended.
+pub(crate) const DEVICE: u8 = 16;
 
 static PER_CPU: [PerCpu; MAX_CPUS] = [const {
     PerCpu {

@@ -90,6 +90,26 @@ pub(crate) unsafe fn write_port16(port: u16, value: u16) {
     unsafe { asm!("out dx, ax", in("dx") port, in("ax") value, options(nomem, nostack, preserves_flags)) };
 }
 
+/// Reads four bytes from a port.
+///
+/// # Safety
+/// Nobody else drives the device there.
+pub(crate) unsafe fn read_port32(port: u16) -> u32 {
+    let value;
+    // SAFETY: the caller's promise.
+    unsafe { asm!("in eax, dx", in("dx") port, out("eax") value, options(nomem, nostack, preserves_flags)) };
+    value
+}
+
+/// Writes four bytes to a port.
+///
+/// # Safety
+/// Nobody else drives the device there.
+pub(crate) unsafe fn write_port32(port: u16, value: u32) {
+    // SAFETY: the caller's promise.
+    unsafe { asm!("out dx, eax", in("dx") port, in("eax") value, options(nomem, nostack, preserves_flags)) };
+}
+
 /// Lets pending interrupts be taken, for an instruction, or until one comes where `wait` says so.
 pub(crate) fn take_interrupts(wait: bool) {
     if wait {

@@ -6,6 +6,7 @@ use hyp_boot::guest_tables::{RESET, SLEEP, SLEEP_CONTROL, SLEEP_STATUS};
 use hyp_core::arch::{Exit, GuestFault, Interrupt, ShutdownReason};
 use hyp_core::stats::{ExitCounts, ExitReason};
 
+use crate::assigned::{self, PCI_ADDRESS};
 use crate::cpuid::{self, Asker};
 use crate::domain::X86Domain;
 use crate::exit::{Cause, Port};
@@ -203,10 +204,17 @@ impl Turn<'_> {
             return self.refuse(PROTECTION, Some(0));
         }
         let effect = if access.input {
-            let (value, effect) = self.input(access.port);
+            let (value, effect) = if self.is_pci_address(&access) {
+                (assigned::pci_address(), Effect::None)
+            } else {
+                self.input(access.port)
+            };
             let rax = self.vcpu.registers.get(RAX);
             self.vcpu.registers.set(RAX, merge(rax, value, access.size));
             effect
+        } else if self.is_pci_address(&access) {
+            assigned::set_pci_address(self.vcpu.registers.get(RAX) as u32);
+            Effect::None
         } else {
             match self.output(access.port, self.vcpu.registers.get(RAX) as u8) {
                 Ok(effect) => effect,
@@ -215,6 +223,11 @@ impl Turn<'_> {
         };
         self.vcpu.processor.set_rip(access.next);
         self.take_effect(effect)
+    }
+
+    /// Does the guest choose a register of the machine's PCI devices, and may it? Only 32 bits at once do that.
+    fn is_pci_address(&self, access: &Port) -> bool {
+        self.domain.configures_pci && (access.port, access.size) == (PCI_ADDRESS, 4)
     }
 
     /// What a port has.

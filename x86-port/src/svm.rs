@@ -199,7 +199,7 @@ impl Svm {
 }
 
 impl Virtualization for Svm {
-    fn reset(&mut self, root: u64, start: Start) {
+    fn reset(&mut self, root: u64, ports: Option<u64>, start: Start) {
         let asid = self.block.asid;
         const CODE: u16 = 0xc9b;
         const DATA: u16 = 0xc93;
@@ -211,7 +211,7 @@ impl Virtualization for Svm {
         let block = &mut *self.block;
         block.intercept = [INTERCEPT[0], INTERCEPT[1], 0];
         block.intercept_exceptions = EXCEPTIONS;
-        (block.io_map, block.msr_map) = (maps, maps + IO_MAP);
+        (block.io_map, block.msr_map) = (ports.unwrap_or(maps), maps + IO_MAP);
         block.asid = asid;
         block.interrupt_control = V_INTR_MASKING;
         (block.nested_control, block.nested_root) = (1, root);
@@ -356,8 +356,8 @@ impl Virtualization for Svm {
         self.generation = generation;
         self.block.tlb_control = if forget { FLUSH_ALL } else { 0 };
         let block = &raw mut *self.block as u64;
-        // SAFETY: the block is a guest's that confines it: its memory by its nested page tables, all ports, and all
-        // registers that the block does not hold. AMD-V is on, and the host page is this CPU's.
+        // SAFETY: the block is a guest's that confines it: its memory by its nested page tables, all ports but
+        // those that it was given, and all registers that the block does not hold. AMD-V is on, and the host page is this CPU's.
         unsafe { svm_enter(registers, block, share.host_state.load(Ordering::Relaxed)) };
         GENERATIONS.leave(cpu);
         registers.set(0, self.block.rax);

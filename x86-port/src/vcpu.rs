@@ -118,10 +118,10 @@ impl X86Vcpu {
     pub fn reset(&mut self, domain: &X86Domain, index: u8, entry: u64, argument: u64) {
         self.registers = Registers::default();
         if argument == REAL_MODE {
-            self.processor.reset(domain.root, Start::Real(entry));
+            self.processor.reset(domain.root, domain.ports, Start::Real(entry));
         } else {
             self.registers.set(RBX, argument);
-            self.processor.reset(domain.root, Start::Protected(entry));
+            self.processor.reset(domain.root, domain.ports, Start::Protected(entry));
         }
         self.float = Float::reset();
         self.breakpoints = [0; 4];

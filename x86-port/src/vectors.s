@@ -80,6 +80,13 @@ fault:
     interrupt other_interrupt, 4
     interrupt keyboard_interrupt, 8
 
+    // A device's is ended when its line is closed, or it would come again at once.
+    .balign 16
+    .global device_interrupt
+device_interrupt:
+    lock orb $16, %gs:8
+    iretq
+
     // A spurious one is not ended.
     .balign 16
     .global spurious_interrupt

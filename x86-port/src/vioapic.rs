@@ -44,12 +44,32 @@ pub struct IoApic {
     up: u32,
     /// Lines that went up, and nobody has been told.
     pending: u32,
+    /// Lines of the machine's devices that the guest has, and which of them were open when [`IoApic::changes`] was asked last.
+    given: u32,
+    open: u32,
 }
 
 impl IoApic {
-    /// As after a reset.
-    pub const fn new(vcpus: u8) -> Self {
-        Self { select: 0, id: 0, vcpus, entries: [MASKED; LINES], up: 0, pending: 0 }
+    /// As after a reset. The `given` lines (bit n is line n) are those of the machine's devices that the guest has.
+    pub const fn new(vcpus: u8, given: u32) -> Self {
+        Self { select: 0, id: 0, vcpus, entries: [MASKED; LINES], up: 0, pending: 0, given, open: 0 }
+    }
+
+    /// Resets it; what the machine was told stays known.
+    pub fn reset(&mut self) {
+        *self = Self { open: self.open, ..Self::new(self.vcpus, self.given) };
+    }
+
+    /// Which given lines are to be closed in the machine, and which are to be opened. A line is open while the guest waits for
+    /// its device: not while it masks it, nor from an interrupt to its end, since the device keeps the line up until then.
+    pub fn changes(&mut self) -> (u32, u32) {
+        let waits = |line: &usize| {
+            let entry = self.entries.get(*line).copied().unwrap_or(MASKED);
+            self.given >> *line & 1 != 0 && entry & (MASKED | LEVEL | SENT) == LEVEL
+        };
+        let open = (0..LINES).filter(waits).fold(0, |open, line| open | 1 << line) & !self.up;
+        let before = core::mem::replace(&mut self.open, open);
+        (before & !open, open & !before)
     }
 
     /// Reads a register in memory.
@@ -108,8 +128,13 @@ impl IoApic {
 
     /// A vCPU has ended an interrupt of this vector.
     pub fn end(&mut self, vector: u8) -> Effect {
-        let ended = |entry: &&mut u64| **entry & SENT != 0 && **entry as u8 == vector;
-        self.entries.iter_mut().filter(ended).for_each(|entry| *entry &= !SENT);
+        for (line, entry) in self.entries.iter_mut().enumerate() {
+            if *entry & SENT != 0 && *entry as u8 == vector {
+                *entry &= !SENT;
+                // Whether a device's line is still up, the machine says anew.
+                self.up &= !(self.given & 1 << line);
+            }
+        }
         let effects = (0..LINES).map(|line| self.send(line));
         // One device has one line: there is one at most.
         effects.reduce(|first, next| if first == Effect::None { next } else { first }).unwrap_or(Effect::None)
@@ -162,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_kernel_finds_24_masked_lines() {
-        let mut apic = IoApic::new(2);
+        let mut apic = IoApic::new(2, 0);
         assert_eq!(get(&mut apic, VERSION), 0x17_0011);
         for line in 0..24 {
             assert_eq!((get(&mut apic, 0x10 + 2 * line), get(&mut apic, 0x11 + 2 * line)), (0x1_0000, 0));
@@ -178,7 +203,7 @@ mod tests {
 
     #[test]
     fn an_edge_is_told_once_and_not_forgotten_while_masked() {
-        let mut apic = IoApic::new(2);
+        let mut apic = IoApic::new(2, 0);
         assert_eq!(set(&mut apic, 0x18, 0x1_0031), Effect::None);
         assert_eq!(apic.set_line(4, true), Effect::None);
         assert_eq!(apic.set_line(4, false), Effect::None);
@@ -190,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_level_is_told_again_when_it_was_ended_and_holds() {
-        let mut apic = IoApic::new(2);
+        let mut apic = IoApic::new(2, 0);
         set(&mut apic, 0x18, 0x8031);
         assert_eq!((apic.set_line(4, true), apic.set_line(4, true)), (TO_FIRST, Effect::None));
         assert_eq!((get(&mut apic, 0x18), apic.waits_for_end()), (0xc031, true));
@@ -201,8 +226,49 @@ mod tests {
     }
 
     #[test]
+    fn a_devices_line_is_open_while_the_guest_waits_for_it() {
+        let mut apic = IoApic::new(2, 1 << 4);
+        assert_eq!(apic.changes(), (0, 0), "nobody waits yet");
+        set(&mut apic, 0x18, 0x8031);
+        set(&mut apic, 0x1a, 0x8032);
+        assert_eq!((apic.changes(), apic.changes()), ((0, 1 << 4), (0, 0)), "what is not given is not the machine's");
+        assert_eq!((apic.set_line(4, true), apic.changes()), (TO_FIRST, (1 << 4, 0)));
+        set(&mut apic, 0x18, 0x1_8031);
+        assert_eq!((apic.end(0x31), apic.changes()), (Effect::None, (0, 0)), "ended, but masked");
+        set(&mut apic, 0x18, 0x8031);
+        assert_eq!(apic.changes(), (0, 1 << 4), "and whether the line is up still, the machine says");
+        set(&mut apic, 0x18, 0x31);
+        assert_eq!(apic.changes(), (1 << 4, 0), "a device's line is no edge");
+    }
+
+    #[test]
+    fn what_comes_while_a_line_is_masked_waits() {
+        let mut apic = IoApic::new(1, 1 << 4);
+        assert_eq!(apic.set_line(4, true), Effect::None);
+        assert_eq!((set(&mut apic, 0x18, 0x8031), apic.changes()), (TO_FIRST, (0, 0)));
+        assert_eq!((apic.end(0x31), apic.changes()), (Effect::None, (0, 1 << 4)));
+    }
+
+    #[test]
+    fn a_reset_closes_a_devices_line() {
+        let mut apic = IoApic::new(1, 1 << 4);
+        set(&mut apic, 0x18, 0x8031);
+        assert_eq!(apic.changes(), (0, 1 << 4));
+        apic.reset();
+        assert_eq!((apic.changes(), apic.changes()), ((1 << 4, 0), (0, 0)));
+        set(&mut apic, 0x18, 0x8031);
+        apic.set_line(4, true);
+        apic.reset();
+        assert_eq!(
+            (set(&mut apic, 0x18, 0x8031), apic.changes()),
+            (Effect::None, (0, 1 << 4)),
+            "nothing is left of it"
+        );
+    }
+
+    #[test]
     fn it_goes_to_whom_the_entry_names() {
-        let mut apic = IoApic::new(4);
+        let mut apic = IoApic::new(4, 0);
         let mut sent = |low: u32, destination: u32| {
             set(&mut apic, 0x18, 1 << 16);
             set(&mut apic, 0x19, destination << 24);

@@ -183,11 +183,11 @@ fn exception() -> Cause {
 }
 
 impl Virtualization for Vmx {
-    fn reset(&mut self, root: u64, start: Start) {
+    fn reset(&mut self, root: u64, ports: Option<u64>, start: Start) {
         vmcs::clear(self.structure);
         vmcs::load(self.structure);
         self.pointer = controls::ept_pointer(root);
-        controls::fill(self.pointer, self.vpid, start);
+        controls::fill(self.pointer, self.vpid, ports, start);
         (self.launched, self.generation, self.priority) = (false, 0, 0);
         self.system_calls = [0; 5];
         (self.fault_address, self.debug_status) = (0, 0xffff_0ff0);

@@ -230,6 +230,14 @@ fn policies(node: &mut DeviceTreeNode, guest: &Guest) -> Result<()> {
     if let Some(affinity) = &guest.affinity {
         set(node, "makuhari,cpu-affinity", affinity.as_slice())?;
     }
+    for (name, list) in [("makuhari,ioports", guest.ioports.as_flattened()), ("makuhari,irqs", &guest.irqs)] {
+        if !list.is_empty() {
+            set(node, name, list)?;
+        }
+    }
+    if !guest.iomem.is_empty() {
+        set(node, "makuhari,iomem", cells(guest.iomem.as_flattened()).as_slice())?;
+    }
     let actions = [("on-poweroff", guest.on_poweroff), ("on-reboot", guest.on_reboot), ("on-crash", guest.on_crash)];
     for (event, action) in actions {
         if let Some(action) = action {

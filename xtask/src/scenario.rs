@@ -116,6 +116,8 @@ pub(crate) struct Machine {
     cpu: Option<Cpu>,
     /// What its network card, if it has one, is connected to.
     network: Network,
+    /// Further devices, in the emulator's words.
+    pub(crate) devices: Vec<String>,
 }
 
 impl Machine {
@@ -140,7 +142,8 @@ impl Machine {
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { board: Board::default(), cpus: 1, memory_mib: 1024, gic: 3, cpu: None, network: Network::default() }
+        let network = Network::default();
+        Self { board: Board::default(), cpus: 1, memory_mib: 1024, gic: 3, cpu: None, network, devices: Vec::new() }
     }
 }
 
@@ -282,6 +285,15 @@ pub(crate) struct Guest {
     /// Its addresses are those of the host.
     #[serde(default)]
     pub(crate) direct_map: bool,
+    /// Ports of the machine's that it has, on a PC: the first, and how many.
+    #[serde(default)]
+    pub(crate) ioports: Vec<[u32; 2]>,
+    /// Registers of the machine's devices that it has, on a PC: address and bytes.
+    #[serde(default)]
+    pub(crate) iomem: Vec<[u64; 2]>,
+    /// Interrupts of the machine's devices that it has, on a PC.
+    #[serde(default)]
+    pub(crate) irqs: Vec<u32>,
     /// Memory that it shares.
     #[serde(default)]
     pub(crate) shared: Vec<Shared>,

@@ -55,7 +55,7 @@ pub use arm::{
 use x86 as arch;
 #[cfg(target_arch = "x86_64")]
 pub use x86::{
-    cpu, measure, memory, misbehave,
+    cpu, interrupts, measure, memory, misbehave, pci,
     start::{self, Machine},
     timer, trap,
 };

@@ -2,9 +2,11 @@
 
 pub mod cpu;
 pub(crate) mod hypercall;
+pub mod interrupts;
 pub mod measure;
 pub mod memory;
 pub mod misbehave;
+pub mod pci;
 mod port;
 mod power;
 pub(crate) mod serial;

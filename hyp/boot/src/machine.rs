@@ -10,6 +10,7 @@
 use dtoolkit::Node;
 use heapless::Vec;
 
+use crate::assigned::Kind;
 use crate::limits::{MAX_CPUS, MAX_MODULES, MAX_RAM, MAX_RESERVED};
 use crate::plan::Banks;
 use crate::tree::{self, Buses, Device, Spot, StringList, device_and_below, each_device, number};
@@ -106,6 +107,8 @@ pub struct Host<'a> {
     pub banks: Banks,
     /// The hypervisor's command line.
     pub options: &'a str,
+    /// Properties that guests of this architecture alone can have.
+    pub(crate) properties: &'static [&'static str],
     /// `/chosen`: going through a tree is most of the work of reading it, so that it is looked for once.
     pub(crate) chosen: Option<Spot<'a>>,
 }
@@ -133,8 +136,8 @@ impl<'a> Host<'a> {
             note_reserved(&mut reserved, *region, root)?;
         }
         join(&mut sorted);
-        let host = Self { ram: sorted, reserved, cpus, cpus_left_out: 0, loose, banks: Banks::PC, options, chosen };
-        host.checked()
+        let (banks, properties) = (Banks::PC, Kind::PROPERTIES.as_slice());
+        Self { ram: sorted, reserved, cpus, cpus_left_out: 0, loose, banks, options, properties, chosen }.checked()
     }
 
     fn checked(self) -> Result<Self, BootError<'a>> {
@@ -205,7 +208,8 @@ impl<'a> Machine<'a> {
         }
         join(&mut ram);
         let banks = Banks::ARM;
-        let host = Host { ram, reserved, cpus, cpus_left_out, loose: Vec::new(), banks, options, chosen };
+        let (loose, properties) = (Vec::new(), [].as_slice());
+        let host = Host { ram, reserved, cpus, cpus_left_out, loose, banks, options, properties, chosen };
         Ok(Self {
             host: host.checked()?,
             psci: found.psci()?,

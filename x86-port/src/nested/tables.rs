@@ -83,6 +83,11 @@ impl Nested {
         self.map.settle(extent.guest, extent.host, extent.size, Attributes::RAM)
     }
 
+    /// Maps a device's registers where nothing is mapped. For boot only too.
+    pub fn map_device(&mut self, extent: &Extent) -> Result<(), Error> {
+        self.map.settle(extent.guest, extent.host, extent.size, Attributes::DEVICE)
+    }
+
     /// Begins to bring RAM back where it was at the start, if it is not; nothing else is mapped any more.
     pub fn begin_restoration(&mut self) {
         self.restoration.begin(&self.map);

@@ -29,6 +29,8 @@ const TRUE: u32 = 0xc;
 const PIN_WANTED: u64 = 1 << 0 | 1 << 3;
 /// HLT, MWAIT, RDPMC, CR8 both ways, ports, listed registers, MONITOR; and there are more controls.
 const PROCESSOR_WANTED: u64 = 1 << 7 | 1 << 10 | 1 << 11 | 1 << 19 | 1 << 20 | 1 << 24 | 1 << 28 | 1 << 29 | 1 << 31;
+/// And only those ports that a map says.
+const BY_PORT_MAP: u64 = 1 << 25;
 /// EPT, VPID, WBINVD, unrestricted guest; and what a guest may use where there is such a thing: INVPCID.
 const MORE_WANTED: u64 = 1 << 1 | 1 << 5 | 1 << 6 | 1 << 7;
 const MORE_OFFERED: u64 = 1 << 12;
@@ -141,24 +143,29 @@ pub(super) fn ept_pointer(root: u64) -> u64 {
 }
 
 /// Fills the structure that is loaded for a guest that starts.
-pub(super) fn fill(pointer: u64, vpid: u64, start: Start) {
-    controls(pointer, vpid);
+pub(super) fn fill(pointer: u64, vpid: u64, ports: Option<u64>, start: Start) {
+    controls(pointer, vpid, ports);
     host();
     guest(start);
 }
 
-fn controls(pointer: u64, vpid: u64) {
+fn controls(pointer: u64, vpid: u64, ports: Option<u64>) {
     // SAFETY: `obstacle` has found more controls.
     let more = unsafe { read_msr(MORE) } >> 32 & MORE_OFFERED | MORE_WANTED;
+    let by_map = if ports.is_some() { BY_PORT_MAP } else { 0 };
     let fields = [
         (vmcs::PIN_CONTROLS, allowed(newer(PIN), PIN_WANTED)),
-        (vmcs::CONTROLS, allowed(newer(PROCESSOR), PROCESSOR_WANTED)),
+        (vmcs::CONTROLS, allowed(newer(PROCESSOR), PROCESSOR_WANTED | by_map)),
         (vmcs::MORE_CONTROLS, allowed(MORE, more)),
         (vmcs::EXIT_CONTROLS, allowed(newer(EXIT), EXIT_WANTED)),
         (vmcs::ENTRY_CONTROLS, allowed(newer(ENTRY), ENTRY_WANTED)),
     ];
     for (field, value) in fields {
         vmcs::write(field, value.unwrap_or(0));
+    }
+    // Each map has half of the ports.
+    for (field, map) in vmcs::PORT_MAPS.into_iter().zip((ports.unwrap_or(0)..).step_by(4096)) {
+        vmcs::write(field, map);
     }
     vmcs::write(vmcs::EXCEPTIONS, EXCEPTIONS);
     vmcs::write(vmcs::MSR_MAP, MAP.0.get() as u64);

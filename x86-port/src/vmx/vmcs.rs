@@ -14,6 +14,7 @@ pub(super) const GUEST_RIGHTS: Field = 0x4814;
 pub(super) const GUEST_BASE: Field = 0x6806;
 pub(super) const HOST_SELECTOR: Field = 0x0c00;
 pub(super) const HOST_TR_SELECTOR: Field = 0x0c0c;
+pub(super) const PORT_MAPS: [Field; 2] = [0x2000, 0x2002];
 pub(super) const MSR_MAP: Field = 0x2004;
 pub(super) const TSC_OFFSET: Field = 0x2010;
 pub(super) const EPT_POINTER: Field = 0x201a;

@@ -35,6 +35,7 @@ pub(crate) fn machine(machine: &Machine, dump: Option<&Path>) -> Vec<OsString> {
         Board::X86 => pc(machine),
     };
     arguments.extend(sizes(machine.cpus, machine.memory_mib));
+    arguments.extend(machine.devices.iter().flat_map(|device| ["-device".into(), device.into()]));
     arguments
 }
 

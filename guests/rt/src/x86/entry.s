@@ -159,16 +159,8 @@ exception:
     add     rsp, 16
     iretq
 
-// An event. The counter is read as early as can be: the time at which the handler began. The interrupted code may be in
-// the middle of vector work, so that all of that is kept.
-.global rt_upcall
-    .balign 16
-rt_upcall:
-    push    rax
-    push    rdx
-    rdtsc
-    shl     rdx, 32
-    or      rax, rdx
+// Calls a function with what is in rax, of an interrupted piece of code whose rax and rdx are kept.
+.macro handle function
     push    rcx
     push    rsi
     push    rdi
@@ -180,7 +172,7 @@ rt_upcall:
     sub     rsp, 512
     fxsave64 [rsp]
     mov     rdi, rax
-    call    rt_interrupt            // (counter)
+    call    \function
     fxrstor64 [rsp]
     add     rsp, 512
     pop     r11
@@ -193,6 +185,39 @@ rt_upcall:
     pop     rdx
     pop     rax
     iretq
+.endm
+
+// An event. The counter is read as early as can be: the time at which the handler began. The interrupted code may be in
+// the middle of vector work, so that all of that is kept.
+.global rt_upcall
+    .balign 16
+rt_upcall:
+    push    rax
+    push    rdx
+    rdtsc
+    shl     rdx, 32
+    or      rax, rdx
+    handle  rt_interrupt            // (counter)
+
+// Lines of devices: as above, with which of them it is instead of the counter.
+.macro line number
+    .balign 16
+    push    rax
+    push    rdx
+    mov     eax, \number
+    jmp     line_interrupt
+.endm
+
+    .balign 16
+.global rt_lines
+rt_lines:
+    .set    number, 0
+    .rept   16
+    line    %number
+    .set    number, number + 1
+    .endr
+line_interrupt:
+    handle  rt_line                 // (line)
 
 // Fill xmm2 to xmm15 with values made from rdi, burn rsi rounds, and compare: 1 in eax when all are as they were. Plain
 // Rust keeps no value in a register for sure; the check of the hypervisor's float switch needs one that does.

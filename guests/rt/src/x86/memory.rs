@@ -9,6 +9,25 @@ pub use crate::image::{image, mailbox};
 
 /// End of what the map covers.
 pub const MAPPED_END: u64 = 4 << 30;
+/// Where a guest's RAM ends at the latest.
+const DEVICES: usize = 3 << 30;
+
+/// Read a device register of 32 bits.
+pub fn read_device(address: usize) -> u32 {
+    let value: u32;
+    // SAFETY: a load has no effect on Rust's memory. It is an instruction that a hypervisor can emulate.
+    unsafe { core::arch::asm!("mov {0:e}, [{1}]", out(reg) value, in(reg) address, options(nostack)) };
+    value
+}
+
+/// Write a device register of 32 bits. Nothing where RAM may be: devices' registers are from 0xc000_0000 on.
+pub fn write_device(address: usize, value: u32) {
+    if address < DEVICES {
+        return;
+    }
+    // SAFETY: no Rust object lies there.
+    unsafe { core::arch::asm!("mov [{1}], {0:e}", in(reg) value, in(reg) address, options(nostack)) };
+}
 
 /// Where we see memory that the hypervisor placed at this guest address: there.
 pub(crate) const fn as_memory(address: usize) -> usize {

@@ -9,6 +9,7 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
+use super::port;
 use crate::trap;
 
 /// An address where no guest has anything; mapped by the guest itself, executable.
@@ -49,6 +50,16 @@ pub fn write(address: u64) {
             "mov qword ptr [{recovery}], 0", there = out(reg) _, recovery = in(reg) trap::recovery(),
             address = in(reg) address);
     }
+}
+
+/// Read 32 bits from any port.
+pub fn read_port(port: u16) -> u32 {
+    port::read_double(port)
+}
+
+/// Ask for a reset of the machine, as a kernel does that knows no better way.
+pub fn reset() {
+    crate::arch::system_reset();
 }
 
 /// Jump to an address and do not come back.

@@ -14,6 +14,19 @@ pub(crate) fn write(port: u16, value: u8) {
     unsafe { Port::new(port).write(value) };
 }
 
+/// Read 32 bits.
+pub(crate) fn read_double(port: u16) -> u32 {
+    // SAFETY: private to this crate, whose callers name the ports by which PCI's devices are configured, or any where a guest
+    // has none; reading has no effect on memory.
+    unsafe { Port::new(port).read() }
+}
+
+/// Write 32 bits.
+pub(crate) fn write_double(port: u16, value: u32) {
+    // SAFETY: as above. What a device that is switched on so writes to memory, its driver answers for.
+    unsafe { Port::new(port).write(value) };
+}
+
 /// Write 16 bits.
 pub(crate) fn write_word(port: u16, value: u16) {
     // SAFETY: as above.

@@ -9,7 +9,7 @@ use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector
 use x86_64::structures::tss::TaskStateSegment;
 use x86_64::{VirtAddr, structures::DescriptorTablePointer};
 
-use crate::arch::upcall;
+use crate::arch::{interrupts, upcall};
 use crate::{console, cpu, power, print, println};
 
 /// The registers as `entry.s` keeps them.
@@ -58,9 +58,11 @@ unsafe extern "C" {
     static rt_vectors: u8;
     /// In `entry.s`.
     static rt_upcall: u8;
+    /// In `entry.s`: an entry of 16 bytes for each.
+    static rt_lines: u8;
 }
 
-/// Bytes of an entry of `rt_vectors`.
+/// Bytes of an entry of `rt_vectors` and `rt_lines`.
 const ENTRY: usize = 16;
 
 /// Load tables and stacks.
@@ -91,7 +93,7 @@ pub(crate) fn init() {
     unsafe { lidt(&pointer) };
 }
 
-/// The interrupt descriptor table: 32 exceptions, and events. An interrupt that nobody asked for is the exception "segment
+/// The interrupt descriptor table: 32 exceptions, lines of devices, and events. An interrupt that nobody asked for is the exception "segment
 /// not present".
 fn gates() -> [[u64; 2]; 256] {
     let mut gates = [[0; 2]; 256];
@@ -99,6 +101,10 @@ fn gates() -> [[u64; 2]; 256] {
         *gate = interrupt_gate(&raw const rt_vectors as u64 + (vector * ENTRY) as u64, EXCEPTIONS);
     }
     gates[usize::from(upcall::VECTOR)] = interrupt_gate(&raw const rt_upcall as u64, INTERRUPTS);
+    let lines = gates.iter_mut().skip(interrupts::FIRST_VECTOR.into()).take(interrupts::MOST);
+    for (number, gate) in lines.enumerate() {
+        *gate = interrupt_gate(&raw const rt_lines as u64 + (number * ENTRY) as u64, INTERRUPTS);
+    }
     gates
 }
 

@@ -46,7 +46,7 @@ pub(super) fn read_domain<'a>(
     loose: &mut Loose<'_>,
     (fixed, warnings): (&mut Fixed<'a>, &mut Warnings<'a>),
 ) -> Result<DomainSpec<'a>, BootError<'a>> {
-    check_names(node, warnings)?;
+    check_names(node, host.properties, warnings)?;
     if node.stem() == "hyp" {
         let what = ": the hypervisor's own lines on the console begin with [hyp]: give the guest another name";
         return Err(BootError::BadNode { path: node.path, what });
@@ -109,15 +109,15 @@ pub(super) fn is_known(node: &Spot<'_>, name: &str) -> bool {
 }
 
 /// Refuses what looks like ours and is not; notes what is nobody's.
-fn check_names<'a>(node: &Spot<'a>, warnings: &mut Warnings<'a>) -> Result<(), BootError<'a>> {
+fn check_names<'a>(node: &Spot<'a>, more: &[&'static str], warnings: &mut Warnings<'a>) -> Result<(), BootError<'a>> {
     let mut odd = false;
     for property in node.node.properties() {
         let name = property.name();
-        if is_known(node, name) {
+        if is_known(node, name) || more.contains(&name) {
             continue;
         }
         if name.starts_with("makuhari,") {
-            return Err(BootError::UnknownProperty { path: node.path, property, near: nearest(name) });
+            return Err(BootError::UnknownProperty { path: node.path, property, near: nearest(name, more) });
         }
         odd = true;
     }
@@ -232,8 +232,9 @@ fn read_allow<'a>(node: &Spot<'a>) -> Result<Allow, BootError<'a>> {
 }
 
 /// The property of ours that a misspelt one was probably meant to be.
-fn nearest(name: &str) -> Option<&'static str> {
-    let (distance, near) = OURS.iter().map(|known| (distance(name.as_bytes(), known.as_bytes()), *known)).min()?;
+fn nearest(name: &str, more: &[&'static str]) -> Option<&'static str> {
+    let known = OURS.iter().chain(more);
+    let (distance, near) = known.map(|known| (distance(name.as_bytes(), known.as_bytes()), *known)).min()?;
     (distance <= 3).then_some(near)
 }
 
