@@ -5,7 +5,10 @@
 
 pub mod blkif;
 pub mod console;
+pub mod fbif;
+pub mod kbdif;
 pub mod netif;
 pub mod ring;
+pub mod sndif;
 pub mod xenbus;
 pub mod xs_wire;

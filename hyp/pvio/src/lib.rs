@@ -16,10 +16,14 @@ extern crate alloc;
 
 pub mod block;
 pub mod console;
+pub mod directory;
+pub mod events;
 pub mod memory;
 pub mod network;
 pub mod nodes;
+mod order;
 pub mod ring;
+pub mod sound;
 pub mod stream;
 pub mod xenbus;
 pub mod xenstore;

@@ -2,13 +2,15 @@
 //!
 //! A wrong number in `xen-abi` would be wrong in hypervisor and guests alike, and every test of ours would pass. So the
 //! real headers are asked, by a C program that the system's compiler makes of them as the guest would see them.
-//! The tables are in [`table`]; one line there is one comparison.
+//! The tables are in [`table`] and [`devices`]; one line there is one comparison.
 
+mod devices;
 mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub use devices::{device_numbers, device_structures};
 pub use table::{control_structures, numbers, structures, x86};
 
 /// Whose view of the headers.
@@ -47,6 +49,8 @@ pub fn claims() -> Vec<Claim> {
         .into_iter()
         .chain(structures())
         .chain(control_structures())
+        .chain(device_numbers())
+        .chain(device_structures())
         .chain(errors)
         .chain(xenstore_errors())
         .collect()

@@ -1,7 +1,5 @@
 //! The back end's half of one queue of a disk.
 
-use alloc::collections::VecDeque;
-
 use xen_abi::io::blkif::{
     BLKIF_OP_WRITE_BARRIER, BLKIF_RSP_EOPNOTSUPP, BLKIF_RSP_ERROR, BLKIF_RSP_OKAY, Request, Response,
 };
@@ -9,6 +7,7 @@ use xen_abi::io::blkif::{
 use super::request::{Checked, check, look};
 use super::{Blkif, Disk, Kind, Operation, Outcome, Segments, Tag};
 use crate::memory::SharedMemory;
+use crate::order::Order;
 use crate::ring::{BackRing, RingError};
 
 /// What is to be done next.
@@ -30,20 +29,13 @@ struct Flight {
     operation: u8,
     /// Its segments, as long as they have not been looked at.
     segments: Option<Segments>,
-    /// What came of it; it is answered when all before it are.
-    outcome: Option<Outcome>,
 }
 
 /// The back end's half of one queue.
 pub struct Back<M> {
     ring: BackRing<M, Blkif>,
     disk: Disk,
-    /// In the order of the ring, at most as many as it has slots.
-    flights: VecDeque<Flight>,
-    /// The tag of the first of them; the others' follow.
-    first: u64,
-    /// How many of them have no outcome.
-    going: usize,
+    flights: Order<Flight, Outcome>,
     /// A barrier that waits until all before it is done.
     held: Option<(Request, Operation)>,
 }
@@ -66,12 +58,12 @@ impl<M: SharedMemory> Back<M> {
     }
 
     const fn new(ring: BackRing<M, Blkif>, disk: Disk) -> Self {
-        Self { ring, disk, flights: VecDeque::new(), first: 0, going: 0, held: None }
+        Self { ring, disk, flights: Order::new(), held: None }
     }
 
     /// How many operations go on.
     pub const fn in_flight(&self) -> usize {
-        self.going
+        self.flights.in_flight()
     }
 
     /// What is to be done next, if there is anything. Requests that do not hold are answered on the way, a round of the
@@ -112,12 +104,11 @@ impl<M: SharedMemory> Back<M> {
 
     /// A barrier goes on, alone.
     fn has_barrier(&self) -> bool {
-        let last = self.flights.back();
-        last.is_some_and(|flight| flight.operation == BLKIF_OP_WRITE_BARRIER && flight.outcome.is_none())
+        self.flights.last().is_some_and(|flight| flight.operation == BLKIF_OP_WRITE_BARRIER)
     }
 
     fn barrier(&mut self, request: Request, operation: Operation) -> Option<Todo> {
-        if self.going > 0 {
+        if self.in_flight() > 0 {
             self.held = Some((request, operation));
             return None;
         }
@@ -126,16 +117,7 @@ impl<M: SharedMemory> Back<M> {
 
     fn begin(&mut self, request: &Request, segments: Option<Segments>, outcome: Option<Outcome>) -> Tag {
         let Request { id, operation, .. } = *request;
-        let tag = self.first.wrapping_add(self.flights.len() as u64);
-        self.flights.push_back(Flight { id, operation, segments, outcome });
-        self.going += usize::from(outcome.is_none());
-        Tag(tag)
-    }
-
-    /// The request of an operation that goes on.
-    fn flight(&mut self, tag: Tag) -> Result<&mut Flight, UnknownTag> {
-        let place = usize::try_from(tag.0.wrapping_sub(self.first)).ok().and_then(|at| self.flights.get_mut(at));
-        place.filter(|flight| flight.outcome.is_none()).ok_or(UnknownTag)
+        Tag(self.flights.begin(Flight { id, operation, segments }, outcome))
     }
 
     /// The segments of a [`Todo::Look`] are there: [`Segments::bytes`] bytes. The operation, which has the same tag;
@@ -144,7 +126,7 @@ impl<M: SharedMemory> Back<M> {
     /// # Errors
     /// No such tag waits for segments.
     pub fn look(&mut self, tag: Tag, bytes: &[u8]) -> Result<Option<Operation>, UnknownTag> {
-        let segments = self.flight(tag)?.segments.take().ok_or(UnknownTag)?;
+        let segments = self.flights.get(tag.0).and_then(|flight| flight.segments.take()).ok_or(UnknownTag)?;
         match look(&segments, bytes, &self.disk) {
             Ok(operation) => Ok(Some(operation)),
             Err(outcome) => self.complete(tag, outcome).map(|()| None),
@@ -156,21 +138,18 @@ impl<M: SharedMemory> Back<M> {
     /// # Errors
     /// No such operation goes on.
     pub fn complete(&mut self, tag: Tag, outcome: Outcome) -> Result<(), UnknownTag> {
-        self.flight(tag)?.outcome = Some(outcome);
-        self.going -= 1;
+        self.flights.end(tag.0, outcome).ok_or(UnknownTag)?;
         self.answer();
         Ok(())
     }
 
     /// Answers the requests before the first that has no outcome.
     fn answer(&mut self) {
-        while let Some(flight) = self.flights.pop_front_if(|flight| flight.outcome.is_some()) {
-            self.first = self.first.wrapping_add(1);
-            let Flight { id, operation, outcome, .. } = flight;
+        while let Some((Flight { id, operation, .. }, outcome)) = self.flights.next() {
             let status = match outcome {
-                Some(Outcome::Done) => BLKIF_RSP_OKAY,
-                Some(Outcome::Unsupported) => BLKIF_RSP_EOPNOTSUPP,
-                Some(Outcome::Failed) | None => BLKIF_RSP_ERROR,
+                Outcome::Done => BLKIF_RSP_OKAY,
+                Outcome::Unsupported => BLKIF_RSP_EOPNOTSUPP,
+                Outcome::Failed => BLKIF_RSP_ERROR,
             };
             // Each request was taken from the ring and is answered once, so there is a slot.
             let _ = self.ring.respond(&[Response { id, operation, status, ..Response::default() }]);

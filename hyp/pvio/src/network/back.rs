@@ -15,6 +15,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::packet::{Checksum, Packet, Segmentation, extra};
 use super::{Fault, Outcome, Receive, Tag, Transmit, UnknownTag};
 use crate::memory::SharedMemory;
+use crate::order::Order;
 use crate::ring::{BackRing, RingError};
 
 /// The slots of a packet.
@@ -27,10 +28,7 @@ struct Row {
 /// What the guest sends.
 pub struct TransmitBack<M> {
     ring: BackRing<M, Transmit>,
-    /// The packets that are not answered, in the order of the ring.
-    rows: VecDeque<Sent>,
-    /// The tag of the first of them; the others' follow.
-    first: u64,
+    rows: Order<Sent, Outcome>,
 }
 
 /// A packet that is not answered.
@@ -39,8 +37,6 @@ struct Sent {
     ids: Vec<u16>,
     /// How many of its slots were no requests.
     extras: usize,
-    /// What came of it; it is answered when all before it are.
-    outcome: Option<Outcome>,
 }
 
 impl<M: SharedMemory> TransmitBack<M> {
@@ -62,7 +58,7 @@ impl<M: SharedMemory> TransmitBack<M> {
     }
 
     const fn new(ring: BackRing<M, Transmit>) -> Self {
-        Self { ring, rows: VecDeque::new(), first: 0 }
+        Self { ring, rows: Order::new() }
     }
 
     /// The next packet. Those that do not add up are answered on the way, a round of the ring at most.
@@ -72,9 +68,8 @@ impl<M: SharedMemory> TransmitBack<M> {
     pub fn take(&mut self) -> Result<Option<(Tag, Packet)>, Fault> {
         for _ in 0..self.ring.slots() {
             let Some(row) = self.row()? else { return Ok(None) };
-            let tag = Tag(self.first.wrapping_add(self.rows.len() as u64));
             let ids = row.requests.iter().map(|request| request.id).collect();
-            self.rows.push_back(Sent { ids, extras: row.extras.len(), outcome: None });
+            let tag = Tag(self.rows.begin(Sent { ids, extras: row.extras.len() }, None));
             match Packet::read(&row.requests, &row.extras) {
                 Some(packet) => return Ok(Some((tag, packet))),
                 // It was put there just now.
@@ -113,15 +108,12 @@ impl<M: SharedMemory> TransmitBack<M> {
     /// # Errors
     /// No such packet is under way.
     pub fn complete(&mut self, tag: Tag, outcome: Outcome) -> Result<(), UnknownTag> {
-        let at = usize::try_from(tag.0.wrapping_sub(self.first)).map_err(|_| UnknownTag)?;
-        let sent = self.rows.get_mut(at).filter(|sent| sent.outcome.is_none()).ok_or(UnknownTag)?;
-        sent.outcome = Some(outcome);
-        while let Some(Sent { ids, extras, outcome }) = self.rows.pop_front_if(|sent| sent.outcome.is_some()) {
-            self.first = self.first.wrapping_add(1);
+        self.rows.end(tag.0, outcome).ok_or(UnknownTag)?;
+        while let Some((Sent { ids, extras }, outcome)) = self.rows.next() {
             let status = match outcome {
-                Some(Outcome::Done) => NETIF_RSP_OKAY,
-                Some(Outcome::Dropped) => NETIF_RSP_DROPPED,
-                Some(Outcome::Failed) | None => NETIF_RSP_ERROR,
+                Outcome::Done => NETIF_RSP_OKAY,
+                Outcome::Dropped => NETIF_RSP_DROPPED,
+                Outcome::Failed => NETIF_RSP_ERROR,
             };
             let nothing = TxResponse { id: 0, status: NETIF_RSP_NULL };
             let answers = ids.into_iter().map(|id| TxResponse { id, status });
@@ -133,8 +125,8 @@ impl<M: SharedMemory> TransmitBack<M> {
     }
 
     /// How many packets are under way.
-    pub fn in_flight(&self) -> usize {
-        self.rows.iter().filter(|sent| sent.outcome.is_none()).count()
+    pub const fn in_flight(&self) -> usize {
+        self.rows.in_flight()
     }
 
     /// Shows the front end all answers. Says whether it is to be notified.
