@@ -45,6 +45,14 @@ impl Board {
         }
     }
 
+    /// What programs for its stock Linux guests are built for.
+    pub(crate) fn linux_target(self) -> &'static str {
+        match self {
+            Self::QemuVirt => "aarch64-unknown-linux-musl",
+            Self::X86 => "x86_64-unknown-linux-musl",
+        }
+    }
+
     /// What Debian calls its architecture.
     pub(crate) fn debian(self) -> &'static str {
         match self {

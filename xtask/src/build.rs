@@ -5,6 +5,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -184,6 +185,20 @@ fn guests(board: Board) -> Result<PathBuf> {
 fn linux(board: Board) -> Result<[PathBuf; 2]> {
     Ok([kernel::pv(board)?, kernel::root(board)?])
 }
+
+/// Builds the programs for stock Linux guests; the folder of their files.
+///
+/// # Errors
+/// They do not compile.
+pub(crate) fn linux_programs(board: Board) -> Result<PathBuf> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    compile(board.linux_target(), &["linux-programs"], &[], LINUX_FLAGS)?;
+    Ok(paths::target().join(board.linux_target()).join("release"))
+}
+
+/// The linker that comes with the compiler knows every processor, that of this machine need not.
+const LINUX_FLAGS: &[&str] = &["-Clinker=rust-lld", "-Clinker-flavor=ld.lld"];
 
 /// The target is one of programs for Linux (ADR 0003): nothing of that is linked, and the addresses are the script's.
 const X86_GUEST_FLAGS: &[&str] =

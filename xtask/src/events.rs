@@ -106,6 +106,8 @@ pub(crate) enum Event {
     Micro { name: String, insns: u64 },
     Done,
     Linux { state: String, counter: Option<u64> },
+    Verify { writes: u64, reads: u64, acknowledged_lost: u64, corrupt: u64, errors: u64 },
+    Io { name: String, requests: u64, bytes: u64, ns: u64 },
 }
 
 /// An event as it was said: kind and fields, for the scenarios' expectations, and its meaning.
@@ -133,8 +135,8 @@ impl fmt::Display for Problem {
 
 const HYPERVISOR_KINDS: [&str; 10] =
     ["boot", "first_guest", "domain", "fault", "vcpu", "usage", "elapsed", "stretch", "trace", "end"];
-const GUEST_KINDS: [&str; 11] =
-    ["frame", "audio", "wake", "summary", "check", "checks", "hog", "ran", "micro", "done", "linux"];
+const GUEST_KINDS: [&str; 13] =
+    ["frame", "audio", "wake", "summary", "check", "checks", "hog", "ran", "micro", "done", "linux", "verify", "io"];
 
 /// What our scripts in a stock guest say of it: that its first program runs, that it waits for a disk or has it, has an address,
 /// is ready, asks for a name, has a shell for who gave it, is done with a command, or that something failed.
@@ -285,6 +287,19 @@ fn of_guest(kind: &str, fields: &mut Fields) -> Result<Event, String> {
                 counter: fields.optional("counter").map(|text| text.parse()).transpose().map_err(|_| "bad counter")?,
             }
         }
+        "verify" => Event::Verify {
+            writes: fields.number("writes")?,
+            reads: fields.number("reads")?,
+            acknowledged_lost: fields.number("acknowledged_lost")?,
+            corrupt: fields.number("corrupt")?,
+            errors: fields.number("errors")?,
+        },
+        "io" => Event::Io {
+            name: fields.text("name")?,
+            requests: fields.number("requests")?,
+            bytes: fields.number("bytes")?,
+            ns: fields.number("ns")?,
+        },
         other => return Err(format!("no meaning for `@{other}`")),
     })
 }

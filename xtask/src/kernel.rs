@@ -6,6 +6,7 @@ mod first;
 mod modules;
 mod pv;
 mod root;
+mod tone;
 mod tree;
 
 use std::fs;

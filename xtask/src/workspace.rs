@@ -112,6 +112,8 @@ fn targets_of(folder: &str) -> Vec<&'static str> {
         Some(("boards", "x86")) => vec![x86.hypervisor_target()],
         None if folder == "x86-port" => vec![x86.hypervisor_target()],
         Some(("hyp", "dev" | "log")) | Some(("boards", _)) => vec![arm.hypervisor_target()],
+        // Programs for Linux, which the machine that types the commands has too.
+        Some(("guests", "linux")) => Vec::new(),
         Some(("guests", _)) => vec![arm.guest_target(), x86.guest_target()],
         _ => Vec::new(),
     }
@@ -154,6 +156,7 @@ mod tests {
         assert_eq!(targets_of("hyp/arm"), [arm.hypervisor_target()]);
         assert_eq!(targets_of("boards/qemu-virt"), [arm.hypervisor_target()]);
         assert_eq!(targets_of("x86-port"), [x86.hypervisor_target()]);
+        assert!(targets_of("guests/linux").is_empty());
         assert_eq!(targets_of("guests/player"), [arm.guest_target(), x86.guest_target()]);
     }
 

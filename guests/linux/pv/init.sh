@@ -33,7 +33,11 @@ until [ $root = none ] || [ -b $root ]; do
 done
 
 [ $root = none ] || mount $root /disk || fail mount
-[ $root = none ] && exec /shell.sh
+if [ $root = none ]; then
+    # The shell's script mounts them itself.
+    umount /dev /sys /proc
+    exec /shell.sh
+fi
 for folder in proc sys dev; do
     mount --move /$folder /disk/$folder
 done

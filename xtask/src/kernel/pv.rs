@@ -13,7 +13,7 @@ use crate::board::Board;
 /// What it does.
 const INIT: &str = include_str!("../../../guests/linux/pv/init.sh");
 /// Names of busybox's that it needs besides those of every initial RAM disk of ours.
-const MORE_APPLETS: &str = "insmod switch_root usleep";
+const MORE_APPLETS: &str = "insmod switch_root umount usleep";
 
 /// The archive for the full kernel, fetched if it is not there yet.
 ///

@@ -98,7 +98,9 @@ impl Sorted {
             | Event::Ran { .. }
             | Event::Micro { .. }
             | Event::Done
-            | Event::Linux { .. } => {}
+            | Event::Linux { .. }
+            | Event::Verify { .. }
+            | Event::Io { .. } => {}
         }
     }
 

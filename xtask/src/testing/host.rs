@@ -7,7 +7,7 @@ use super::Outcome;
 use crate::{process, qemu};
 
 /// Packages with tests for the host.
-const PACKAGES: [&str; 14] = [
+const PACKAGES: [&str; 15] = [
     "xen-abi",
     "hyp-core",
     "hyp-pvio",
@@ -21,6 +21,7 @@ const PACKAGES: [&str; 14] = [
     "host-tests",
     "simulate",
     "abi-tests",
+    "linux-programs",
     "xtask",
 ];
 
