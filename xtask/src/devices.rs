@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::board::Board;
 use crate::disk;
 use crate::scenario::{Disk, Resolution, Scenario};
 
@@ -13,8 +14,13 @@ use crate::scenario::{Disk, Resolution, Scenario};
 /// deterministic clock needs.
 const MEMORY: &str = "/dev/shm";
 
-/// Most devices of a machine: QEMU's `virt` has so many places for virtio.
-pub(crate) const MOST: usize = 32;
+/// Most devices of a machine: QEMU's `virt` has so many places for virtio, a PC's bus a few less that are free.
+pub(crate) fn most(board: Board) -> usize {
+    match board {
+        Board::QemuVirt => 32,
+        Board::X86 => 30,
+    }
+}
 
 /// One device.
 #[derive(Clone, Copy, Debug)]

@@ -3,69 +3,90 @@
 
 use std::ffi::OsString;
 
+use crate::board::Board;
 use crate::devices::{Device, Files};
-use crate::scenario::{Resolution, Scenario};
+use crate::scenario::{Machine, Resolution, Scenario};
+
+/// The first place on a PC's bus that the machine's own devices leave.
+const FIRST_PCI: usize = 2;
 
 /// The arguments of all devices of a scenario's machine.
 pub(crate) fn devices(scenario: &Scenario, files: &Files) -> Vec<OsString> {
+    let machine = &scenario.machine;
     let devices = crate::devices::of(scenario);
     if devices.is_empty() {
         return Vec::new();
     }
-    // The transports of virtio 1, and a device that acts where the driver tells it to, not in a thread.
-    let mut arguments = words(&["-global", "virtio-mmio.force-legacy=false", "-global", "virtio-mmio.ioeventfd=off"]);
-    for (place, device) in devices.iter().enumerate() {
-        arguments.extend(match device {
-            Device::Disk(disk, writable) => self::disk(disk.serial(), *writable, files, place),
-            Device::Network => network(scenario.machine.has_user_network(), place),
-            Device::Sound => sound(files, place),
-            Device::Display(Resolution(width, height)) => {
-                virtio(&format!("virtio-gpu-device,xres={width},yres={height}"), place)
+    let mut arguments = Vec::new();
+    if machine.board == Board::QemuVirt {
+        // The transports of virtio 1, and devices that act where the driver tells them to, not in a thread.
+        let globals = ["-global", "virtio-mmio.force-legacy=false", "-global", "virtio-mmio.ioeventfd=off"];
+        arguments.extend(globals.map(OsString::from));
+    }
+    for (place, device) in devices.into_iter().enumerate() {
+        let (behind, kind, options) = match device {
+            Device::Disk(disk, writable) => {
+                let serial = disk.serial();
+                (drive(serial, writable, files), "blk", format!(",drive={serial},serial={serial}"))
             }
-            Device::Keyboard => virtio("virtio-keyboard-device", place),
-        });
+            Device::Network => network(machine),
+            Device::Sound => (recording(files), "sound", ",audiodev=sound".into()),
+            Device::Display(Resolution(width, height)) => (Vec::new(), "gpu", format!(",xres={width},yres={height}")),
+            Device::Keyboard => (Vec::new(), "keyboard", String::new()),
+        };
+        arguments.extend(behind);
+        arguments.extend(["-device".into(), at(machine.board, kind, &options, place).into()]);
     }
     arguments
 }
 
-fn disk(serial: &str, writable: bool, files: &Files, place: usize) -> Vec<OsString> {
+/// A device at its place.
+fn at(board: Board, kind: &str, options: &str, place: usize) -> String {
+    match board {
+        Board::QemuVirt => format!("virtio-{kind}-device{options},bus=virtio-mmio-bus.{place}"),
+        Board::X86 => {
+            // Only the first kinds ever had another form than that of virtio 1; keyboards have no thread.
+            let form = match kind {
+                "blk" | "net" => ",disable-legacy=on,ioeventfd=off",
+                "keyboard" => "",
+                _ => ",ioeventfd=off",
+            };
+            format!("virtio-{kind}-pci{options}{form},addr={:#x}", place + FIRST_PCI)
+        }
+    }
+}
+
+/// What is behind a disk.
+fn drive(serial: &str, writable: bool, files: &Files) -> Vec<OsString> {
     let mut drive = OsString::from(format!("if=none,id={serial},format=raw,cache.no-flush=on,"));
     drive.push(if files.are_in_memory() { "cache.direct=on,aio=native" } else { "aio=threads" });
     drive.push(if writable { ",file=" } else { ",readonly=on,file=" });
     // A comma separates options, a double one is part of the name.
     drive.push(files.disk(serial).to_string_lossy().replace(',', ",,"));
-    let mut arguments = vec!["-drive".into(), drive];
-    arguments.extend(virtio(&format!("virtio-blk-device,drive={serial},serial={serial}"), place));
-    arguments
+    vec!["-drive".into(), drive]
 }
 
 /// A network card: on a hub by itself, where what it sends is gone after an exact time, or behind QEMU's translation of
 /// addresses.
-fn network(user: bool, place: usize) -> Vec<OsString> {
-    const DEVICE: &str = "virtio-net-device,netdev=uplink,mac=52:54:00:00:00:01";
-    let (uplink, more) =
-        if user { ("user,id=uplink", "") } else { ("hubport,id=uplink,hubid=1", ",tx=timer,x-txtimer=10000") };
-    let mut arguments = words(&["-netdev", uplink]);
-    arguments.extend(virtio(&format!("{DEVICE}{more}"), place));
-    arguments
+fn network(machine: &Machine) -> (Vec<OsString>, &'static str, String) {
+    let user = machine.has_user_network();
+    let uplink = if user { "user,id=uplink" } else { "hubport,id=uplink,hubid=1" };
+    let mut options = ",netdev=uplink,mac=52:54:00:00:00:01".to_owned();
+    if !user {
+        options += ",tx=timer,x-txtimer=10000";
+    }
+    if machine.board == Board::X86 {
+        // No program of the card's own runs before the hypervisor.
+        options += ",romfile=";
+    }
+    (vec!["-netdev".into(), uplink.into()], "net", options)
 }
 
-/// Sound that is written into a file as it comes.
-fn sound(files: &Files, place: usize) -> Vec<OsString> {
+/// A file that takes sound as it comes.
+fn recording(files: &Files) -> Vec<OsString> {
     let path = files.sound().to_string_lossy().replace(',', ",,");
     let form = "out.mixing-engine=on,out.frequency=48000,out.channels=2,out.format=s16";
-    let mut arguments = vec!["-audiodev".into(), format!("wav,id=sound,path={path},{form}").into()];
-    arguments.extend(virtio("virtio-sound-device,audiodev=sound", place));
-    arguments
-}
-
-/// A device at its place.
-fn virtio(device: &str, place: usize) -> Vec<OsString> {
-    vec!["-device".into(), format!("{device},bus=virtio-mmio-bus.{place}").into()]
-}
-
-fn words(words: &[&str]) -> Vec<OsString> {
-    words.iter().map(OsString::from).collect()
+    vec!["-audiodev".into(), format!("wav,id=sound,path={path},{form}").into()]
 }
 
 #[cfg(test)]
@@ -113,6 +134,21 @@ mod tests {
                 "-device",
                 "virtio-blk-device,drive=xvdb,serial=xvdb,bus=virtio-mmio-bus.1",
             ]
+        );
+    }
+
+    #[test]
+    fn a_pc_has_them_on_its_bus() {
+        let text =
+            TEXT.replace("limit_ns", "machine.board = \"x86\"\nlimit_ns") + "nic = [{ mac = \"00:16:3e:00:00:03\" }]\n";
+        let arguments = devices(&scenario(&text), &Files::default());
+        let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_str().unwrap()).collect();
+        assert_eq!(arguments[3], "virtio-blk-pci,drive=disk-0,serial=disk-0,disable-legacy=on,ioeventfd=off,addr=0x2");
+        assert_eq!(
+            arguments.last(),
+            Some(
+                &"virtio-net-pci,netdev=uplink,mac=52:54:00:00:00:01,tx=timer,x-txtimer=10000,romfile=,disable-legacy=on,ioeventfd=off,addr=0x4"
+            )
         );
     }
 

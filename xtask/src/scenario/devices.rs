@@ -9,7 +9,6 @@ use serde::Deserialize;
 
 use super::place::closest;
 use super::{Guest, Scenario};
-use crate::board::Board;
 use crate::devices;
 
 /// What a virtio disk has room for (virtio 1.2, section 5.2.6.2).
@@ -228,13 +227,10 @@ impl Scenario {
         }
         ensure!(!guest.io_domain, "an I/O domain serves devices of others, and has none itself");
         ensure!(self.io_domain().is_some(), "it has devices, but no guest serves them: give one `io_domain = true`");
-        ensure!(
-            self.machine.board == Board::QemuVirt,
-            "devices of guests are for board {} only so far",
-            Board::QemuVirt.name()
-        );
+        ensure!(!self.machine.cpu().is_of_bochs(), "Bochs, which emulates this CPU, has no such devices");
         let count = devices::of(self).len();
-        ensure!(count <= devices::MOST, "the machine would have {count} devices, and has room for {}", devices::MOST);
+        let most = devices::most(self.machine.board);
+        ensure!(count <= most, "the machine would have {count} devices, and has room for {most}");
         for (number, disk) in guest.disks.iter().enumerate() {
             disk.check()?;
             let before = guest.disks.iter().take(number);

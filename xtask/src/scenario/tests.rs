@@ -129,7 +129,11 @@ fn nonsense_about_disks_is_refused() {
     for (from, to, expected) in [
         ("io_domain = true\n", "", "x/y.toml:9: guest `linux`: it has devices, but no guest serves them: give one"),
         ("name = \"linux\"", "name = \"linux\"\nio_domain = true", "an I/O domain serves devices of others"),
-        ("limit_ns = 1", "limit_ns = 1\nmachine.board = \"x86\"", "for board qemu-virt only"),
+        (
+            "limit_ns = 1",
+            "limit_ns = 1\nmachine = { board = \"x86\", cpu = \"ryzen\" }",
+            "Bochs, which emulates this CPU, has no such devices",
+        ),
         ("ext4:files", "ext4:", "x/y.toml:15: image `ext4:` is none of `empty`, `ext4`"),
         ("ext4:files", "files", "take size_mib away"),
         ("\"ext4:files\"\nsize_mib = 32", "\"ext4\"", "disk `xvda`: it needs size_mib"),
