@@ -84,7 +84,7 @@ pub(crate) fn compose(scenario: &Scenario, qemu: &Qemu, sources: &Sources<'_>, f
     let ram = scenario.machine.memory_mib << 20;
     let mut layout = match scenario.machine.board {
         Board::QemuVirt => Layout::new(ram),
-        Board::X86 => Layout::in_order(),
+        Board::X86 => Layout::in_order(ram),
     };
     check_memory(scenario)?;
     // Scenarios run beside each other, and guests of the same name stand in many of them.

@@ -34,9 +34,8 @@ pub(super) fn equipped(scenario: &Scenario, layout: &mut Layout) -> Result<Vec<G
     let mut guests = scenario.guests.clone();
     let serves = scenario.io_domain().map(|guest| &guest.name);
     for guest in guests.iter_mut().filter(|guest| Some(&guest.name) == serves) {
-        if guest.static_memory.is_empty()
-            && let Some(address) = layout.take_top(guest.memory_mib << 20)?
-        {
+        if guest.static_memory.is_empty() {
+            let address = layout.take_top(guest.memory_mib << 20)?;
             guest.static_memory.push(StaticMemory { address, size_mib: guest.memory_mib });
         }
         guest.shared.push(Shared { id: KEPT_ID.into(), host: None, guest: KEPT, size_kib: KEPT_KIB });

@@ -9,6 +9,10 @@ use super::RAM_BASE;
 
 const ALIGN: u64 = 2 << 20;
 
+/// Where a PC's RAM below its devices ends at the latest, and what its firmware keeps at the end.
+const PC_LOW_END: u64 = 3 << 30;
+const PC_FIRMWARE: u64 = 16 << 20;
+
 /// Space kept for the tree, bytes.
 const TREE_GAP: u64 = 16 << 20;
 
@@ -30,33 +34,39 @@ pub(crate) struct Module {
 pub(crate) struct Layout {
     /// The modules in order.
     pub(crate) modules: Vec<Module>,
-    /// The next free address and the end of RAM; `None` where the loader chooses.
-    room: Option<(u64, u64)>,
+    /// The next free address; `None` where the loader chooses.
+    free: Option<u64>,
+    /// The end of what nobody has.
+    end: u64,
 }
 
 impl Layout {
     /// A machine with this much RAM and no modules.
     pub(crate) fn new(ram_bytes: u64) -> Self {
-        Self { modules: Vec::new(), room: Some((tree_address(ram_bytes) + TREE_GAP, RAM_BASE + ram_bytes)) }
+        let free = Some(tree_address(ram_bytes) + TREE_GAP);
+        Self { modules: Vec::new(), free, end: RAM_BASE + ram_bytes }
     }
 
-    /// A machine whose loader takes a list of modules and says where it has put them: the tree's nodes stand for them in
-    /// their order.
-    pub(crate) fn in_order() -> Self {
-        Self { modules: Vec::new(), room: None }
+    /// A PC with this much RAM, whose loader takes a list of modules and says where it has put them: the tree's nodes stand for
+    /// them in their order.
+    pub(crate) fn in_order(ram_bytes: u64) -> Self {
+        let end = ram_bytes.min(PC_LOW_END).saturating_sub(PC_FIRMWARE);
+        Self { modules: Vec::new(), free: None, end }
     }
 
-    /// Takes the end of RAM away, in whole blocks; `None` where the loader chooses.
+    /// Takes the end of RAM away, in whole blocks.
     ///
     /// # Errors
     /// If there is not so much.
-    pub(crate) fn take_top(&mut self, bytes: u64) -> Result<Option<u64>> {
-        let Some((free, end)) = self.room else { return Ok(None) };
-        let Some(top) = end.checked_sub(bytes).map(|top| top / ALIGN * ALIGN).filter(|&top| top >= free) else {
+    pub(crate) fn take_top(&mut self, bytes: u64) -> Result<u64> {
+        let end = self.end;
+        let top = end.checked_sub(bytes).map(|top| top / ALIGN * ALIGN);
+        // Where the loader chooses, it does so from the start of RAM; what overlaps is refused by who reads the tree.
+        let Some(top) = top.filter(|&top| top >= self.free.unwrap_or(end / 2)) else {
             bail!("no room for {bytes} bytes at the end of RAM ({end:#x}); give the machine more memory_mib");
         };
-        self.room = Some((free, top));
-        Ok(Some(top))
+        self.end = top;
+        Ok(top)
     }
 
     /// Finds room for a file; returns address and size where they are known.
@@ -68,7 +78,8 @@ impl Layout {
         if size == 0 {
             bail!("module {} is empty", path.display());
         }
-        let Some((address, end)) = self.room else {
+        let end = self.end;
+        let Some(address) = self.free else {
             self.modules.push(Module { path: path.to_owned(), address: None });
             return Ok(None);
         };
@@ -79,14 +90,14 @@ impl Layout {
             );
         }
         self.modules.push(Module { path: path.to_owned(), address: Some(address) });
-        self.room = Some(((address + size).next_multiple_of(ALIGN), end));
+        self.free = Some((address + size).next_multiple_of(ALIGN));
         Ok(Some((address, size)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Layout, tree_address};
+    use super::{ALIGN, Layout, tree_address};
 
     #[test]
     fn modules_are_apart_and_inside_ram() {
@@ -102,9 +113,11 @@ mod tests {
         assert_eq!(tree_address(32 << 20), 0x4100_0000);
         assert!(small.place(&file).unwrap_err().to_string().contains("ends above RAM"));
         let top = layout.take_top(64 << 20).unwrap();
-        assert_eq!(top, Some(0x7c00_0000));
+        assert_eq!(top, 0x7c00_0000);
         assert!(layout.take_top(1 << 30).unwrap_err().to_string().contains("more memory_mib"));
-        assert_eq!(Layout::in_order().take_top(64 << 20).unwrap(), None);
+        let mut pc = Layout::in_order(512 << 20);
+        assert_eq!((pc.take_top(64 << 20).unwrap(), pc.place(&file).unwrap()), (0x1b00_0000 / ALIGN * ALIGN, None));
+        assert!(pc.take_top(256 << 20).is_err());
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }
