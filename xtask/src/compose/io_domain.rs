@@ -9,6 +9,7 @@ use dtoolkit::model::DeviceTreeNode;
 
 use super::layout::Layout;
 use super::{cells, set, strings};
+use crate::board::Board;
 use crate::devices;
 use crate::scenario::{Disk, Guest, Nic, Scenario, Setting, Shared, StaticMemory};
 
@@ -22,6 +23,12 @@ const TRANSPORT_BASE: u32 = 0xa00_0000;
 const TRANSPORT_BYTES: u32 = 0x200;
 const TRANSPORT_SPI: u32 = 16;
 const PAGE: u32 = 0x1000;
+
+/// A PC's devices, as QEMU's firmware sets them up (`hyp/docs/dom0less.md`, "Devices on x86"): the ports by which they are
+/// configured, where all their registers are, and their interrupts.
+const PCI_PORTS: [u32; 2] = [0xcf8, 8];
+const PCI_MEMORY: [u64; 2] = [0xfe00_0000, 0xc0_0000];
+const PCI_LINES: [u32; 2] = [10, 11];
 
 /// The handle that Xen gives the guest's interrupt controller.
 const GIC_HANDLE: u32 = 0xfde8;
@@ -39,7 +46,16 @@ pub(super) fn equipped(scenario: &Scenario, layout: &mut Layout) -> Result<Vec<G
             guest.static_memory.push(StaticMemory { address, size_mib: guest.memory_mib });
         }
         guest.shared.push(Shared { id: KEPT_ID.into(), host: None, guest: KEPT, size_kib: KEPT_KIB });
-        guest.device_tree.extend(transports(devices::of(scenario).len()));
+        let count = devices::of(scenario).len();
+        match scenario.machine.board {
+            Board::QemuVirt => guest.device_tree.extend(transports(count)),
+            Board::X86 if count > 0 => {
+                guest.ioports.push(PCI_PORTS);
+                guest.iomem.push(PCI_MEMORY);
+                guest.irqs.extend(PCI_LINES);
+            }
+            Board::X86 => {}
+        }
     }
     Ok(guests)
 }
@@ -132,6 +148,7 @@ mod tests {
     use crate::compose::fixed;
     use crate::compose::layout::Layout;
     use crate::report::tests::scenario;
+    use crate::scenario::Guest;
 
     const TEXT: &str = r#"
         about = ""
@@ -234,6 +251,16 @@ mod tests {
     };
 };
 "#;
+
+    #[test]
+    fn on_a_pc_the_io_domain_has_what_pci_has() {
+        let scenario = scenario(&TEXT.replace("limit_ns", "machine.board = \"x86\"\nlimit_ns"));
+        let guests = equipped(&scenario, &mut Layout::in_order(1 << 30)).unwrap();
+        let has = |guest: &Guest| (guest.ioports.clone(), guest.iomem.clone(), guest.irqs.clone());
+        assert_eq!(has(&guests[0]), (vec![[0xcf8, 8]], vec![[0xfe00_0000, 0xc0_0000]], vec![10, 11]));
+        assert_eq!(has(&guests[1]), Default::default());
+        assert_eq!((guests[0].device_tree.len(), guests[0].static_memory[0].address), (0, 0x3e00_0000));
+    }
 
     #[test]
     fn guests_have_their_devices_and_the_io_domain_all_it_serves_them_with() {
