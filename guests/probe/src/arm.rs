@@ -1,5 +1,6 @@
 //! What only an ARM guest has to check: exception levels, firmware, what a manifest fixes, the interrupt controller, traps.
 
+mod assigned;
 mod end_beside;
 mod firmware;
 mod fixed;
@@ -14,7 +15,7 @@ use xen_abi::features;
 use crate::check::Checks;
 
 /// Modes of this architecture alone.
-pub(crate) const MODES: &str = "end-beside, fixed, traps, vgic-random";
+pub(crate) const MODES: &str = "assigned, end-beside, fixed, traps, vgic-random";
 
 /// Features that a hypervisor must offer here.
 pub(crate) const FEATURES: [(&str, u32); 1] = [("feature-smccc", features::XENFEAT_ARM_SMCCC_SUPPORTED)];
@@ -41,6 +42,7 @@ pub(crate) fn random(machine: &Machine) -> Option<u32> {
 pub(crate) fn mode(mode: &str, machine: &'static Machine) -> bool {
     let mut checks = Checks::default();
     match mode {
+        "assigned" => assigned::run(&mut checks, machine),
         "end-beside" => {
             end_beside::run(machine);
             return true;

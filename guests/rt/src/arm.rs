@@ -10,6 +10,7 @@ pub mod measure;
 pub mod memory;
 pub mod misbehave;
 pub mod psci;
+pub mod rtc;
 pub(crate) mod serial;
 pub mod smp;
 pub mod timer;

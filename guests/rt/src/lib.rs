@@ -48,7 +48,7 @@ mod x86;
 use arm as arch;
 #[cfg(target_arch = "aarch64")]
 pub use arm::{
-    cpu, forms, gic, hardware_debug, interrupts, measure, memory, misbehave, psci, smp, timer, trap,
+    cpu, forms, gic, hardware_debug, interrupts, measure, memory, misbehave, psci, rtc, smp, timer, trap,
     tree::{self, Machine},
 };
 #[cfg(target_arch = "x86_64")]

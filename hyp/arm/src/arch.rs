@@ -261,6 +261,10 @@ impl Arch for Arm {
         domain.page(frame)
     }
 
+    fn silence(&self, domain: &ArmDomain) {
+        domain.silence();
+    }
+
     fn reset_domain(&self, domain: &ArmDomain, step: u32) -> Option<(u64, u64)> {
         domain.reset(step).unwrap_or_else(|why| {
             // It worked at the first start, so its file has been changed since. The guest starts where nothing is, which is a

@@ -6,6 +6,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hyp_boot::guest_tree::{GUEST_GICC, VirtualGic};
+use hyp_boot::plan::Extent;
 use hyp_boot::{Region, machine};
 use hyp_core::memory::radix::Error;
 use hyp_dev::gic::Gic;
@@ -99,6 +100,6 @@ pub(crate) fn guest_controller(vcpus: u8) -> Vgic {
 pub(crate) fn map_for_guest(stage2: &mut Stage2) -> Result<(), Error> {
     match GUEST_INTERFACE.load(Ordering::Relaxed) {
         0 => Ok(()),
-        interface => stage2.map_device(GUEST_GICC.start, interface, GUEST_GICC.size),
+        interface => stage2.map_device(&Extent { guest: GUEST_GICC.start, host: interface, size: GUEST_GICC.size }),
     }
 }

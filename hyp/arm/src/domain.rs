@@ -11,6 +11,7 @@ use hyp_core::arch::{BadAddress, Page, VcpuMask};
 use hyp_core::limits::{GRANT_FRAMES, MAX_CPUS};
 use hyp_dev::timer;
 
+use crate::devices;
 use crate::entropy;
 use crate::guest_memory;
 use crate::kernel::PackedKernel;
@@ -206,7 +207,7 @@ impl ArmDomain {
     /// A packed kernel that cannot be unpacked.
     pub fn reset(&self, step: u32) -> Result<Option<(u64, u64)>, BootError<'static>> {
         if step == 0 {
-            self.vgic.lock().reset();
+            self.silence();
             if let Some(port) = &self.vpl011 {
                 *port.lock() = Vpl011::new();
             }
@@ -241,6 +242,13 @@ impl ArmDomain {
             return Ok(None);
         }
         Ok((step as usize >= self.grants.len()).then_some(self.start))
+    }
+
+    /// Resets its interrupt controller while none of its vCPUs runs, so that its devices are silent too.
+    pub(crate) fn silence(&self) {
+        let mut vgic = self.vgic.lock();
+        vgic.reset();
+        devices::settle(&mut vgic);
     }
 
     /// Puts new random bytes into the guest's device tree.

@@ -4,12 +4,13 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use aarch64_cpu::registers::{MPIDR_EL1, Readable};
 use heapless::Vec;
+use hyp_boot::devices::{Devices, Recipient};
 use hyp_boot::guest_tree::GuestTree;
 use hyp_boot::image::Layout;
 use hyp_boot::machine::Machine;
-use hyp_boot::manifest::{DomainSpec, EndAction, LogFormat, Manifest};
+use hyp_boot::manifest::{EndAction, LogFormat, Manifest};
 use hyp_boot::partial::Partial;
-use hyp_boot::plan::{Extent, GuestMemory, Plan};
+use hyp_boot::plan::{Extent, Plan};
 use hyp_boot::{BootError, Region, blob_size};
 use hyp_core::arch::{Arch, CpuId, Page};
 use hyp_core::domain::{self, DomainConfig, EndActions};
@@ -32,7 +33,7 @@ use crate::stage2::{Stage2, tables_for};
 use crate::vcpu::{self, ArmVcpu};
 use crate::vpl011::Vpl011;
 use crate::vtimer::VIRTUAL_TIMER;
-use crate::{config, console, controller, entropy, firmware, interrupts, kernel, mmu, percpu, pool, stretch};
+use crate::{config, console, controller, devices, entropy, firmware, interrupts, kernel, mmu, percpu, pool, stretch};
 
 /// Bits of MPIDR_EL1 that are no affinity.
 const MPIDR_AFFINITY: u64 = 0xff_00ff_ffff;
@@ -115,9 +116,12 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
     hyp_log::info!("Makuhari {} on {}, {} CPU(s)", env!("CARGO_PKG_VERSION"), config::board().name, cpus);
     entropy::feed(machine.seed);
     let mut starts: Vec<(domain::DomainId, u64, u64), { hyp_core::limits::MAX_DOMAINS }> = Vec::new();
+    let mut devices = Devices::default();
     for (index, memory) in plan.guests.iter().enumerate() {
+        let Some(spec) = manifest.domains.get(index) else { break };
+        let guest = Recipient { machine: &machine, spec, domain: index, memory, fixed: &manifest.fixed };
         // Cannot fail: as many as the manifest has room for.
-        let _ = starts.push(add_domain(&manifest, index, memory, &plan.views(&manifest, index)));
+        let _ = starts.push(add_domain(&guest, &plan.views(&manifest, index), &mut devices));
     }
     let ends = manifest.fixed.links.iter().map(|link| FixedChannel {
         domain: domain::DomainId::from_index(link.domain.into()),
@@ -219,15 +223,17 @@ fn start_cpus(machine: &Machine<'_>) -> u8 {
 
 /// Builds one domain; returns what to start it with. `views` is the memory that it shares.
 #[inline(never)]
-fn add_domain(
-    manifest: &Manifest<'static>,
-    index: usize,
-    memory: &GuestMemory,
-    views: &[Extent],
-) -> (domain::DomainId, u64, u64) {
-    let spec = manifest.domains.get(index).unwrap_or_else(|| give_up(&"the plan has more guests than the manifest"));
-    let tree = guest_tree(manifest, spec, index, memory);
-    let arm = build(spec, memory, views, tree);
+fn add_domain(guest: &Recipient<'_, 'static>, views: &[Extent], devices: &mut Devices) -> (domain::DomainId, u64, u64) {
+    let spec = guest.spec;
+    let partial = spec.tree.as_ref().map(|tree| Partial::parse(tree.path, kernel::module(tree.place)).or_give_up());
+    if let Some(partial) = &partial {
+        if let Some(warning) = partial.warning() {
+            hyp_log::warn!("{}", Shown(&warning));
+        }
+        devices.read(partial, guest).or_give_up();
+    }
+    let tree = guest_tree(guest, devices, partial.as_ref());
+    let arm = build(guest, views, devices, tree);
     let mut step = 0;
     let (entry, argument) = loop {
         match arm.reset(step).or_give_up() {
@@ -266,17 +272,20 @@ fn action(action: EndAction) -> domain::EndAction {
 
 /// Gives a domain its memory, its tables and the images it starts from.
 fn build(
-    spec: &DomainSpec<'static>,
-    memory: &GuestMemory,
+    guest: &Recipient<'_, 'static>,
     views: &[Extent],
+    devices: &Devices,
     tree: impl FnOnce(Option<Region>) -> Result<(Region, Option<usize>), BootError<'static>>,
 ) -> ArmDomain {
     static DOMAINS: AtomicU64 = AtomicU64::new(0);
+    let Recipient { spec, memory, domain, .. } = *guest;
     let extents = || memory.extents.iter().chain(views);
-    let tables = pool::take_as_is(tables_for(extents())).or_give_up();
+    let registers = || devices.registers_of(domain);
+    let tables = pool::take_as_is(tables_for(extents().chain(registers()))).or_give_up();
     let mut stage2 = Stage2::new(tables);
     extents().try_for_each(|extent| stage2.map_ram(extent)).or_give_up();
     controller::map_for_guest(&mut stage2).or_give_up();
+    registers().try_for_each(|device| stage2.map_device(device)).or_give_up();
     let banks = memory.banks();
     let first = banks.first().copied().unwrap_or_default();
     let file = kernel::module(spec.kernel.place);
@@ -299,6 +308,7 @@ fn build(
     let vgic = pool::place(Lock::new(controller::guest_controller(spec.cpus))).or_give_up();
     vgic.lock().set_quiet(interrupts::EVENT_CHANNEL);
     vgic.lock().map_hardware(VIRTUAL_TIMER);
+    devices.interrupts_of(domain).for_each(|intid| devices::give(intid, domain, &mut vgic.lock()));
     let lend = |page: Result<&'static [Page], PoolEmpty>| {
         page.or_give_up().first().map_or_else(|| give_up(&PoolEmpty), Lent::new)
     };
@@ -333,18 +343,13 @@ fn build(
 
 /// Writes the guest's device tree into pages of the pool, where it stays for restarts; returns where, physical, and at
 /// which byte the seed belongs.
-fn guest_tree(
-    manifest: &Manifest<'static>,
-    spec: &DomainSpec<'static>,
-    index: usize,
-    memory: &GuestMemory,
+fn guest_tree<'g>(
+    guest: &'g Recipient<'g, 'static>,
+    devices: &'g Devices,
+    partial: Option<&'g Partial<'static>>,
 ) -> impl FnOnce(Option<Region>) -> Result<(Region, Option<usize>), BootError<'static>> {
     move |ramdisk| {
-        let partial =
-            spec.tree.as_ref().map(|tree| Partial::parse(tree.path, kernel::module(tree.place))).transpose()?;
-        if let Some(warning) = partial.as_ref().and_then(Partial::warning) {
-            hyp_log::warn!("{}", Shown(&warning));
-        }
+        let Recipient { spec, domain, memory, fixed, .. } = *guest;
         let tree = GuestTree {
             banks: &memory.banks(),
             cpus: spec.cpus,
@@ -354,9 +359,9 @@ fn guest_tree(
             ramdisk,
             vpl011: spec.vpl011,
             enhanced: spec.enhanced,
-            extended: &memory.extended(&manifest.fixed, index),
-            shared: (&manifest.fixed, index),
-            partial: partial.as_ref(),
+            extended: &memory.extended(fixed, devices, domain),
+            shared: (fixed, domain),
+            partial,
         };
         let words = pool::take_words((tree.room() as u64).div_ceil(PAGE_SIZE)).or_give_up();
         let start = layout::image_pa(words.as_ptr() as u64);

@@ -17,7 +17,7 @@ use crate::ptimer::PHYSICAL_TIMER;
 use crate::vcpu::ArmVcpu;
 use crate::vgic::{ListRegisters, Vgic, v3};
 use crate::vtimer::{self, VIRTUAL_TIMER};
-use crate::{console, keyboard, percpu, virtual_interface};
+use crate::{console, devices, keyboard, percpu, virtual_interface};
 
 /// The SGI by which one CPU calls another.
 pub(crate) const KICK: u32 = 1;
@@ -36,6 +36,11 @@ pub(crate) struct Own {
 }
 
 static OWN: Once<Own> = Once::new();
+
+/// The machine's interrupt controller, once it is known.
+pub(crate) fn gic() -> Option<&'static Gic> {
+    OWN.get().map(|own| &own.gic)
+}
 
 /// Notes the machine's interrupt controller and brings it to a known state.
 pub(crate) fn init(own: Own) {
@@ -88,12 +93,11 @@ pub(crate) fn kick(affinity: u64) {
 pub(crate) fn idle() -> Interrupt {
     let mut result = Interrupt::Other;
     while let Some((own, interrupt)) = acknowledge() {
-        let what = own.take(interrupt);
+        let what = own.take(interrupt, None);
         // A timer makes the core look at its inbox too, a kick does not make it look at its timers.
         if what == Interrupt::Timer || result == Interrupt::Other {
             result = what;
         }
-        own.gic.end(interrupt);
     }
     result
 }
@@ -104,9 +108,9 @@ fn acknowledge() -> Option<(&'static Own, Acknowledged)> {
 }
 
 impl Own {
-    /// What one of these interrupts means.
-    fn take(&self, interrupt: Acknowledged) -> Interrupt {
-        match interrupt.intid() {
+    /// Deals with one of these interrupts, of which only a guest's device's is not over then. Returns what it means.
+    fn take(&self, interrupt: Acknowledged, loaded: Option<(&ArmDomain, u8)>) -> Interrupt {
+        let what = match interrupt.intid() {
             intid if intid == self.timer => {
                 stop_alarm();
                 Interrupt::Timer
@@ -125,12 +129,15 @@ impl Own {
                 Interrupt::Other
             }
             intid if intid == self.maintenance => Interrupt::Other,
-            // Nobody here drives the device that raised it; silence it for good.
+            _ if devices::take(&self.gic, interrupt, loaded) => return Interrupt::Other,
+            // Nobody drives the device that raised it; silence it for good.
             intid => {
                 let _ = self.gic.enable(intid, false);
                 Interrupt::Other
             }
-        }
+        };
+        self.gic.end(interrupt);
+        what
     }
 }
 
@@ -148,12 +155,11 @@ pub(crate) fn take(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> Option<
         }
         return None;
     }
-    let what = own.take(interrupt);
+    let what = own.take(interrupt, Some((domain, index)));
     if what == Interrupt::Other {
         // A maintenance interrupt: the list registers want to be made anew.
         domain.mark_one_stale(index);
     }
-    gic.end(interrupt);
     (what != Interrupt::Other).then_some(Exit::Interrupt(what))
 }
 
@@ -210,6 +216,7 @@ pub(crate) fn make_anew(domain: &ArmDomain, vcpu: &mut ArmVcpu, index: u8) -> Vc
         let _ = vgic.set_line(index, VIRTUAL_TIMER, false);
     }
     virtual_interface::flush(&mut vgic, index, lists);
+    devices::settle(&mut vgic);
     drop(vgic);
     if others != 0 {
         domain.mark_stale(others);
@@ -258,6 +265,7 @@ fn load_all(vgic: &mut Vgic, lists: &mut ListRegisters, index: u8, timer_is_up: 
         let _ = vgic.set_line(index, VIRTUAL_TIMER, true);
     }
     virtual_interface::flush(vgic, index, lists);
+    devices::settle(vgic);
     let physical = vgic.physical(index);
     if physical != 0 {
         set_physical(physical, true);
@@ -287,6 +295,7 @@ fn save_all(domain: &ArmDomain, lists: &mut ListRegisters, index: u8) -> bool {
     let mut vgic = domain.vgic.lock();
     let others = virtual_interface::sync(&mut vgic, index, lists);
     lists.leave();
+    devices::settle(&mut vgic);
     let physical = vgic.physical(index);
     drop(vgic);
     domain.mark_stale(others);

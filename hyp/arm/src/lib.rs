@@ -38,6 +38,8 @@ mod controller;
 #[cfg(target_arch = "aarch64")]
 mod debug;
 #[cfg(target_arch = "aarch64")]
+mod devices;
+#[cfg(target_arch = "aarch64")]
 pub mod domain;
 #[cfg(target_arch = "aarch64")]
 mod emulate;

@@ -13,7 +13,7 @@ use crate::uart;
 use crate::vcpu::ArmVcpu;
 use crate::vgic::Width;
 use crate::vgic::v3::SgiRegister;
-use crate::{firmware, inject, interrupts, virtual_interface, vtimer};
+use crate::{devices, firmware, inject, interrupts, virtual_interface, vtimer};
 
 /// A loaded vCPU, its domain, and where its exits are counted.
 pub(crate) struct Turn<'t> {
@@ -222,13 +222,10 @@ impl Turn<'_> {
         let others = interrupts::look(self.domain, self.vcpu, self.index);
         if abort.write {
             let value = self.vcpu.registers.get(access.transfer);
-            let stale = virtual_interface::write_register(
-                &mut self.domain.vgic.lock(),
-                self.index,
-                (region, offset),
-                width,
-                value,
-            );
+            let mut vgic = self.domain.vgic.lock();
+            let stale = virtual_interface::write_register(&mut vgic, self.index, (region, offset), width, value);
+            devices::settle(&mut vgic);
+            drop(vgic);
             return self.notify(stale | others);
         }
         let value = virtual_interface::read_register(&self.domain.vgic.lock(), self.index, (region, offset), width);

@@ -66,6 +66,20 @@ const SPI_BANKS: usize = (SPIS / 32) as usize;
 /// The priority bits that exist: 5, as in the virtual CPU interface of every core we know (ICH_VTR_EL2.PRIbits).
 const PRIORITY_MASK: u8 = 0xf8;
 
+/// What is to be done to a physical SPI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PhysicalChange {
+    /// Let it through.
+    Enable {
+        /// It is triggered by an edge, else by a level.
+        edge: bool,
+    },
+    /// Hold it back.
+    Disable,
+    /// It is active, and may come again.
+    Deactivate,
+}
+
 /// What one vCPU has for itself.
 #[derive(Clone, Debug)]
 struct Cpu {
@@ -95,6 +109,8 @@ pub struct Vgic {
     group1: u32,
     cpus: [Cpu; MAX_VCPUS],
     spis: [Bank; SPI_BANKS],
+    /// The banks of SPIs (bit n: `spis[n]`) in which one is tied to a physical interrupt.
+    devices: u32,
     /// The banks of SPIs (bit n: `spis[n]`) in which something may be pending, active, up or in a list register. Whoever may
     /// change a bank sets its bit, and a flush that finds nothing there takes it away: most guests have one device.
     busy: u32,
@@ -128,6 +144,7 @@ impl Vgic {
             group1: 0,
             cpus: [CPU; MAX_VCPUS],
             spis: [SPI; SPI_BANKS],
+            devices: 0,
             busy: 0,
             routes: [0; SPIS as usize],
         };
@@ -137,7 +154,7 @@ impl Vgic {
 
     /// Back to the state of [`Vgic::new`]; quiet and hardware interrupts stay so, lines fall. No vCPU may be in its
     /// guest, and list registers must be cleared with [`ListRegisters::clear`]. The caller deactivates
-    /// [`Vgic::physical`] of every vCPU first.
+    /// [`Vgic::physical`] of every vCPU first, and asks for [`Vgic::next_physical`] afterwards.
     pub fn reset(&mut self) {
         let group = self.reset_group;
         (self.group0, self.group1, self.busy) = (0, 0, 0);
@@ -147,7 +164,7 @@ impl Vgic {
             cpu.held.fill(0);
             (cpu.sources, cpu.active_source, cpu.asleep) = ([0; SGIS], [0; SGIS], false);
         }
-        self.spis.iter_mut().for_each(|bank| bank.reset(0, group));
+        self.spis.iter_mut().for_each(|bank| bank.reset_shared(group));
         self.routes.fill(u32::from(group == 0));
     }
 
@@ -166,12 +183,63 @@ impl Vgic {
         }
     }
 
-    /// Tie a PPI to the physical PPI of the same number, on every vCPU. Other INTIDs are left alone.
+    /// Tie a PPI to the physical PPI of the same number, on every vCPU, or an SPI to the physical SPI. Other INTIDs are left
+    /// alone.
     pub fn map_hardware(&mut self, intid: u32) {
-        if (16..PRIVATE).contains(&intid) {
-            self.set_quiet(intid);
-            self.cpus.iter_mut().for_each(|cpu| cpu.private.hardware |= 1 << intid);
+        let bit = 1 << (intid % 32);
+        match (intid / 32).checked_sub(1) {
+            Some(number) => {
+                if let Some(bank) = self.spis.get_mut(number as usize) {
+                    bank.hardware |= bit;
+                    bank.quiet |= bit;
+                    self.devices |= 1 << number;
+                }
+            }
+            None if intid >= SGIS as u32 => {
+                self.set_quiet(intid);
+                self.cpus.iter_mut().for_each(|cpu| cpu.private.hardware |= bit);
+            }
+            None => {}
         }
+    }
+
+    /// A physical SPI to which one here is tied has been taken, and is active until the guest is done with it.
+    /// [`Vgic::next_physical`] is due.
+    pub fn take_shared(&mut self, intid: u32) -> VcpuMask {
+        if let Some(bank) = self.bank_mut(0, intid / 32) {
+            bank.physical |= bank.hardware & 1 << (intid % 32);
+        }
+        self.pulse(0, intid)
+    }
+
+    /// Are SPIs tied to physical ones?
+    #[inline(always)]
+    pub fn has_devices(&self) -> bool {
+        self.devices != 0
+    }
+
+    /// What the physical interrupt controller has to be told next of the SPIs that are tied, and of which of them.
+    #[inline(never)]
+    pub fn next_physical(&mut self) -> Option<(u32, PhysicalChange)> {
+        for number in ones(self.devices) {
+            let Some(bank) = self.spis.get_mut(number as usize) else { break };
+            let intid = |word: u32| PRIVATE + number * 32 + word.trailing_zeros();
+            let changed = (bank.enabled ^ bank.forwarded) & bank.hardware;
+            if changed != 0 {
+                let bit = changed & changed.wrapping_neg();
+                bank.forwarded ^= bit;
+                let edge = bank.edge & bit != 0;
+                let change =
+                    if bank.enabled & bit != 0 { PhysicalChange::Enable { edge } } else { PhysicalChange::Disable };
+                return Some((intid(bit), change));
+            }
+            let released = bank.release();
+            if released != 0 {
+                bank.physical |= released & released.wrapping_sub(1);
+                return Some((intid(released), PhysicalChange::Deactivate));
+            }
+        }
+        None
     }
 
     /// The physical PPIs (bit n: INTID n) that have to be active while this vCPU is on a CPU, so that they stay silent

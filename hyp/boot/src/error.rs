@@ -120,12 +120,14 @@ pub enum BootError<'a> {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// A partial device tree gives a device to a guest.
+    /// A partial device tree gives a device to a guest that it cannot have.
     Device {
         /// The module.
         path: Path<'a>,
         /// The device's node in it.
         node: Path<'a>,
+        /// What is wrong with it.
+        what: &'static str,
     },
     /// A module shares memory with something else.
     Overlap {
@@ -210,7 +212,7 @@ impl fmt::Display for BootError<'_> {
             Self::DamagedModule { path, why } => {
                 write!(f, "{path} is a damaged device tree ({why}): make it again with dtc and load all of it")
             }
-            Self::Device { path, node } => write!(f, "{path}: its node {node} gives a device to the guest (xen,path, xen,reg), which this version cannot: remove it"),
+            Self::Device { path, node, what } => write!(f, "{path}: its node {node} {what}"),
             Self::Overlap { path, place, owner, other } => {
                 write!(f, "{path} at {place} overlaps ")?;
                 match owner {

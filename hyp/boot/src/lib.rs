@@ -9,7 +9,7 @@
 //! 3. [`plan`] gives every guest its memory;
 //! 4. [`image`] (and for x86 guests [`pvh`]) says where kernel, device tree and ramdisk go in it, and [`gzip`]
 //!    unpacks a kernel that is packed;
-//! 5. [`assigned`] says what an x86 guest has of the machine's devices;
+//! 5. [`devices`] are found in the partial trees that give them, and [`assigned`] says what an x86 guest has of the machine's;
 //! 6. [`guest_tree`] writes the tree that the guest reads, with what a [`partial`] tree adds and random bytes from
 //!    [`entropy`], and [`guest_tables`] what an x86 guest reads instead.
 //!
@@ -20,6 +20,7 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 pub mod assigned;
+pub mod devices;
 pub mod entropy;
 mod error;
 pub mod guest_tables;

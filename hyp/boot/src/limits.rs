@@ -12,6 +12,10 @@ pub(crate) const MAX_RAM: usize = 16;
 pub(crate) const MAX_RESERVED: usize = 32;
 /// Pieces of memory at given places, of all guests together.
 pub(crate) const MAX_STATIC: usize = 16;
+/// Ranges of registers of devices that guests are given, of all guests together.
+pub(crate) const MAX_DEVICE_REGISTERS: usize = 16;
+/// Their interrupts.
+pub(crate) const MAX_DEVICE_INTERRUPTS: usize = 64;
 /// Views of shared memory, of all guests together: as many as a tree is likely to name, and one of each guest with an I/O
 /// domain.
 pub(crate) const MAX_SHARED: usize = 8 + MAX_DOMAINS;

@@ -7,6 +7,7 @@
 use heapless::Vec;
 use xen_abi::io_domain::{SHARED_BASE_ARM, SHARED_BASE_X86};
 
+use crate::devices::Devices;
 use crate::limits::{MAX_DOMAINS, MAX_MODULES, MAX_RAM, MAX_RESERVED, MAX_SHARED, MAX_STATIC};
 use crate::machine::Host;
 use crate::manifest::fixed::GUEST_END;
@@ -88,15 +89,19 @@ impl GuestMemory {
         self.extents.windows(2).filter(|pair| !follows(pair)).count().saturating_add(1)
     }
 
-    /// Guest addresses that nothing uses, for foreign pages (Xen's extended regions): behind RAM and shared memory in
+    /// Guest addresses that nothing uses, for foreign pages (Xen's extended regions): behind RAM, devices and shared memory in
     /// each of the two ranges where RAM may be, if they are of a size worth it.
     #[inline(never)]
-    pub fn extended(&self, fixed: &Fixed<'_>, domain: usize) -> Vec<Region, 2> {
+    pub fn extended(&self, fixed: &Fixed<'_>, devices: &Devices, domain: usize) -> Vec<Region, 2> {
         let areas = [Region::new(BANK0, BANK0_MAX), Region::between(BANK1, GUEST_END)];
         let mut extended = Vec::new();
         for area in areas {
             let mut start = area.start;
-            let ram = self.extents.iter().map(|extent| Region::new(extent.guest, extent.size));
+            let ram = self
+                .extents
+                .iter()
+                .chain(devices.registers_of(domain))
+                .map(|extent| Region::new(extent.guest, extent.size));
             for used in ram.chain(fixed.shared_of(domain).map(|view| view.guest)) {
                 if used.overlaps(&area) {
                     start = start.max(used.end());

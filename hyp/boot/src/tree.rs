@@ -108,15 +108,23 @@ impl PartialEq for Spot<'_> {
 
 impl Eq for Spot<'_> {}
 
+fn root_of(fdt: Fdt<'_>) -> Spot<'_> {
+    Spot { node: fdt.root(), path: Path { fdt, name: "" }, cells: Width { address: 2, size: 1 } }
+}
+
 /// Opens a tree. `blob` may be longer than the tree. Returns the root and the memory that the blob reserves.
 pub(crate) fn open<'a>(blob: &'a [u8]) -> Result<(Spot<'a>, impl Iterator<Item = Region> + use<'a>), BootError<'a>> {
     let exact = blob_size(blob).and_then(|size| blob.get(..size)).unwrap_or(blob);
     let fdt = Fdt::new(exact)?;
-    let root = Spot { node: fdt.root(), path: Path { fdt, name: "" }, cells: Width { address: 2, size: 1 } };
-    Ok((root, fdt.memory_reservations().map(|entry| Region::new(entry.address(), entry.size()))))
+    Ok((root_of(fdt), fdt.memory_reservations().map(|entry| Region::new(entry.address(), entry.size()))))
 }
 
 impl<'a> Spot<'a> {
+    /// The root of its tree.
+    pub(crate) fn root(&self) -> Self {
+        root_of(self.path.fdt)
+    }
+
     /// Its children. Fails on widths of addresses that no 64-bit machine has.
     pub(crate) fn children(&self) -> Result<impl Iterator<Item = Spot<'a>> + use<'a>, BootError<'a>> {
         self.children_of(Width { address: 2, size: 1 })
@@ -305,9 +313,14 @@ impl<'a> Device<'a> {
         }
     }
 
+    /// One whose buses do not matter.
+    pub(crate) fn alone(spot: Spot<'a>) -> Self {
+        Self { spot, buses: Vec::new() }
+    }
+
     /// Finds a device by its path from `root`.
     pub(crate) fn at_path(root: Spot<'a>, path: &str) -> Result<Option<Self>, BootError<'a>> {
-        let mut device = Self { spot: root, buses: Vec::new() };
+        let mut device = Self::alone(root);
         for (level, name) in path.split('/').filter(|name| !name.is_empty()).enumerate() {
             if level > 0 && device.buses.push(device.spot.bus()?).is_err() {
                 return Ok(None);

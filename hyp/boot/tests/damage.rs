@@ -4,6 +4,7 @@
 mod common;
 
 use common::{IMAGE, PLAYER, TREE, dtc, with_chosen};
+use hyp_boot::devices::{Devices, Recipient};
 use hyp_boot::image::Layout;
 use hyp_boot::machine::Machine;
 use hyp_boot::manifest::Manifest;
@@ -31,10 +32,14 @@ fn boot(blob: &[u8]) -> bool {
         if let Err(error) = Layout::make(domain, &[0; 64], domain.kernel.place.size, memory.banks()[0]) {
             one_line(error);
         }
-        memory.extended(&manifest.fixed, 0);
+        memory.extended(&manifest.fixed, &Devices::default(), 0);
         // The blob's own bytes stand in for a tree that comes with the guest.
         match Partial::parse(domain.kernel.path, blob) {
-            Ok(partial) => drop(partial.warning().map(one_line)),
+            Ok(partial) => {
+                let _ = partial.warning().map(one_line);
+                let to = Recipient { machine: &machine, spec: domain, domain: 0, memory, fixed: &manifest.fixed };
+                let _ = Devices::default().read(&partial, &to).map_err(one_line);
+            }
             Err(error) => drop(one_line(error)),
         }
     }

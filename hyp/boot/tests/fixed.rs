@@ -5,6 +5,7 @@ mod common;
 
 use common::{IMAGE, PLAYER, TREE, parse, refusal, with_chosen};
 use hyp_boot::Region;
+use hyp_boot::devices::Devices;
 use hyp_boot::manifest::EventLink;
 use hyp_boot::plan::{BANK0, Plan};
 
@@ -168,7 +169,7 @@ fn offers_addresses_that_nothing_uses() {
     let (_, manifest) = parse(&blob).unwrap();
     let plan = plan(&blob).unwrap();
     let high = Region::between(0x2_0000_0000, 1 << 39);
-    let extended = |index: usize| plan.guests[index].extended(&manifest.fixed, index);
+    let extended = |index: usize| plan.guests[index].extended(&manifest.fixed, &Devices::default(), index);
     assert_eq!(extended(0).as_slice(), [Region::between(0x7020_0000, 0x1_0000_0000), high]);
     assert_eq!(extended(1).as_slice(), [Region::between(BANK0 + 32 * MIB, 0x1_0000_0000), high]);
 }

@@ -348,6 +348,8 @@ pub trait Arch: Sized + Sync + 'static {
     /// Writes back what caches hold of a range of a page of RAM; with `discard` also makes them forget it.
     fn clean_cache(&self, place: &Place<'_, Self::Domain>, length: u16, discard: bool);
 
+    /// The last vCPU of a domain that ends is off: its devices interrupt nobody any more.
+    fn silence(&self, _domain: &Self::Domain) {}
     /// Bring a stopped domain's memory and devices back to the state of its first start, a bounded step at a time.
     /// Returns the entry point and argument of vCPU 0 when done. `step` counts from 0.
     fn reset_domain(&self, domain: &Self::Domain, step: u32) -> Option<(u64, u64)>;

@@ -4,6 +4,7 @@
 //! `/chosen`, put into `corpus/device_tree`.
 #![no_main]
 
+use hyp_boot::devices::{Devices, Recipient};
 use hyp_boot::guest_tree::{GuestTree, VirtualGic};
 use hyp_boot::image::Layout;
 use hyp_boot::machine::Machine;
@@ -37,6 +38,8 @@ fn boot(blob: &[u8]) -> Result<(), BootError<'_>> {
         let layout = Layout::make(domain, blob, domain.kernel.place.size, *first);
         // And for a tree that comes with the guest.
         let partial = Partial::parse(domain.kernel.path, blob).ok();
+        let to = Recipient { machine: &machine, spec: domain, domain: index, memory, fixed: &manifest.fixed };
+        let _ = partial.as_ref().map(|partial| Devices::default().read(partial, &to));
         let ramdisk = layout.ok().and_then(|layout| layout.ramdisk);
         let guest = GuestTree {
             banks: &banks,
@@ -46,7 +49,7 @@ fn boot(blob: &[u8]) -> Result<(), BootError<'_>> {
             ramdisk,
             vpl011: domain.vpl011,
             enhanced: domain.enhanced,
-            extended: &memory.extended(&manifest.fixed, index),
+            extended: &memory.extended(&manifest.fixed, &Devices::default(), index),
             shared: (&manifest.fixed, index),
             partial: partial.as_ref(),
         };

@@ -169,6 +169,14 @@ pub fn any_shared() -> bool {
     SHARED.iter().any(|word| word.load(Relaxed) != 0)
 }
 
+/// Hold a shared interrupt back.
+pub fn disable_shared(intid: u32) {
+    let distributor = if is_v2() { v2::distributor() } else { v3::distributor() };
+    if distributor != 0 && intid as usize >= PRIVATE {
+        memory::write_device(distributor + ICENABLER + 4 * (intid as usize / 32), 1 << (intid % 32));
+    }
+}
+
 /// Which SGIs and PPIs of this vCPU are enabled: bit n is INTID n.
 pub fn enabled() -> u32 {
     if present() { memory::read_device(private() + ISENABLER) } else { 0 }
@@ -302,8 +310,15 @@ fn record(vcpu: usize, intid: u32) -> Option<&'static Record> {
 
 /// Acknowledges and ends one interrupt that is pending, without a handler. Interrupts must be masked.
 pub(crate) fn drop_pending() {
+    handle_pending(|_| ());
+}
+
+/// Acknowledges the interrupt that is pending, if there is one, has `handle` deal with it, and ends it. Interrupts must be
+/// masked.
+pub fn handle_pending(handle: impl FnOnce(u32)) {
     let acknowledged = if is_v2() { v2::acknowledge() } else { v3::acknowledge() };
     if acknowledged & 0x3ff < SPECIAL {
+        handle(acknowledged & 0x3ff);
         if is_v2() { v2::end(acknowledged) } else { v3::end(acknowledged) }
     }
 }

@@ -106,9 +106,9 @@ impl Stage2 {
         self.map.settle(extent.guest, extent.host, extent.size, Attributes::RAM)
     }
 
-    /// Maps a device's registers, a few pages of them, where nothing is mapped.
-    pub fn map_device(&mut self, ipa: u64, pa: u64, len: u64) -> Result<(), Error> {
-        self.map.settle(ipa, pa, len, Attributes::DEVICE)
+    /// Maps a device's registers where nothing is mapped.
+    pub fn map_device(&mut self, extent: &Extent) -> Result<(), Error> {
+        self.map.settle(extent.guest, extent.host, extent.size, Attributes::DEVICE)
     }
 
     /// Leads this address anywhere? A guest may fault on a range that another CPU was just changing; then it only has to

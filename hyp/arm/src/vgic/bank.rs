@@ -37,8 +37,10 @@ pub(super) struct Bank {
     pub(super) forced: u32,
     /// The line's changes latch, whatever `edge` says: see the table in the parent module.
     pub(super) quiet: u32,
-    /// Tied to the physical interrupt of the same number. Private interrupts only; implies `quiet`.
+    /// Tied to the physical interrupt of the same number: PPIs and SPIs; implies `quiet`.
     pub(super) hardware: u32,
+    /// SPIs whose physical interrupt is enabled.
+    pub(super) forwarded: u32,
     /// The physical interrupt of a hardware one is active, and no list register will complete it.
     pub(super) physical: u32,
     /// The same, and a list register will complete it.
@@ -62,6 +64,7 @@ impl Bank {
             forced: 0,
             quiet: 0,
             hardware: 0,
+            forwarded: 0,
             physical: 0,
             tied: 0,
             priority: [0; 32],
@@ -70,7 +73,24 @@ impl Bank {
 
     /// Back to the state of [`Bank::new`], with this word of groups (which the architecture leaves unknown); quiet and hardware interrupts stay so.
     pub(super) const fn reset(&mut self, edge: u32, group: u32) {
-        *self = Self { group, quiet: self.quiet, hardware: self.hardware, ..Self::new(edge) };
+        let Self { quiet, hardware, forwarded, .. } = *self;
+        *self = Self { group, quiet, hardware, forwarded, ..Self::new(edge) };
+    }
+
+    /// The same for SPIs. What is active in the physical controller is let go as soon as that is looked at.
+    pub(super) const fn reset_shared(&mut self, group: u32) {
+        let physical = self.physical | self.tied;
+        self.reset(0, group);
+        self.physical = physical;
+    }
+
+    /// SPIs of which the guest wants nothing now although the physical interrupt is active: it is to be let go. A level
+    /// that is still up comes again when the guest enables it; an edge that it has not seen stays.
+    pub(super) const fn release(&mut self) -> u32 {
+        let released = self.physical & !(self.active | self.listed | self.pending() & self.enabled);
+        self.physical &= !released;
+        self.latch &= !(released & !self.edge);
+        released
     }
 
     /// Nothing is pending, active, up or in a list register.

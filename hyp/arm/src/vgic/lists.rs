@@ -210,18 +210,18 @@ impl Bank {
         // elsewhere.
         let again = self.by_line() | self.physical | active & !pending & self.pending();
         match again >> index & 1 != 0 || watch {
-            true => value | self.on_completion(index, pending & active, watch),
+            true => value | self.on_completion(number << 5 | index, pending & active, watch),
             false => value,
         }
     }
 
-    /// How completing the interrupt at `index` is to be noticed.
+    /// How completing an interrupt of this bank is to be noticed.
     #[inline]
-    fn on_completion(&self, index: u32, both: u32, watch: bool) -> u64 {
+    fn on_completion(&self, intid: u32, both: u32, watch: bool) -> u64 {
         // A list register tied to a physical interrupt must not be pending and active, and cannot raise a maintenance
         // interrupt; then the next flush completes the physical one.
-        match self.physical & !both & 1 << index != 0 && !watch {
-            true => HARDWARE | u64::from(index) << PHYSICAL_SHIFT,
+        match self.physical & !both & 1 << (intid % 32) != 0 && !watch {
+            true => HARDWARE | u64::from(intid) << PHYSICAL_SHIFT,
             false => EOI,
         }
     }

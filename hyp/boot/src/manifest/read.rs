@@ -127,13 +127,14 @@ fn check_names<'a>(node: &Spot<'a>, more: &[&'static str], warnings: &mut Warnin
     Ok(())
 }
 
-/// Devices are not given to guests yet.
+/// There is no driver for an IOMMU.
 fn check_passthrough<'a>(node: &Spot<'a>) -> Result<(), BootError<'a>> {
     let property = "passthrough";
     match node.text(property)? {
         None | Some("disabled") => Ok(()),
         Some(word) => {
-            let want = "\"disabled\": this version gives no devices to guests";
+            let want =
+                "\"disabled\": devices are given without an IOMMU, by xen,force-assign-without-iommu in a partial tree";
             Err(BootError::BadWord { path: node.path, property, word, want })
         }
     }

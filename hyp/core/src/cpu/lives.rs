@@ -228,6 +228,7 @@ impl<A: Arch> Hypervisor<A> {
     fn stopped(&self, local: &mut Local, domain: &Domain<A>) {
         let Some(State::ShuttingDown(reason)) = self.domain_state(local, domain.id()) else { return };
         let Some(todo) = self.change(local, domain, Event::Stopped) else { return };
+        self.arch.silence(domain.arch());
         self.disconnect_and_tell(local, domain);
         let restarts = todo == Todo::Restart;
         local.busy = true;

@@ -59,6 +59,15 @@ impl Gic {
         }
     }
 
+    /// The second step for a shared interrupt (32 and up), on whichever CPU it was acknowledged.
+    pub fn deactivate_shared(&self, intid: u32) -> Result<(), GicError> {
+        if intid < 32 {
+            return Err(GicError::BadInterrupt(intid));
+        }
+        self.deactivate(Acknowledged(intid));
+        Ok(())
+    }
+
     /// Both steps.
     #[inline]
     pub fn end(&self, interrupt: Acknowledged) {
