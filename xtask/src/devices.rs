@@ -97,6 +97,22 @@ impl Files {
         Ok(files)
     }
 
+    /// Keeps the disks of a run that somebody will want to look into, in the scenario's own folder; their names.
+    ///
+    /// # Errors
+    /// One cannot be copied.
+    pub(crate) fn keep(&mut self) -> Result<Vec<PathBuf>> {
+        let Some(folder) = &self.memory else { return Ok(Vec::new()) };
+        let mut kept = Vec::new();
+        for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+            let from = entry?.path();
+            let to = self.own(&from.file_name().unwrap_or_default().to_string_lossy());
+            disk::copy_file(&from, &to)?;
+            kept.push(to);
+        }
+        Ok(kept)
+    }
+
     /// The file of the machine's disk of this serial number.
     pub(crate) fn disk(&self, serial: &str) -> PathBuf {
         self.memory.as_ref().unwrap_or(&self.own).join(format!("{serial}.img"))

@@ -21,6 +21,9 @@ const SEED: &str = "6d616b75-6861-7269-8000-000000000002";
 /// When it was made, in seconds since 1970: any fixed time.
 const TIME: &str = "1000000000";
 
+/// Nothing is left for the guest's kernel to finish in the background, which would go on beside what a test is about.
+const FINISHED: &str = ",lazy_itable_init=0,lazy_journal_init=0";
+
 /// The tools of file systems, which may be where only root looks for programs.
 const FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
 
@@ -113,15 +116,25 @@ fn parts(scenario: &Scenario, disk: &Disk, path: &Path, bytes: u64) -> Result<()
     fs::remove_file(&aside).with_context(|| format!("cannot remove {}", aside.display()))
 }
 
+/// Copies an image.
+///
+/// # Errors
+/// A file cannot be read or written.
+pub(crate) fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    let mut source = File::open(from).with_context(|| format!("cannot read {}", from.display()))?;
+    let mut target = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
+    copy(&mut source, &mut target).with_context(|| format!("cannot write {}", to.display()))?;
+    let size = source.metadata().with_context(|| format!("cannot read {}", from.display()))?.len();
+    target.set_len(size).with_context(|| format!("cannot write {}", to.display()))
+}
+
 fn make_image(scenario: &Scenario, image: &Image, path: &Path, bytes: u64) -> Result<()> {
-    let mut file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-    if let Image::File(source) = image {
-        let source = scenario.resolve(source);
-        let mut source = File::open(&source).with_context(|| format!("cannot read {}", source.display()))?;
-        copy(&mut source, &mut file).with_context(|| format!("cannot write {}", path.display()))?;
+    match image {
+        Image::File(source) => copy_file(&scenario.resolve(source), path)?,
+        _ => drop(File::create(path).with_context(|| format!("cannot write {}", path.display()))?),
     }
-    file.set_len(bytes).with_context(|| format!("cannot write {}", path.display()))?;
-    drop(file);
+    let file = File::options().write(true).open(path);
+    file.and_then(|file| file.set_len(bytes)).with_context(|| format!("cannot write {}", path.display()))?;
     if let Image::Ext4(folder) = image {
         let folder = match folder {
             Some(word) if word.as_os_str() == "linux-root" => Some(kernel::root(scenario.machine.board)?),
@@ -135,7 +148,9 @@ fn make_image(scenario: &Scenario, image: &Image, path: &Path, bytes: u64) -> Re
 /// Makes a file system on all of an image.
 fn ext4(image: &Path, folder: Option<&Path>) -> Result<()> {
     let mut mke2fs = tool("mke2fs");
-    mke2fs.args(["-q", "-F", "-t", "ext4", "-U", UUID, "-E"]).arg(format!("hash_seed={SEED},root_owner=0:0,nodiscard"));
+    mke2fs
+        .args(["-q", "-F", "-t", "ext4", "-U", UUID, "-E"])
+        .arg(format!("hash_seed={SEED},root_owner=0:0,nodiscard{FINISHED}"));
     if let Some(folder) = folder {
         ensure!(folder.is_dir(), "{} is no folder", folder.display());
         mke2fs.arg("-d").arg(folder);

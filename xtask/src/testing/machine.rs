@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 
 use super::stretches::{self, Stretches};
 use super::{Outcome, judge};
@@ -106,26 +106,24 @@ fn take<'s>(next: &AtomicUsize, scenarios: &'s [Scenario]) -> Option<(usize, &'s
 fn test(qemu: &Qemu, scenario: &Scenario, built: &Built, longest: &Mutex<Stretches>) -> Outcome {
     let mut scenario = scenario.clone();
     scenario.hypervisor.measure_stretches |= stretches::measures(&scenario);
-    let server = http::serve(&mut scenario);
-    let scenario = &scenario;
     let name = format!("qemu: {}", scenario.name());
-    let folder = paths::target().join("tests");
-    let session = server.as_ref().map_err(|error| anyhow!("{error:#}")).and_then(|_| {
-        let machine = Machine::new(qemu, scenario, built, Clock::Instructions, &folder)?;
-        machine.run(&mut |_, _| {})
+    let details = session(qemu, &mut scenario, built).map(|session| {
+        longest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(&scenario, &session);
+        let mut failures = judge::judge(&session, &scenario);
+        failures.extend(played(&session, &scenario, built));
+        failures.extend(after::failures(&session, &scenario));
+        if failures.is_empty() { Vec::new() } else { explained(failures, session) }
     });
-    let details = match session {
-        Ok(session) => {
-            longest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(scenario, &session);
-            let mut failures = judge::judge(&session, scenario);
-            failures.extend(played(&session, scenario, built));
-            failures.extend(after::failures(&session, scenario));
-            if failures.is_empty() { Vec::new() } else { explained(failures, &session) }
-        }
-        Err(error) => vec![format!("{error:#}")],
-    };
+    let details = details.unwrap_or_else(|error| vec![format!("{error:#}")]);
     let failed = u64::from(!details.is_empty());
     Outcome { name, passed: 1 - failed, failed, details }
+}
+
+/// One run, with the files that the host serves.
+fn session(qemu: &Qemu, scenario: &mut Scenario, built: &Built) -> Result<Session> {
+    let _server = http::serve(scenario)?;
+    let folder = paths::target().join("tests");
+    Machine::new(qemu, scenario, built, Clock::Instructions, &folder)?.run(&mut |_, _| {})
 }
 
 /// What is wrong with what the player shows, where there is one: lateness, pictures that ffmpeg decodes differently, and in
@@ -143,7 +141,7 @@ fn played(session: &Session, scenario: &Scenario, built: &Built) -> Vec<String> 
 }
 
 /// The failures, then the end of every console, then where to read on.
-fn explained(failures: Vec<String>, session: &Session) -> Vec<String> {
+fn explained(failures: Vec<String>, mut session: Session) -> Vec<String> {
     let mut details = failures;
     let mut speakers: Vec<_> = session.lines.iter().map(|line| &line.source).collect();
     speakers.sort();
@@ -155,6 +153,10 @@ fn explained(failures: Vec<String>, session: &Session) -> Vec<String> {
         for line in &lines[lines.len().saturating_sub(SHOWN)..] {
             details.push(format!("[{name}] {}", line.text));
         }
+    }
+    match session.files.keep() {
+        Ok(kept) => details.extend(kept.iter().map(|path| format!("disk: {}", paths::shown(path)))),
+        Err(error) => details.push(format!("{error:#}")),
     }
     details.push(format!("full log: {}", paths::shown(&session.log)));
     details.push(format!("command: {}", session.command));
