@@ -16,13 +16,8 @@ use crate::scenario::{Scenario, Scheduler};
 use crate::setup::Need;
 use crate::{clip, image, kernel, paths, process, setup};
 
-/// The guests that are built for a board.
-const fn guests_of(board: Board) -> &'static [&'static str] {
-    match board {
-        Board::QemuVirt => &["player", "hog", "probe", "measure", "iod"],
-        Board::X86 => &["player", "hog", "probe", "measure"],
-    }
-}
+/// The guests that are built.
+const GUESTS: &[&str] = &["player", "hog", "probe", "measure", "iod"];
 
 /// Options of `cargo xtask build`.
 #[derive(clap::Args)]
@@ -90,7 +85,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
             }
             Part::Guests => {
                 let dir = steps.step("guests", || guests(args.board))?;
-                made.extend(guests_of(args.board).iter().map(|guest| dir.join(guest)));
+                made.extend(GUESTS.iter().map(|guest| dir.join(guest)));
             }
             Part::Media => made.push(steps.step("media", clip::ensure_made)?.archive),
             Part::Linux => made.extend(steps.step("files for Linux", || linux(args.board))?),
@@ -170,8 +165,8 @@ pub(crate) fn hypervisor(board: Board, form: Form) -> Result<(PathBuf, PathBuf)>
 fn guests(board: Board) -> Result<PathBuf> {
     let dir = board.guest_images();
     let flags = if board == Board::X86 { X86_GUEST_FLAGS } else { &[] };
-    compile(board.guest_target(), guests_of(board), &[], flags)?;
-    for guest in guests_of(board) {
+    compile(board.guest_target(), GUESTS, &[], flags)?;
+    for guest in GUESTS {
         let elf = paths::target().join(board.guest_target()).join("release").join(guest);
         match board {
             Board::QemuVirt => image::write(&elf, &dir.join(guest), &dir.join(format!("{guest}.elf")))?,

@@ -62,7 +62,8 @@ pub fn read() -> Option<u8> {
     }
 }
 
-/// The handler's part.
+/// The handler's part, where the port's interrupt cannot wait for its end.
+#[cfg(target_arch = "aarch64")]
 pub(crate) fn quiet() {
     serial::quiet(INPUT.load(Relaxed));
 }

@@ -7,16 +7,18 @@
 
 mod arena;
 pub mod block;
-
-use alloc::vec::Vec;
-use core::ptr::NonNull;
+#[cfg(target_arch = "aarch64")]
+mod mmio;
+#[cfg(target_arch = "x86_64")]
+mod pci;
 
 pub use arena::{Buffer, init};
-use virtio_drivers::transport::mmio::MmioTransport;
+#[cfg(target_arch = "aarch64")]
+pub use mmio::find;
+#[cfg(target_arch = "x86_64")]
+pub use pci::find;
 use virtio_drivers::transport::{DeviceStatus, Transport};
 pub use virtio_drivers::transport::{DeviceType, SomeTransport};
-
-use crate::Machine;
 
 /// A device that was found.
 pub struct Found {
@@ -28,20 +30,11 @@ pub struct Found {
     pub interrupt: u32,
 }
 
-/// All devices that this machine has, reset: none of them writes to memory any more.
-pub fn find(machine: &'static Machine) -> Vec<Found> {
-    let mut found = Vec::new();
-    for (address, size, interrupt) in machine.devices("virtio,mmio") {
-        let Some(header) = NonNull::new(address as *mut _) else { continue };
-        // SAFETY: the device tree says that a virtio device's registers are there; they are mapped as device memory for
-        // as long as we run, and nobody else makes a transport of them, as this is done once.
-        let transport = unsafe { MmioTransport::new(header, size) };
-        // A transport without a device has the type 0, which is an error here.
-        if let Ok(mut transport) = transport {
-            transport.set_status(DeviceStatus::empty());
-            let kind = transport.device_type();
-            found.push(Found { transport: transport.into(), kind, interrupt });
-        }
+impl Found {
+    /// Resets a device.
+    fn reset(mut transport: SomeTransport<'static>, interrupt: u32) -> Self {
+        transport.set_status(DeviceStatus::empty());
+        let kind = transport.device_type();
+        Self { transport, kind, interrupt }
     }
-    found
 }

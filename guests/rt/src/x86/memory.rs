@@ -99,6 +99,12 @@ mod library {
         0
     }
 
+    /// What code that was compiled elsewhere, for programs that unwind, does at the end of cleaning up: here nobody unwinds.
+    #[unsafe(no_mangle)]
+    extern "C" fn _Unwind_Resume() -> ! {
+        crate::power::crash()
+    }
+
     /// # Safety
     /// As in C.
     #[unsafe(no_mangle)]
