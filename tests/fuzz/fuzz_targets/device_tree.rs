@@ -49,13 +49,14 @@ fn boot(blob: &[u8]) -> Result<(), BootError<'_>> {
             ramdisk,
             vpl011: domain.vpl011,
             enhanced: domain.enhanced,
+            seeded: true,
             extended: &memory.extended(&manifest.fixed, &Devices::default(), index),
             shared: (&manifest.fixed, index),
             partial: partial.as_ref(),
         };
         let mut buffer = vec![0; guest.room()];
         // A partial tree may have more names than there is room for, and nothing else may go wrong.
-        let Ok(size) = guest.write(&mut buffer) else {
+        let Ok((size, _)) = guest.write(&mut buffer) else {
             assert!(partial.is_some());
             continue;
         };
