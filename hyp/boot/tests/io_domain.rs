@@ -4,6 +4,7 @@
 mod common;
 
 use common::{IMAGE, PLAYER, TREE, parse, refusal, with_chosen};
+use hyp_boot::devices::Devices;
 use hyp_boot::Region;
 use hyp_boot::guest_tree::{GuestTree, VirtualGic};
 use hyp_boot::machine::Host;
@@ -57,7 +58,7 @@ fn each_guest_shares_two_pages_with_it_and_has_two_channels() {
     assert!(ram.chain([IMAGE, TREE, plan.pool]).all(|other| !other.overlaps(&place)));
     assert_eq!(manifest.fixed.links[..], [links(0, 1), links(2, 1)].concat());
     // It is nothing for the guests' trees, nor takes away what they may map others' pages at.
-    assert_eq!(plan.guests[0].extended(&manifest.fixed, 0).len(), 2);
+    assert_eq!(plan.guests[0].extended(&manifest.fixed, &Devices::default(), 0).len(), 2);
     let mut bytes = [0; 4096];
     let tree = GuestTree {
         banks: &plan.guests[0].banks(),
