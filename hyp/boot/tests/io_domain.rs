@@ -4,8 +4,8 @@
 mod common;
 
 use common::{IMAGE, PLAYER, TREE, parse, refusal, with_chosen};
-use hyp_boot::devices::Devices;
 use hyp_boot::Region;
+use hyp_boot::devices::Devices;
 use hyp_boot::guest_tree::{GuestTree, VirtualGic};
 use hyp_boot::machine::Host;
 use hyp_boot::manifest::{Allow, EventLink, Group, Manifest};
