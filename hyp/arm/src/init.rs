@@ -120,8 +120,9 @@ extern "C" fn primary_main(tree: u64, loaded_at: u64, tables: u64) -> ! {
     for (index, memory) in plan.guests.iter().enumerate() {
         let Some(spec) = manifest.domains.get(index) else { break };
         let guest = Recipient { machine: &machine, spec, domain: index, memory, fixed: &manifest.fixed };
+        let partial = read_partial(&guest, &mut devices);
         // Cannot fail: as many as the manifest has room for.
-        let _ = starts.push(add_domain(&guest, &plan.views(&manifest, index), &mut devices));
+        let _ = starts.push(add_domain(&guest, &plan.views(&manifest, index), &devices, partial.as_ref()));
     }
     let ends = manifest.fixed.links.iter().map(|link| FixedChannel {
         domain: domain::DomainId::from_index(link.domain.into()),
@@ -221,18 +222,28 @@ fn start_cpus(machine: &Machine<'_>) -> u8 {
     up
 }
 
+/// Reads a guest's partial tree, if it has one, and the devices that it gives.
+#[inline(never)]
+fn read_partial(guest: &Recipient<'_, 'static>, devices: &mut Devices) -> Option<Partial<'static>> {
+    let tree = guest.spec.tree.as_ref()?;
+    let partial = Partial::parse(tree.path, kernel::module(tree.place)).or_give_up();
+    if let Some(warning) = partial.warning() {
+        hyp_log::warn!("{}", Shown(&warning));
+    }
+    devices.read(&partial, guest).or_give_up();
+    Some(partial)
+}
+
 /// Builds one domain; returns what to start it with. `views` is the memory that it shares.
 #[inline(never)]
-fn add_domain(guest: &Recipient<'_, 'static>, views: &[Extent], devices: &mut Devices) -> (domain::DomainId, u64, u64) {
+fn add_domain(
+    guest: &Recipient<'_, 'static>,
+    views: &[Extent],
+    devices: &Devices,
+    partial: Option<&Partial<'static>>,
+) -> (domain::DomainId, u64, u64) {
     let spec = guest.spec;
-    let partial = spec.tree.as_ref().map(|tree| Partial::parse(tree.path, kernel::module(tree.place)).or_give_up());
-    if let Some(partial) = &partial {
-        if let Some(warning) = partial.warning() {
-            hyp_log::warn!("{}", Shown(&warning));
-        }
-        devices.read(partial, guest).or_give_up();
-    }
-    let tree = guest_tree(guest, devices, partial.as_ref());
+    let tree = guest_tree(guest, devices, partial);
     let arm = build(guest, views, devices, tree);
     let mut step = 0;
     let (entry, argument) = loop {

@@ -124,7 +124,7 @@ impl Devices {
     fn add_registers(&mut self, extent: Extent, to: &Recipient<'_, '_>) -> Result<(), &'static str> {
         let Recipient { machine, domain, memory, fixed, .. } = *to;
         let (host, guest) = sides(&extent);
-        if machine.ram.iter().chain(&own_registers(machine)).any(|own| own.overlaps(&host)) {
+        if is_own(machine, &host) {
             return Err("has host addresses in xen,reg that are RAM, or a device of the hypervisor's");
         }
         let ram = memory.extents.iter().map(|extent| sides(extent).1);
@@ -210,18 +210,12 @@ fn host_device<'a>(machine: &Machine<'a>, path: &'a [u8]) -> Option<Device<'a>> 
     Device::at_path(machine.chosen?.root(), path).ok()?
 }
 
-/// Registers of devices that the hypervisor drives itself.
-fn own_registers(machine: &Machine<'_>) -> Vec<Region, 6> {
-    let mut own = Vec::new();
-    // Cannot fail: a controller has at most five.
-    let _ = match &machine.gic {
-        Gic::V3(gic) => own
-            .push(gic.distributor)
-            .and_then(|()| own.extend_from_slice(&gic.redistributors).map_err(|_| gic.distributor)),
-        Gic::V2(gic) => own
-            .extend_from_slice(&[gic.distributor, gic.cpu, gic.hypervisor, gic.virtual_cpu])
-            .map_err(|_| gic.distributor),
+/// Is there something that nobody can be given: RAM, or registers of a device that the hypervisor drives itself?
+fn is_own(machine: &Machine<'_>, host: &Region) -> bool {
+    let among = |regions: &[Region]| regions.iter().any(|region| region.overlaps(host));
+    let of_gic = match &machine.gic {
+        Gic::V3(gic) => gic.distributor.overlaps(host) || among(&gic.redistributors),
+        Gic::V2(gic) => among(&[gic.distributor, gic.cpu, gic.hypervisor, gic.virtual_cpu]),
     };
-    machine.uart.iter().for_each(|uart| _ = own.push(uart.registers));
-    own
+    of_gic || among(&machine.ram) || machine.uart.as_ref().is_some_and(|uart| uart.registers.overlaps(host))
 }

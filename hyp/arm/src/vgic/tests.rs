@@ -4,6 +4,7 @@
 
 extern crate std;
 
+mod devices;
 mod hammer;
 mod machine;
 mod model;

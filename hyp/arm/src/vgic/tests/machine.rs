@@ -5,7 +5,7 @@ use super::std::vec;
 use super::std::vec::Vec;
 
 use super::super::v3::{self, Region, SgiRegister};
-use super::super::{ListRegisters, Shown, VcpuMask, Vgic, Width, v2};
+use super::super::{ListRegisters, PhysicalChange, Shown, VcpuMask, Vgic, Width, v2};
 
 /// One virtual CPU interface.
 #[derive(Clone, Debug)]
@@ -43,6 +43,12 @@ pub(super) struct Machine {
     pub(super) vgic: Vgic,
     /// Times that a guest was left for the sake of its list registers.
     pub(super) exits: u32,
+    /// Physical SPIs that are enabled.
+    pub(super) forwarded: Vec<u32>,
+    /// Physical SPIs that are active.
+    pub(super) shared: Vec<u32>,
+    /// Those that the hypervisor has let go, since this was emptied last.
+    pub(super) released: Vec<u32>,
     version: Version,
     interfaces: Vec<Interface>,
 }
@@ -73,7 +79,9 @@ impl Machine {
             physical: 0,
         };
         let vgic = if version == Version::V2 { v2::new(vcpus) } else { Vgic::new(vcpus) };
-        let mut machine = Self { vgic, exits: 0, version, interfaces: vec![interface; vcpus.into()] };
+        let (forwarded, shared, released) = (Vec::new(), Vec::new(), Vec::new());
+        let interfaces = vec![interface; vcpus.into()];
+        let mut machine = Self { vgic, exits: 0, forwarded, shared, released, version, interfaces };
         (0..vcpus).for_each(|vcpu| machine.refresh(vcpu));
         machine
     }
@@ -138,7 +146,42 @@ impl Machine {
         self.exits += 1;
         let others = self.sync(vcpu);
         self.flush(vcpu);
+        self.settle();
         self.refresh_all(others);
+    }
+
+    /// Does to the physical SPIs what the controller asks for.
+    pub(super) fn settle(&mut self) {
+        while let Some((intid, change)) = self.vgic.next_physical() {
+            match change {
+                PhysicalChange::Enable { .. } => {
+                    assert!(!self.forwarded.contains(&intid), "enabled already");
+                    self.forwarded.push(intid);
+                }
+                PhysicalChange::Disable => {
+                    assert!(self.forwarded.contains(&intid), "disabled already");
+                    self.forwarded.retain(|other| *other != intid);
+                }
+                PhysicalChange::Deactivate => {
+                    self.let_go(intid);
+                    self.released.push(intid);
+                }
+            }
+        }
+    }
+
+    fn let_go(&mut self, intid: u32) {
+        assert!(self.shared.contains(&intid), "deactivates physical {intid}, which is not active");
+        self.shared.retain(|other| *other != intid);
+    }
+
+    /// A CPU takes a physical SPI.
+    pub(super) fn take_shared(&mut self, intid: u32) {
+        assert!(self.forwarded.contains(&intid) && !self.shared.contains(&intid), "it cannot come");
+        self.shared.push(intid);
+        let mask = self.vgic.take_shared(intid);
+        self.settle();
+        self.refresh_all(mask);
     }
 
     pub(super) fn refresh_all(&mut self, mask: VcpuMask) {
@@ -169,6 +212,7 @@ impl Machine {
         } else {
             self.flush(vcpu);
         }
+        self.settle();
         self.refresh_all(others);
     }
 
@@ -224,8 +268,11 @@ impl Machine {
         match listed {
             Some(value) => {
                 *value &= !ACTIVE;
-                if *value >> 61 & 1 != 0 {
-                    let bit = 1 << (*value >> 32 & 0x3ff);
+                let physical = (*value >> 32 & 0x3ff) as u32;
+                if *value >> 61 & 1 != 0 && physical >= 32 {
+                    self.let_go(physical);
+                } else if *value >> 61 & 1 != 0 {
+                    let bit = 1 << physical;
                     assert_ne!(interface.physical & bit, 0, "completes a physical interrupt that is not active");
                     interface.physical &= !bit;
                 }
@@ -324,6 +371,7 @@ impl Machine {
             }
             Version::V3 => v3::write(&mut self.vgic, vcpu, region, offset, width, value),
         };
+        self.settle();
         self.refresh_all(mask);
         mask
     }

@@ -12,6 +12,8 @@ use super::model::{Model, Wire};
 
 const QUIET: u32 = 31;
 const HARDWARE: u32 = 27;
+/// SPIs that are tied to physical ones.
+const SHARED: [u32; 2] = [35, 63];
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
@@ -123,6 +125,10 @@ impl Pair {
             private[QUIET as usize].wire = Wire::Quiet;
             private[HARDWARE as usize].wire = Wire::Hardware;
         }
+        for intid in SHARED {
+            pair.machine.vgic.map_hardware(intid);
+            pair.model.get_mut(0, intid).wire = Wire::Hardware;
+        }
         // Something to see from the start: both groups, most interrupts, priorities that differ, lines of both kinds.
         pair.write(0, Region::Distributor, 0, Width::Word, 3);
         for word in 0..72 {
@@ -180,6 +186,14 @@ impl Pair {
                     self.model.get_mut(vcpu, HARDWARE).set_line(true);
                 }
             }
+            // Its line is not seen, only that it has been taken.
+            Step::Line(_, intid, level) if SHARED.contains(&intid) => {
+                let can_come = self.machine.forwarded.contains(&intid) && !self.machine.shared.contains(&intid);
+                if level && can_come {
+                    self.model.get_mut(0, intid).latched = true;
+                    self.machine.take_shared(intid);
+                }
+            }
             Step::Line(vcpu, intid, level) => {
                 self.machine.set_line(vcpu % self.vcpus, intid, level);
                 self.model.get_mut(vcpu % self.vcpus, intid).set_line(level);
@@ -204,6 +218,16 @@ impl Pair {
                 }
             }
             Step::Switch(vcpu) => self.machine.switch(vcpu % self.vcpus),
+        }
+        self.forget_released();
+    }
+
+    /// A level that was let go, because the guest holds it back, comes again if it is still up: it is not pending here.
+    fn forget_released(&mut self) {
+        for intid in core::mem::take(&mut self.machine.released) {
+            let interrupt = self.model.get_mut(0, intid);
+            assert!(!(interrupt.active || interrupt.latched && interrupt.enabled), "{intid} is let go before its time");
+            interrupt.latched &= interrupt.edge;
         }
     }
 
@@ -239,6 +263,11 @@ impl Pair {
             let timer = self.model.get(vcpu, HARDWARE);
             let alive = timer.pending() || timer.active;
             assert!(alive || self.machine.physical(vcpu) == 0, "vCPU {vcpu}: a timer that nobody will complete");
+            for intid in SHARED.into_iter().filter(|intid| self.machine.shared.contains(intid)) {
+                let interrupt = self.model.get(0, intid);
+                let wanted = interrupt.active || interrupt.pending() && interrupt.enabled;
+                assert!(wanted, "{intid}: a device's interrupt that nobody will complete");
+            }
             let others = self.machine.sync(vcpu);
             let has = !self.model.deliverable(vcpu).is_empty();
             assert_eq!(self.machine.vgic.has_deliverable(vcpu), has, "vCPU {vcpu}: has_deliverable");
