@@ -51,7 +51,7 @@ impl Iod {
             .initrd
             .ok_or("there is no RAM disk with the loader's tree: is this guest's node without makuhari,io-domain?")?;
         let plan = Plan::read(tree)?;
-        virtio::init(plan.memory.map_or(0, |host| host.wrapping_sub(machine.memory.0 as u64)));
+        virtio::init(plan.memory.map_or(0, |host| host.wrapping_sub(machine.ram_start() as u64)));
         let hardware = Hardware::new(found);
         events::connect().map_err(|error| format!("no events: {error:?}"))?;
         let mut iod = Self {

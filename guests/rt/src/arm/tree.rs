@@ -61,6 +61,11 @@ impl Machine {
         reg(node, 0).map(|(start, size)| (start, start + size))
     }
 
+    /// Where this machine's RAM begins.
+    pub const fn ram_start(&self) -> usize {
+        self.memory.0
+    }
+
     /// Devices of this kind, of the root or of a bus there: first address, bytes, and INTID of the first interrupt.
     pub fn devices(&self, compatible: &'static str) -> impl Iterator<Item = (usize, usize, u32)> {
         let root = self.tree.root();

@@ -45,6 +45,11 @@ impl Machine {
         self.numbers.get(..self.cpu_count).unwrap_or_default()
     }
 
+    /// Where this machine's RAM begins: what is told of it leaves out the place of a PC's adapters and firmware.
+    pub const fn ram_start(&self) -> usize {
+        0
+    }
+
     /// Where what the loader tells has to stay: nowhere, since all of it is copied.
     pub(crate) fn told(&self) -> (usize, usize) {
         (0, 0)
