@@ -7,7 +7,7 @@ use hyp_boot::assigned::{Assigned, Kind, MAX_PIECES};
 use hyp_boot::guest_tables::{TABLES, Tables};
 use hyp_boot::machine::Host;
 use hyp_boot::manifest::{DomainSpec, EndAction, LogFormat, Manifest};
-use hyp_boot::plan::{Extent, GuestMemory, Plan};
+use hyp_boot::plan::{Banks, Extent, GuestMemory, Plan};
 use hyp_boot::pvh::{Layout, StartInfo};
 use hyp_boot::{BootError, Region, blob_size};
 use hyp_core::arch::{CpuId, Page};
@@ -308,7 +308,9 @@ fn build(
     let first = banks.first().copied().unwrap_or_default();
     let Kernel { elf, from, packed } = kernel::open(spec, memory, first)?;
     let layout = Layout::make(spec, elf, first, packed.as_ref().map(|(room, _)| *room))?;
-    let [info, told] = start_info(spec, &banks, layout.ramdisk, layout.info)?;
+    let place = |view: &Extent| Region::new(view.guest, view.size);
+    let shared = views.iter().find(|view| Banks::PC.io_domain.contains(&place(view)));
+    let [info, told] = start_info(spec, &banks, layout.ramdisk, shared.map(place), layout.info)?;
     let mut images = Vec::new();
     // Cannot fail: there is room for all.
     let mut add = |from: u64, file: u64, place: Region| {
@@ -325,7 +327,7 @@ fn build(
     let lend = |page: Result<&'static [Page], PoolEmpty>| {
         page.or_give_up().first().map_or_else(|| give_up(&PoolEmpty), Lent::new)
     };
-    let io_pages = views.iter().find(|view| view.guest == SHARED_BASE_X86).map(|view| {
+    let io_pages = shared.filter(|view| view.guest == SHARED_BASE_X86).map(|view| {
         // SAFETY: the plan gives this place, two pages at least, to nobody but guests as shared memory; it is RAM, which the
         // direct map has for good. Any bytes are valid words, and all accesses through the reference are atomic.
         unsafe { &*(layout::va(view.host) as *const [Page; 2]) }
@@ -362,6 +364,7 @@ fn start_info(
     spec: &DomainSpec<'static>,
     banks: &[Region],
     ramdisk: Option<Region>,
+    shared: Option<Region>,
     room: Region,
 ) -> Result<[Region; 2], BootError<'static>> {
     let pages = (spec.bootargs.len() as u64 + PAGE_SIZE / 2).div_ceil(PAGE_SIZE);
@@ -371,7 +374,7 @@ fn start_info(
     let bytes = unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), words.len() * 8) };
     let what = ": there is no room for what the guest is told: shorten its bootargs";
     let error = BootError::BadNode { path: spec.path, what };
-    let size = StartInfo { banks, bootargs: spec.bootargs, ramdisk }.write(bytes, room.start).ok_or(error)?;
+    let size = StartInfo { banks, bootargs: spec.bootargs, ramdisk, shared }.write(bytes, room.start).ok_or(error)?;
     let tables = Tables::new(spec.cpus);
     let place = bytes.get_mut(size..size + tables.bytes().len()).ok_or(error)?;
     place.copy_from_slice(tables.bytes());

@@ -5,7 +5,7 @@
 //! put where it wastes least of that. Everything is decided once, before anything is written.
 
 use heapless::Vec;
-use xen_abi::io_domain::{SHARED_BASE_ARM, SHARED_BASE_X86};
+use xen_abi::io_domain::{SHARED_BASE_ARM, SHARED_BASE_X86, console_page};
 
 use crate::devices::Devices;
 use crate::limits::{MAX_DOMAINS, MAX_MODULES, MAX_RAM, MAX_RESERVED, MAX_SHARED, MAX_STATIC};
@@ -29,15 +29,17 @@ pub struct Banks {
     pub first: Region,
     /// Where the second one begins.
     pub second: u64,
-    /// Where there is neither RAM nor a device, but room for what an I/O domain shares with guests.
-    pub io_domain: u64,
+    /// Where there is neither RAM nor a device, but what an I/O domain shares with guests.
+    pub io_domain: Region,
 }
 
 impl Banks {
     /// Xen's for ARM.
-    pub const ARM: Self = Self { first: Region::new(BANK0, BANK0_MAX), second: BANK1, io_domain: SHARED_BASE_ARM };
+    pub const ARM: Self =
+        Self { first: Region::new(BANK0, BANK0_MAX), second: BANK1, io_domain: io_domain(SHARED_BASE_ARM) };
     /// A PC's: from address 0 on, with a hole below 4 GiB for devices.
-    pub const PC: Self = Self { first: Region::new(0, 3 * GIB), second: 4 * GIB, io_domain: SHARED_BASE_X86 };
+    pub const PC: Self =
+        Self { first: Region::new(0, 3 * GIB), second: 4 * GIB, io_domain: io_domain(SHARED_BASE_X86) };
 
     /// Bytes from a guest address to the end of its bank.
     fn left(&self, guest: u64) -> u64 {
@@ -49,6 +51,11 @@ impl Banks {
         let next = guest.saturating_add(size);
         if next == self.first.end() { self.second } else { next }
     }
+}
+
+/// The addresses of its own pages and of each guest's.
+const fn io_domain(base: u64) -> Region {
+    Region::between(base, console_page(base, MAX_DOMAINS as u16 + 1))
 }
 
 /// Pieces of host memory that one guest's RAM may consist of.
@@ -193,7 +200,7 @@ impl Plan {
                 Some(memory) => memory,
                 None => free.take_guest(domain, &host.banks)?,
             };
-            check_views(manifest, index, &memory)?;
+            check_views(manifest, index, &memory, &host.banks)?;
             // Cannot fail: the manifest has no more domains than this has room for.
             drop(guests.push(memory));
         }
@@ -239,11 +246,19 @@ fn given<'a>(
 }
 
 /// Shared memory must lie where the guest has nothing else.
-fn check_views<'a>(manifest: &Manifest<'a>, index: usize, memory: &GuestMemory) -> Result<(), BootError<'a>> {
+fn check_views<'a>(
+    manifest: &Manifest<'a>,
+    index: usize,
+    memory: &GuestMemory,
+    places: &Banks,
+) -> Result<(), BootError<'a>> {
     let banks = memory.banks();
     for (number, view) in manifest.fixed.shared_of(index).enumerate() {
         let mut before = manifest.fixed.shared_of(index).take(number);
-        if banks.iter().any(|bank| bank.overlaps(&view.guest)) || before.any(|other| other.guest.overlaps(&view.guest))
+        let named = !view.id.is_empty();
+        if banks.iter().any(|bank| bank.overlaps(&view.guest))
+            || before.any(|other| other.guest.overlaps(&view.guest))
+            || named && places.io_domain.overlaps(&view.guest)
         {
             let want = "at a guest address where the guest has neither RAM nor other shared memory";
             return Err(BootError::BadValue { path: view.path, property: "xen,shared-mem", want });

@@ -14,7 +14,7 @@ use elf::segment::ProgramHeader;
 use heapless::Vec;
 use xen_abi::start_info::{
     HvmMemmapTableEntry, HvmModlistEntry, HvmStartInfo, XEN_ELFNOTE_PHYS32_ENTRY, XEN_HVM_MEMMAP_TYPE_ACPI,
-    XEN_HVM_MEMMAP_TYPE_RAM, XEN_HVM_START_MAGIC_VALUE,
+    XEN_HVM_MEMMAP_TYPE_RAM, XEN_HVM_MEMMAP_TYPE_RESERVED, XEN_HVM_START_MAGIC_VALUE,
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -167,6 +167,8 @@ pub struct StartInfo<'a> {
     pub bootargs: &'a str,
     /// Its ramdisk, guest-physical.
     pub ramdisk: Option<Region>,
+    /// What it has in common with an I/O domain, or as one, guest-physical.
+    pub shared: Option<Region>,
 }
 
 impl StartInfo<'_> {
@@ -177,14 +179,21 @@ impl StartInfo<'_> {
         let mut info = HvmStartInfo { magic: XEN_HVM_START_MAGIC_VALUE, version: 1, ..HvmStartInfo::default() };
         info.memmap_paddr = writer.address()?;
         let (ram, tables) = (XEN_HVM_MEMMAP_TYPE_RAM, XEN_HVM_MEMMAP_TYPE_ACPI);
+        let mut place = |place: &Region, kind| {
+            info.memmap_entries = info.memmap_entries.saturating_add(1);
+            writer.put(&HvmMemmapTableEntry { addr: place.start, size: place.size, kind, reserved: 0 })
+        };
         for bank in self.banks {
             let (below, above) = (Region::between(bank.start, LEGACY.start), Region::between(LEGACY.end(), bank.end()));
             let split = [(below, ram), (TABLES, tables), (above, ram)];
             let whole = [(*bank, ram)];
-            for (place, kind) in if bank.contains(&LEGACY) { split.iter() } else { whole.iter() } {
-                writer.put(&HvmMemmapTableEntry { addr: place.start, size: place.size, kind: *kind, reserved: 0 })?;
-                info.memmap_entries = info.memmap_entries.saturating_add(1);
+            for (part, kind) in if bank.contains(&LEGACY) { split.iter() } else { whole.iter() } {
+                place(part, *kind)?;
             }
+        }
+        // Else the guest would map others' pages there.
+        if let Some(shared) = &self.shared {
+            place(shared, XEN_HVM_MEMMAP_TYPE_RESERVED)?;
         }
         info.rsdp_paddr = TABLES.start;
         if let Some(ramdisk) = self.ramdisk {

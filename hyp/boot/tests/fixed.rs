@@ -195,8 +195,8 @@ fn event_channels_have_two_ends() {
 fn refuses_event_channels_that_cannot_be() {
     let lonely = "xen,evtchn must be <port handle>: the handle must be that of another guest's event channel, which names \
                   this one";
-    let wrong = "xen,evtchn must be <port handle>: a port from 1 to 1023 that the guest has not used and an I/O domain does \
-                 not use, and the handle of another guest's event channel";
+    let wrong =
+        "xen,evtchn must be <port handle>: a free port from 1 to 1023, and the handle of another guest's event channel";
     let cases = [
         (event("e@1", 0x71, 10, 0x73), String::new(), lonely),
         (event("e@1", 0x71, 10, 0x71), String::new(), lonely),

@@ -146,7 +146,7 @@ fn there_is_room_for_as_many_guests_as_there_can_be() {
 fn refuses_what_is_in_its_way() {
     let ramdisk = "makuhari,io-domain; module@4a000000 { compatible = \"multiboot,ramdisk\", \"multiboot,module\"; \
                    reg = <0 0x4a000000 0 0x1000>; };";
-    let message = "/chosen/server: an I/O domain has the device tree as its ramdisk: remove this one";
+    let message = "/chosen/server: its ramdisk is the device tree: remove this one";
     assert_eq!(refusal(&guests(&[("server", ramdisk)])), message);
     let end = |handle: u32, port: u32, other: u32| {
         format!("e@1 {{ compatible = \"xen,evtchn-v1\"; phandle = <{handle}>; xen,evtchn = <{port} {other}>; }};")
@@ -172,5 +172,26 @@ fn on_a_pc_it_is_in_the_hole_below_4_gib() {
     let plan = Plan::make(&host, &manifest, IMAGE, TREE, 0).unwrap();
     let views = [0, 1].map(|index| plan.views(&manifest, index)[0].guest);
     assert_eq!(views, [0xfef0_0000 + BYTES, 0xfef0_0000]);
-    assert_eq!(Banks::PC.io_domain, 0xfef0_0000);
+    assert_eq!(Banks::PC.io_domain, Region::new(0xfef0_0000, 9 * BYTES));
+}
+
+#[test]
+fn memory_with_a_name_is_never_there() {
+    let shm = |place: &str| {
+        format!(
+            "shm {{ compatible = \"xen,domain-shared-memory-v1\"; xen,shm-id = \"ring\"; \
+             xen,shared-mem = <0 {place} 0 0x10000>; }};"
+        )
+    };
+    for (place, fits) in [("0xfef00000", false), ("0xfef10000", false), ("0xfef20000", true)] {
+        let blob = guests(&[("player", &shm(place))]);
+        let cpus = [0].into_iter().collect();
+        let host = Host::described(&blob, &[Region::new(0x4000_0000, 0x4000_0000)], cpus, [].into_iter().collect());
+        let host = host.unwrap();
+        let manifest = Manifest::parse(&host, IMAGE, TREE).unwrap();
+        assert_eq!(Plan::make(&host, &manifest, IMAGE, TREE, 0).is_ok(), fits, "{place}");
+        // ARM has RAM there.
+        let (machine, manifest) = parse(&blob).unwrap();
+        assert!(Plan::make(&machine, &manifest, IMAGE, TREE, 0).is_ok());
+    }
 }

@@ -89,7 +89,8 @@ fn damaged_files_are_refused_or_read_but_never_more() {
 #[test]
 fn tells_the_guest_where_everything_is() {
     let banks = [Region::new(0, 64 << 20), Region::new(4 << 30, 8 << 20)];
-    let info = StartInfo { banks: &banks, bootargs: "mode=play", ramdisk: Some(Region::new(0x300_0000, 0x1234)) };
+    let ramdisk = Some(Region::new(0x300_0000, 0x1234));
+    let info = StartInfo { banks: &banks, bootargs: "mode=play", ramdisk, shared: None };
     let mut room = [0xaa; 4096];
     let used = info.write(&mut room, 0x8000).unwrap();
     let word = |at: usize| u32::from_le_bytes(room[at..at + 4].try_into().unwrap());
@@ -111,4 +112,9 @@ fn tells_the_guest_where_everything_is() {
     );
     assert!(used <= 4096 && room[used] == 0xaa);
     assert_eq!(info.write(&mut room[..used - 1], 0x8000), None, "a byte too few");
+    let shared = Some(Region::new(0xfef0_0000, 0x2000));
+    StartInfo { shared, ..info }.write(&mut room, 0x8000).unwrap();
+    let word = |at: usize| u32::from_le_bytes(room[at..at + 4].try_into().unwrap());
+    let last = word(40) as usize - 0x8000 + 24 * 4;
+    assert_eq!((word(48), word(last), word(last + 8), word(last + 16)), (5, 0xfef0_0000, 0x2000, 2), "reserved");
 }

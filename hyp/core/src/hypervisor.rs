@@ -230,7 +230,7 @@ impl<A: Arch> Hypervisor<A> {
             };
             *state = next;
         }
-        self.disconnect(domain);
+        self.connect_anew(domain);
         self.report_domain(domain, DomainChange::Running);
         self.switch_on(domain, 0, entry, argument).then_some(()).ok_or(NotStarted)
     }

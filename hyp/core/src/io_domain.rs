@@ -1,8 +1,9 @@
 //! What a guest has in common with an I/O domain, in every life of the guest anew.
 //!
-//! The manifest gives them two pages and two channels, which outlive both; what stands in the pages does not. Each life
-//! finds them empty, with the mark by which xenstore's protocol says that the two are not connected: the I/O domain takes
-//! the mark away when it has forgotten the life before, and the guest waits for that. It hears of the mark by the channel.
+//! The manifest gives them two pages and two channels, which outlive both; what stands in the pages does not. A life begins
+//! with empty ones, and with the mark by which xenstore's protocol says that the two are not connected: the I/O domain takes
+//! the mark away when it has forgotten the life before, and the guest waits for that. A life ends with the mark too, and
+//! leaves the rest, because a guest's last words may be in its console's page. The I/O domain hears of both by the channel.
 
 use core::sync::atomic::Ordering;
 
@@ -19,8 +20,9 @@ const MARKED: usize = STORE_CONNECTION as usize / 8;
 const MARK: u64 = (STORE_RECONNECT as u64) << (STORE_CONNECTION % 8 * 8);
 
 impl<A: Arch> Hypervisor<A> {
-    /// Disconnects a guest from the I/O domain: at the start of a life, and at its end.
-    pub(crate) fn disconnect(&self, domain: &Domain<A>) {
+    /// Empties a guest's pages at the start of a life, and says where they are.
+    #[inline(never)]
+    pub(crate) fn connect_anew(&self, domain: &Domain<A>) {
         let Some([console, store]) = self.arch.io_pages(domain.arch()) else { return };
         console.iter().for_each(|word| word.store(0, Ordering::Relaxed));
         (0..).zip(store).for_each(|(at, word)| word.store(if at == MARKED { MARK } else { 0 }, Ordering::Relaxed));
@@ -37,11 +39,13 @@ impl<A: Arch> Hypervisor<A> {
         }
     }
 
-    /// The same while others run, so that the I/O domain is told.
-    pub(crate) fn disconnect_and_tell(&self, local: &mut Local, domain: &Domain<A>) {
-        self.disconnect(domain);
-        if self.arch.io_pages(domain.arch()).is_some() {
-            self.deliver(local, domain.id(), |ports| ports.target(domain.id(), STORE_PORT).ok().flatten());
+    /// Tells the I/O domain that a life of a guest begins or has ended.
+    #[inline(never)]
+    pub(crate) fn tell_io_domain(&self, local: &mut Local, domain: &Domain<A>) {
+        let Some([_, store]) = self.arch.io_pages(domain.arch()) else { return };
+        if let Some(word) = store.get(MARKED) {
+            word.store(MARK, Ordering::Release);
         }
+        self.send_for(local, domain.id(), STORE_PORT);
     }
 }

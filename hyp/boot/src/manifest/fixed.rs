@@ -227,8 +227,7 @@ impl<'a> Fixed<'a> {
     }
 }
 
-const FREE_PORT: &str = "<port handle>: a port from 1 to 1023 that the guest has not used and an I/O domain does not use, \
-                         and the handle of another guest's event channel";
+const FREE_PORT: &str = "<port handle>: a free port from 1 to 1023, and the handle of another guest's event channel";
 
 /// Reads a view of shared memory but for what can be wrong with its numbers.
 fn view<'a>(child: &Spot<'a>, domain: u8, id: &'a str) -> Option<SharedMemory<'a>> {

@@ -12,13 +12,13 @@ impl<'a> Manifest<'a> {
     /// Gives I/O domains what they are to have. `tree` is the memory that the loader's tree takes.
     pub(super) fn join_io_domains(&mut self, host: &Host<'a>, tree: Region) -> Result<(), BootError<'a>> {
         for domain in self.domains.iter_mut().filter(|domain| domain.io_domain) {
-            let (path, what) = (domain.path, ": an I/O domain has the device tree as its ramdisk: remove this one");
+            let (path, what) = (domain.path, ": its ramdisk is the device tree: remove this one");
             if domain.ramdisk.replace(Module { path, place: tree }).is_some() {
                 return Err(BootError::BadNode { path, what });
             }
             (domain.allow, domain.peers) = (domain.allow.with(Group::Control), !0);
         }
-        let (domains, base) = (&self.domains, host.banks.io_domain);
+        let (domains, base) = (&self.domains, host.banks.io_domain.start);
         let Some((server, spec)) = (0u8..).zip(domains).find(|(_, domain)| domain.io_domain) else { return Ok(()) };
         self.fixed.join_server(spec.path, server, base)?;
         let clients = (0u8..).zip(domains).filter(|(index, domain)| *index != server && domain.xenstore);

@@ -108,7 +108,8 @@ impl<A: Arch> Hypervisor<A> {
         self.reopen_grants(&local.held, domain.id());
         if self.change(local, domain, Event::Reset) == Some(Todo::Run) {
             self.fix_again(&local.held, domain.id());
-            self.disconnect_and_tell(local, domain);
+            self.connect_anew(domain);
+            self.tell_io_domain(local, domain);
             domain.stopping.store(false, Ordering::Release);
             self.report_domain(domain, DomainChange::Restarted(reason));
             self.switch_on(domain, 0, entry, argument);
@@ -229,7 +230,7 @@ impl<A: Arch> Hypervisor<A> {
         let Some(State::ShuttingDown(reason)) = self.domain_state(local, domain.id()) else { return };
         let Some(todo) = self.change(local, domain, Event::Stopped) else { return };
         self.arch.silence(domain.arch());
-        self.disconnect_and_tell(local, domain);
+        self.tell_io_domain(local, domain);
         let restarts = todo == Todo::Restart;
         local.busy = true;
         let crashed = matches!(reason, ShutdownReason::Crash | ShutdownReason::Watchdog);

@@ -154,18 +154,22 @@ impl<A: Arch> Hypervisor<A> {
 
     /// Raises a virtual interrupt of a domain's vCPU; nothing happens where it is not bound.
     pub fn raise_virq(&self, local: &mut Local, domain: DomainId, vcpu: u8, virq: u32) {
-        self.deliver(local, domain, |ports| {
+        let raised = self.ports(&local.held, domain).ok().and_then(|ports| {
             let port = ports.virq(virq, vcpu);
             let entry = ports.get(u32::from(port)).ok()?;
-            Some(Target { domain, port, vcpu: entry.vcpu })
+            let target = Target { domain, port, vcpu: entry.vcpu };
+            Some((target, self.set_pending(&local.held, target)))
         });
+        if let Some((target, delivery)) = raised {
+            self.announce(local, target, delivery);
+        }
     }
 
-    /// Makes the port pending that is found among those of a domain, if one is.
-    #[inline(always)]
-    pub(crate) fn deliver(&self, local: &mut Local, from: DomainId, find: impl FnOnce(&Table) -> Option<Target>) {
-        let sent = self.ports(&local.held, from).ok().and_then(|ports| {
-            let target = find(&ports)?;
+    /// Sends on a port of `from`, if anybody can, on nobody's behalf.
+    #[inline(never)]
+    pub(crate) fn send_for(&self, local: &mut Local, from: DomainId, port: u32) {
+        let sent = self.ports_rarely(&local.held, from).ok().and_then(|ports| {
+            let target = ports.target(from, port).ok()??;
             Some((target, self.set_pending(&local.held, target)))
         });
         if let Some((target, delivery)) = sent {
