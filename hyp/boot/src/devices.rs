@@ -95,11 +95,9 @@ impl Devices {
         if PROPERTIES.iter().all(|name| node.value(name).is_none()) {
             return Ok(());
         }
-        let registers = node.value("xen,reg").ok_or("lacks xen,reg = <host-address size guest-address>")?;
+        let registers = node.value("xen,reg").ok_or(WANT_REGISTERS)?;
         if node.value(PROPERTIES[2]).is_none() {
-            return Err(
-                "lacks xen,force-assign-without-iommu: its device's DMA could reach any memory, and is not checked",
-            );
+            return Err("lacks xen,force-assign-without-iommu: nothing keeps its DMA from others' memory");
         }
         let (address, size) = (usize::from(node.cells.address) * 4, usize::from(node.cells.size) * 4);
         let mut entries = registers.chunks_exact((2 * address + size).max(1));
@@ -130,7 +128,7 @@ impl Devices {
         let ram = memory.extents.iter().map(|extent| sides(extent).1);
         let mut used = ram.chain(fixed.shared_of(domain).map(|view| view.guest)).chain(DEVICES);
         if used.any(|used| used.overlaps(&guest)) || guest.end() > GUEST_END {
-            return Err("has guest addresses in xen,reg where the guest has other things, or can have none");
+            return Err(WANT_FREE);
         }
         let is_own = |owner: u8| usize::from(owner) == domain;
         for (owner, other) in &self.registers {
@@ -139,7 +137,7 @@ impl Devices {
                 return Err("has a page in xen,reg that another guest has");
             }
             if is_own(*owner) && !are_alike(other, &extent) && others_guest.overlaps(&guest) {
-                return Err("has guest addresses in xen,reg that are another device's");
+                return Err(WANT_FREE);
             }
         }
         // What a guest is given twice, or piece by piece, is one.
@@ -178,8 +176,8 @@ impl Devices {
     }
 }
 
-const WANT_REGISTERS: &str = "needs xen,reg = <host-address size guest-address>, of the widths that its parent says, a size above \
-                              0, and both addresses alike below 4 KiB";
+const WANT_REGISTERS: &str = "needs xen,reg = <host-address size guest-address>, as wide as its parent says, of no size 0, both \
+                              addresses alike below 4 KiB";
 
 /// Host and guest addresses.
 const fn sides(extent: &Extent) -> (Region, Region) {
@@ -190,6 +188,8 @@ const fn sides(extent: &Extent) -> (Region, Region) {
 const fn are_alike(one: &Extent, other: &Extent) -> bool {
     one.host.wrapping_sub(one.guest) == other.host.wrapping_sub(other.guest)
 }
+
+const WANT_FREE: &str = "has guest addresses in xen,reg where the guest has other things, or can have none";
 
 /// The pages that an entry of `xen,reg` is about.
 fn extent(entry: &[u8], address: usize, size: usize) -> Option<Extent> {

@@ -263,7 +263,7 @@ fn refuses_wrong_properties() {
         ),
         (
             "passthrough = \"enabled\";",
-            "/chosen/player: passthrough is \"enabled\" and must be \"disabled\": this version gives no devices to guests",
+            "/chosen/player: passthrough is \"enabled\" and must be \"disabled\": no IOMMU is driven",
         ),
         (
             "module@49000000 { bootargs = [61 07 00]; };",

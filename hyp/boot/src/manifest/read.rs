@@ -133,8 +133,7 @@ fn check_passthrough<'a>(node: &Spot<'a>) -> Result<(), BootError<'a>> {
     match node.text(property)? {
         None | Some("disabled") => Ok(()),
         Some(word) => {
-            let want =
-                "\"disabled\": devices are given without an IOMMU, by xen,force-assign-without-iommu in a partial tree";
+            let want = "\"disabled\": no IOMMU is driven";
             Err(BootError::BadWord { path: node.path, property, word, want })
         }
     }
