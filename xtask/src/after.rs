@@ -99,3 +99,70 @@ fn sha256(path: &Path) -> Result<String> {
         hash.update(&buffer[..count]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::failures;
+    use crate::devices::Files;
+    use crate::report::tests::{scenario, session};
+
+    /// What is wrong with a disk that holds the file `hello`.
+    fn judged(test: &str, after: &str) -> Vec<String> {
+        let folder = std::env::temp_dir().join(format!("after-{}-{test}", std::process::id()));
+        fs::create_dir_all(folder.join("files")).unwrap();
+        fs::write(folder.join("files/hello"), "hello").unwrap();
+        let guest = "program = \"probe\"\nmemory_mib = 1\n";
+        let text = format!(
+            "about = \"\"\nlimit_ns = 1\nafter = [{after}]\n[[guest]]\nname = \"iod\"\nio_domain = true\n{guest}[[guest]]\n\
+             name = \"g\"\n{guest}disk = [{{ name = \"xvda\", image = \"ext4:{}\", size_mib = 8 }}, \
+             {{ name = \"xvdb\", image = \"empty\", size_mib = 1 }}]\n",
+            folder.join("files").display()
+        );
+        let scenario = scenario(&text);
+        let mut session = session(&format!("[g] {HASH}  /hello\n"));
+        session.files = Files::make(&scenario, &folder).unwrap();
+        let failures = failures(&session, &scenario);
+        drop(session);
+        fs::remove_dir_all(folder).unwrap();
+        failures
+    }
+
+    const HASH: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
+    #[test]
+    fn a_disk_that_is_as_expected_has_no_failures() {
+        let file = format!(
+            "{{ fsck = {{ disk = \"xvda\" }} }}, {{ file = {{ disk = \"xvda\", path = \"/hello\", bytes = 5, text = \"ell\", \
+             sha256 = \"{HASH}\", said_by = \"g\" }} }}"
+        );
+        assert_eq!(judged("good", &file), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_not_as_expected_is_named() {
+        let file = |what: &str| format!("{{ file = {{ disk = \"xvda\", path = \"/hello\", {what} }} }}");
+        let all = [
+            file("bytes = 6"),
+            file("text = \"Ell\""),
+            file("said_by = \"iod\""),
+            file("sha256 = \"00\""),
+            file("bytes = 5").replace("/hello", "/hallo"),
+            "{ fsck = { disk = \"xvdb\" } }".into(),
+        ];
+        let failures = judged("bad", &all.join(", "));
+        let wanted = [
+            "afterwards: file /hello of disk `xvda`: it has 5 bytes, not 6",
+            "`Ell` is no part of it",
+            "which iod never said",
+            "not 00",
+            "file /hallo of disk `xvda`: it cannot be read: /hallo: File not found",
+            "fsck of disk `xvdb`: the file system is not clean",
+        ];
+        assert_eq!(failures.len(), wanted.len());
+        for (failure, wanted) in failures.iter().zip(wanted) {
+            assert!(failure.contains(wanted), "{failure}");
+        }
+    }
+}
