@@ -20,6 +20,8 @@ const UUID: &str = "6d616b75-6861-7269-8000-000000000001";
 const SEED: &str = "6d616b75-6861-7269-8000-000000000002";
 /// When it was made, in seconds since 1970: any fixed time.
 const TIME: &str = "1000000000";
+/// The same, as debugfs wants it.
+const MOMENT: &str = "@1000000000";
 
 /// Bytes of a file system's block: for smaller ones than a page the emulator goes through threads of its own, so that each
 /// takes another time in each run, and a long one.
@@ -159,7 +161,29 @@ fn ext4(image: &Path, folder: Option<&Path>) -> Result<()> {
         ensure!(folder.is_dir(), "{} is no folder", folder.display());
         mke2fs.arg("-d").arg(folder);
     }
-    process::quiet(mke2fs.arg(image)).map(|_| ()).context("no file system could be made; is size_mib large enough?")
+    process::quiet(mke2fs.arg(image)).context("no file system could be made; is size_mib large enough?")?;
+    let Some(folder) = folder else { return Ok(()) };
+    let commands = image.with_extension("commands");
+    fs::write(&commands, settled(folder, "")).with_context(|| format!("cannot write {}", commands.display()))?;
+    process::quiet(tool("debugfs").arg("-w").arg("-f").arg(&commands).arg(image))?;
+    fs::remove_file(&commands).with_context(|| format!("cannot remove {}", commands.display()))
+}
+
+/// What makes a folder's files in a file system root's, and all as old as that: what they are on the host differs from run to run,
+/// as making a file system reads them.
+fn settled(folder: &Path, inside: &str) -> String {
+    let mut commands = String::new();
+    let names = fs::read_dir(folder).into_iter().flatten().flatten();
+    for path in names.map(|entry| entry.path()) {
+        let name = format!("{inside}/{}", path.file_name().unwrap_or_default().to_string_lossy());
+        for (field, value) in [("atime", MOMENT), ("mtime", MOMENT), ("ctime", MOMENT), ("uid", "0"), ("gid", "0")] {
+            commands += &format!("sif \"{name}\" {field} {value}\n");
+        }
+        if path.is_dir() && !path.is_symlink() {
+            commands += &settled(&path, &name);
+        }
+    }
+    commands
 }
 
 /// Copies all but what is zero, as an image may be much larger than what is in it.
@@ -206,6 +230,10 @@ mod tests {
         let disk = &scenario.guests[1].disks[0];
         let [one, other] = ["one", "other"].map(|name| folder.join(name));
         make(&scenario, disk, &one).unwrap();
+        // When the files were read and written must leave no trace.
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
+        let times = fs::FileTimes::new().set_accessed(later).set_modified(later);
+        fs::File::open(folder.join("files/hello")).unwrap().set_times(times).unwrap();
         make(&scenario, disk, &other).unwrap();
         assert_eq!(fs::metadata(&one).unwrap().len(), 8 << 20);
         process::quiet(tool("e2fsck").arg("-fn").arg(&one)).unwrap();
