@@ -147,7 +147,8 @@ proptest! {
         for bytes in requests {
             front.put(&Request::read_from_bytes(&bytes).unwrap()).unwrap();
             front.push();
-            let (id, code) = (number(&bytes, 8, 8), bytes[0]);
+            // The answer to a request with indirect segments names what it is about.
+            let (id, code) = (number(&bytes, 8, 8), if bytes[0] == 6 { bytes[1] } else { bytes[0] });
             let todo = back.take().unwrap();
             let (tag, operation) = match (todo, expected(&bytes, &disk)) {
                 (None, Expected::Refused(status)) => {

@@ -4,7 +4,7 @@ use xen_abi::io::blkif::{
     BLKIF_OP_WRITE_BARRIER, BLKIF_RSP_EOPNOTSUPP, BLKIF_RSP_ERROR, BLKIF_RSP_OKAY, Request, Response,
 };
 
-use super::request::{Checked, check, look};
+use super::request::{Checked, answered, check, look};
 use super::{Blkif, Disk, Kind, Operation, Outcome, Segments, Tag};
 use crate::memory::SharedMemory;
 use crate::order::Order;
@@ -116,7 +116,7 @@ impl<M: SharedMemory> Back<M> {
     }
 
     fn begin(&mut self, request: &Request, segments: Option<Segments>, outcome: Option<Outcome>) -> Tag {
-        let Request { id, operation, .. } = *request;
+        let (id, operation) = (request.id, answered(request));
         Tag(self.flights.begin(Flight { id, operation, segments }, outcome))
     }
 

@@ -145,6 +145,14 @@ fn discard(request: &Request, disk: &Disk) -> Result<Operation, Outcome> {
     Ok(Operation { kind, sector: sector_number, segments: Vec::new() })
 }
 
+/// The operation that an answer names: of an indirect request the one that it is about.
+pub(super) fn answered(request: &Request) -> u8 {
+    match (request.operation, read_as::<RequestIndirect>(request)) {
+        (BLKIF_OP_INDIRECT, Ok(indirect)) => indirect.indirect_op,
+        (operation, _) => operation,
+    }
+}
+
 fn indirect(request: &Request, disk: &Disk) -> Result<Segments, Outcome> {
     let request: RequestIndirect = read_as(request)?;
     let write = match request.indirect_op {
