@@ -29,7 +29,7 @@ use crate::policy::{Decision, Rights, check, check_peers};
 /// The only layout of entries there is.
 const VERSION: u32 = 1;
 /// Elements of an array that are done in one go.
-const BUDGET: u32 = 8;
+const BUDGET: u32 = 6;
 const PAGE_SIZE: u64 = 4096;
 /// What a frame list says of a frame that is mapped nowhere (`INVALID_GFN`).
 const NOWHERE: u64 = u64::MAX;
