@@ -9,6 +9,7 @@ mod arena;
 pub mod block;
 #[cfg(target_arch = "aarch64")]
 mod mmio;
+pub mod network;
 #[cfg(target_arch = "x86_64")]
 mod pci;
 

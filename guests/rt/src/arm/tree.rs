@@ -66,12 +66,18 @@ impl Machine {
         self.memory.0
     }
 
-    /// Devices of this kind, of the root or of a bus there: first address, bytes, and INTID of the first interrupt.
+    /// Devices of this kind, of the root or of a bus there: first address, bytes, and INTID. A node with several interrupts
+    /// has as many devices, one behind the other.
     pub fn devices(&self, compatible: &'static str) -> impl Iterator<Item = (usize, usize, u32)> {
         let root = self.tree.root();
         let nodes = root.children().flat_map(|node| core::iter::once(node).chain(node.children()));
         let nodes = nodes.filter(move |node| node.is_compatible(compatible));
-        nodes.filter_map(|node| reg(node, 0).map(|(start, size)| (start, size, intid(node, 0).unwrap_or(0))))
+        nodes.flat_map(|node| {
+            let (start, size) = reg(node, 0).unwrap_or_default();
+            let count = (0..).map_while(|index| intid(node, index)).count();
+            let each = size / count.max(1);
+            (0..count).filter_map(move |index| Some((start + index * each, each, intid(node, index)?)))
+        })
     }
 
     /// Where what the loader tells has to stay.
