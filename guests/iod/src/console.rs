@@ -13,6 +13,8 @@ use crate::shared::Fixed;
 
 /// Longest piece of a line.
 const LINE: usize = 256;
+/// How long a line may go on without being shown, in ns: a prompt has no end.
+const PATIENCE: u64 = 20_000_000;
 /// Ctrl-A: a digit behind it gives the keyboard to the guest with that number.
 const SWITCH: u8 = 1;
 
@@ -24,6 +26,8 @@ struct Terminal {
     port: u32,
     ends: Option<Console<Fixed>>,
     line: Vec<u8>,
+    /// When its last byte came, in ns.
+    changed: u64,
     /// Typed, and not taken yet.
     typed: Vec<u8>,
 }
@@ -41,7 +45,7 @@ impl Consoles {
     pub(crate) fn add(&mut self, domain: u16, name: &str, memory: Fixed, port: u32) {
         let ends = Some(console::back(memory));
         let (line, typed) = (Vec::new(), Vec::new());
-        self.terminals.push(Terminal { domain, name: name.into(), memory, port, ends, line, typed });
+        self.terminals.push(Terminal { domain, name: name.into(), memory, port, ends, line, changed: 0, typed });
     }
 
     /// A guest begins anew, with an empty page.
@@ -77,9 +81,14 @@ impl Consoles {
         }
     }
 
-    /// Prints begun lines, because nothing else is to be done.
-    pub(crate) fn show_begun(&mut self) {
-        self.terminals.iter_mut().for_each(Terminal::show_begun);
+    /// Prints lines that were begun some time ago. Returns when it is to be called again, in ns.
+    pub(crate) fn show_begun(&mut self) -> Option<u64> {
+        let now = rt::timer::now();
+        for terminal in self.terminals.iter_mut().filter(|terminal| terminal.changed + PATIENCE <= now) {
+            terminal.show_begun();
+        }
+        let begun = self.terminals.iter().filter(|terminal| !terminal.line.is_empty());
+        begun.map(|terminal| terminal.changed + PATIENCE).min()
     }
 }
 
@@ -100,6 +109,7 @@ impl Terminal {
             };
             self.typed.drain(..typed);
             piece.iter().take(read).for_each(|byte| self.print(*byte));
+            self.changed = rt::timer::now();
             moved |= read + typed > 0;
             if read == 0 {
                 break;

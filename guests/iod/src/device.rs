@@ -1,6 +1,7 @@
 //! A device of a guest: both ends' nodes in xenstore, how far its connection has come, and what serves it.
 
 pub(crate) mod disk;
+pub(crate) mod nic;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -32,7 +33,7 @@ pub(crate) trait Back {
     /// Lets go of rings, mappings and ports.
     fn disconnect(&mut self, hardware: &mut Hardware);
     /// An operation of the device below is over, and whether it was done.
-    fn complete(&mut self, hardware: &mut Hardware, operation: Operation, done: bool);
+    fn complete(&mut self, _hardware: &mut Hardware, _operation: Operation, _done: bool) {}
     /// Does what there is to do. Returns whether there may be more at once.
     ///
     /// # Errors

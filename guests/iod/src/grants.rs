@@ -28,11 +28,11 @@ pub(crate) enum Way {
     Out,
 }
 
-/// Copies pieces of a guest to or from a buffer, in which they lie one behind the other from its beginning. Returns
+/// Copies pieces of a guest to or from a buffer, in which they lie one behind the other from byte `at` on. Returns
 /// whether all were copied: the hypervisor checks each grant.
-pub(crate) fn copy(domain: u16, pieces: impl Iterator<Item = Piece>, buffer: &mut Buffer, way: Way) -> bool {
+pub(crate) fn copy(domain: u16, pieces: impl Iterator<Item = Piece>, buffer: &mut Buffer, at: usize, way: Way) -> bool {
     let mut copies = Vec::with_capacity(32);
-    let mut at = 0;
+    let mut at = at;
     for piece in pieces {
         // A piece may cross a page of ours: then it is two.
         let (mut offset, mut left) = (piece.offset, usize::from(piece.length));
@@ -62,5 +62,5 @@ pub(crate) fn read(domain: u16, references: &[u32], bytes: usize) -> Option<Vec<
         offset: 0,
         length: bytes.saturating_sub(number * PAGE).min(PAGE) as u16,
     });
-    copy(domain, pieces, &mut buffer, Way::In).then(|| buffer.bytes().get(..bytes).unwrap_or_default().to_vec())
+    copy(domain, pieces, &mut buffer, 0, Way::In).then(|| buffer.bytes().get(..bytes).unwrap_or_default().to_vec())
 }

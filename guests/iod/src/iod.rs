@@ -6,21 +6,29 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use rt::window::Window;
-use rt::{Machine, cpu, events, hypercall, interrupts, virtio};
+use rt::{Machine, cpu, events, hypercall, interrupts, timer, virtio};
 use xen_abi::io_domain;
 
 use crate::console::Consoles;
-use crate::device::{Device, Identity, disk};
+use crate::device::{Device, Identity, disk, nic};
 use crate::hardware::Hardware;
 use crate::plan::{self, Plan};
 use crate::shared::Fixed;
-use crate::store::Store;
+use crate::store::{Served, Store};
 
 /// Where guests' pages are.
 #[cfg(target_arch = "aarch64")]
 const BASE: u64 = io_domain::SHARED_BASE_ARM;
 #[cfg(target_arch = "x86_64")]
 const BASE: u64 = io_domain::SHARED_BASE_X86;
+
+/// The memory that outlives us.
+fn kept(plan: &Plan, machine: &'static Machine) -> Result<Fixed, String> {
+    let (start, size) =
+        plan.kept.ok_or("this guest has no shared memory with xen,shm-id = \"iod\", to keep xenstore in")?;
+    let window = Window::outside_of_ram(machine, start as usize, size as usize);
+    window.map(Fixed).ok_or_else(|| format!("the shared memory at {start:#x} is inside of our RAM"))
+}
 
 /// A guest's ports here, which the hypervisor fixed.
 struct Guest {
@@ -57,7 +65,7 @@ impl Iod {
         let mut iod = Self {
             own: plan.own,
             guests: Vec::new(),
-            store: Store::new(plan.own),
+            store: Store::open(plan.own, kept(&plan, machine)?),
             consoles: Consoles::default(),
             hardware,
             devices: Vec::new(),
@@ -80,29 +88,29 @@ impl Iod {
         };
         let (console, store) = (io_domain::console_port(*domain), io_domain::store_port(*domain));
         self.consoles.add(*domain, name, page(io_domain::console_page(BASE, *domain))?, console);
-        self.store.add(*domain, page(io_domain::store_page(BASE, *domain))?, store);
+        let anew = self.store.add(*domain, page(io_domain::store_page(BASE, *domain))?, store);
         self.guests.push(Guest { domain: *domain, store, console });
-        let home = format!("/local/domain/{domain}");
-        self.store.make(&home);
-        self.store.permit(&home, self.own, *domain);
-        self.store.write(&format!("{home}/name"), name);
-        self.store.write(&format!("{home}/domid"), &format!("{domain}"));
-        for below in ["device", "control", "data"] {
-            self.store.make(&format!("{home}/{below}"));
-            self.store.permit(&format!("{home}/{below}"), *domain, self.own);
-        }
-        self.store.write(&format!("{home}/control/shutdown"), "");
-        self.store.permit(&format!("{home}/control/shutdown"), *domain, self.own);
-        self.store.watch(&format!("{home}/device"));
         for wanted in &guest.disks {
             let device = self.disk(*domain, wanted).map_err(|why| format!("{name}: {why}"))?;
             self.devices.push(device);
         }
-        self.publish(*domain);
+        for (wanted, number) in guest.nics.iter().zip(0..) {
+            let device = self.nic(*domain, number, wanted);
+            self.devices.push(device);
+        }
+        if anew {
+            self.store.introduce(*domain, name);
+            self.publish(*domain);
+        }
+        // What the guest has connected already, in a life of ours that is over, is connected again by the first event.
+        self.store.watch_devices(*domain);
+        let Self { store: tree, hardware, devices, .. } = self;
+        devices.iter_mut().filter(|device| device.identity.domain == *domain).for_each(|it| it.look(tree, hardware));
         for port in [store, console] {
             hypercall::unmask(port).map_err(|error| format!("{name}: port {port}: {error:?}"))?;
+            // It may have waited for an answer of that life.
+            let _ = hypercall::send(port);
         }
-        self.store.connect(*domain);
         Ok(())
     }
 
@@ -114,6 +122,14 @@ impl Iod {
         let given = Vec::from([("virtual-device", format!("{number}")), ("device-type", "disk".into())]);
         let identity = Identity { domain, kind: "vbd", number: *number };
         Ok(Device::new(self.own, identity, given, Box::new(driver)))
+    }
+
+    fn nic(&mut self, domain: u16, number: u32, wanted: &plan::Nic) -> Device {
+        let port = self.hardware.bridge.add_guest(wanted.uplink);
+        let driver = nic::Nic::new(domain, port, wanted.rate);
+        let given =
+            Vec::from([("handle", format!("{number}")), ("mac", wanted.address.clone()), ("mtu", "1500".into())]);
+        Device::new(self.own, Identity { domain, kind: "vif", number }, given, Box::new(driver))
     }
 
     /// Makes the nodes of a guest's devices anew.
@@ -135,8 +151,11 @@ impl Iod {
             }
             again |= self.serve_stores();
             again |= self.complete();
+            again |= self.hardware.bridge.poll();
             again |= self.serve_devices();
+            self.store.commit();
             self.hardware.disks.notify();
+            self.hardware.bridge.notify();
             if !again {
                 self.sleep();
             }
@@ -148,22 +167,28 @@ impl Iod {
         let Some(guest) = self.guests.iter().find(|guest| guest.store == port || guest.console == port) else { return };
         let domain = guest.domain;
         if guest.console == port {
-            return self.consoles.serve(domain);
+            self.consoles.serve(domain);
         }
-        if self.store.connect(domain) {
-            self.consoles.begin(domain);
-            for device in self.devices.iter_mut().filter(|device| device.identity.domain == domain) {
-                device.forget(&mut self.hardware);
-            }
-            self.publish(domain);
+    }
+
+    /// A guest has begun anew: so do its devices.
+    fn begin(&mut self, domain: u16) {
+        self.consoles.begin(domain);
+        for device in self.devices.iter_mut().filter(|device| device.identity.domain == domain) {
+            device.forget(&mut self.hardware);
         }
+        self.publish(domain);
     }
 
     /// Answers everybody's questions, and looks at what changed. Returns whether there may be more.
     fn serve_stores(&mut self) -> bool {
         let mut again = false;
         for domain in self.store.domains() {
-            again |= self.store.serve(domain);
+            match self.store.serve(domain) {
+                Served::Done => {}
+                Served::More => again = true,
+                Served::Anew => self.begin(domain),
+            }
         }
         while let Some(event) = self.store.next_event() {
             again = true;
@@ -205,7 +230,9 @@ impl Iod {
 
     /// Until somebody wants something.
     fn sleep(&mut self) {
-        self.consoles.show_begun();
+        if let Some(when) = self.consoles.show_begun() {
+            timer::set(timer::to_ticks(when));
+        }
         cpu::mask_interrupts();
         if !events::any_raised() && !interrupts::any() {
             cpu::wait_for_interrupt();

@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+mod checksum;
 mod console;
 mod device;
 mod grants;

@@ -22,6 +22,19 @@ pub(crate) struct Guest {
     pub(crate) serves: bool,
     /// Its disks.
     pub(crate) disks: Vec<Disk>,
+    /// Its network cards.
+    pub(crate) nics: Vec<Nic>,
+}
+
+/// `makuhari,nic`: "[mac=XX:XX:XX:XX:XX:XX][,rate=BYTES][,uplink=off]".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Nic {
+    /// Its address, as text.
+    pub(crate) address: String,
+    /// Bytes that it may send in a second.
+    pub(crate) rate: Option<u64>,
+    /// It reaches the machine's own cards.
+    pub(crate) uplink: bool,
 }
 
 /// `makuhari,disk`: "xvda=NAME[:PARTITION][,ro]".
@@ -48,6 +61,8 @@ pub(crate) struct Plan {
     pub(crate) own: u16,
     /// Where our RAM begins in the machine, if the tree says.
     pub(crate) memory: Option<u64>,
+    /// Where we see the memory that outlives us, and its bytes.
+    pub(crate) kept: Option<(u64, u64)>,
 }
 
 impl Plan {
@@ -58,7 +73,7 @@ impl Plan {
     pub(crate) fn read(tree: &[u8]) -> Result<Self, String> {
         let tree = Fdt::new(tree).map_err(|error| format!("the RAM disk is no device tree: {error}"))?;
         let chosen = tree.find_node("/chosen").ok_or("the loader's tree has no /chosen")?;
-        let mut plan = Self { guests: Vec::new(), own: 0, memory: None };
+        let mut plan = Self { guests: Vec::new(), own: 0, memory: None, kept: None };
         // Guests are numbered from 1 in the order of the tree.
         let nodes = chosen.children().filter(|node| has_word(node, "compatible", "xen,domain"));
         for (node, domain) in nodes.zip(1..) {
@@ -66,6 +81,7 @@ impl Plan {
             if guest.serves && plan.own == 0 {
                 plan.own = domain;
                 plan.memory = bytes(&node, "xen,static-mem").and_then(first_number);
+                plan.kept = node.children().find_map(|child| kept(&child));
             }
             plan.guests.push(guest);
         }
@@ -83,8 +99,10 @@ fn guest(node: &FdtNode<'_>, domain: u16) -> Result<Guest, String> {
     });
     let disks = strings(node, "makuhari,disk")?;
     let disks = disks.iter().map(|text| disk(text)).collect::<Result<_, _>>()?;
+    let nics = strings(node, "makuhari,nic")?;
+    let nics = nics.iter().zip(0..).map(|(text, number)| nic(text, domain, number)).collect::<Result<_, _>>()?;
     let serves = bytes(node, "makuhari,io-domain").is_some();
-    Ok(Guest { domain, name: node.name().to_string(), enhanced, serves, disks })
+    Ok(Guest { domain, name: node.name().to_string(), enhanced, serves, disks, nics })
 }
 
 fn disk(text: &str) -> Result<Disk, String> {
@@ -112,6 +130,35 @@ fn disk(text: &str) -> Result<Disk, String> {
     Ok(Disk { name: name.into(), number, device: device.into(), partition, read_only })
 }
 
+fn nic(text: &str, domain: u16, number: u8) -> Result<Nic, String> {
+    let wrong =
+        |why: &str| format!("makuhari,nic {text:?}: {why}; want \"[mac=XX:XX:XX:XX:XX:XX][,rate=BYTES][,uplink=off]\"");
+    // Xen's own range of addresses, as its tools use it.
+    let address = format!("00:16:3e:00:{:02x}:{number:02x}", domain & 0xff);
+    let mut nic = Nic { address, rate: None, uplink: true };
+    for word in text.split(',').filter(|word| !word.is_empty()) {
+        match word.split_once('=') {
+            Some(("mac", address)) if is_address(address) => nic.address = address.into(),
+            Some(("mac", _)) => return Err(wrong("no address of one card")),
+            Some(("rate", rate)) => {
+                let rate = rate.parse().ok().filter(|rate| *rate > 0);
+                nic.rate = Some(rate.ok_or_else(|| wrong("the rate is no number of bytes a second"))?);
+            }
+            Some(("uplink", "on")) => nic.uplink = true,
+            Some(("uplink", "off")) => nic.uplink = false,
+            _ => return Err(wrong(&format!("unknown option `{word}`"))),
+        }
+    }
+    Ok(nic)
+}
+
+/// Six bytes in hexadecimal with colons between, not for a group.
+fn is_address(text: &str) -> bool {
+    let bytes: Vec<Option<u8>> =
+        text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok().filter(|_| byte.len() == 2)).collect();
+    bytes.len() == 6 && bytes.iter().all(Option::is_some) && bytes[0].is_some_and(|first| first & 1 == 0)
+}
+
 /// The number of a virtual disk of this name (Xen's `vbd-interface`): major 202, 16 minors for each disk.
 fn device_number(name: &str) -> Option<u32> {
     let mut rest = name.strip_prefix("xvd")?.chars();
@@ -137,6 +184,18 @@ fn strings<'a>(node: &FdtNode<'a>, name: &str) -> Result<Vec<&'a str>, String> {
     let text = value.strip_suffix(&[0]).and_then(|value| str::from_utf8(value).ok());
     let text = text.ok_or_else(|| format!("{name} is no list of texts"))?;
     Ok(text.split('\0').collect())
+}
+
+/// The address and the size of shared memory that we call "iod", as its owner sees it.
+fn kept(node: &FdtNode<'_>) -> Option<(u64, u64)> {
+    let ours = has_word(node, "compatible", "xen,domain-shared-memory-v1") && has_word(node, "xen,shm-id", "iod");
+    let value = bytes(node, "xen,shared-mem").filter(|_| ours)?;
+    // A host address may come first.
+    let wide = matches!(value.len(), 16 | 24);
+    let (rest, size) = value.split_at_checked(value.len().checked_sub(if wide { 8 } else { 4 })?)?;
+    let (_, guest) = rest.split_at_checked(rest.len().checked_sub(size.len())?)?;
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
+    Some((number(guest), number(size)))
 }
 
 /// The first number of a property: of two cells, or of one where it has no more than two.

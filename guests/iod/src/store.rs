@@ -1,122 +1,142 @@
-//! Xenstore, as we serve it and as we use it ourselves.
+//! Xenstore, as we serve it and as we use it ourselves. What is in it outlives us, where there is memory that does.
 
 use alloc::format;
 use alloc::vec::Vec;
 
-use hyp_pvio::xenstore::{self, Event, Message, Page, Quota, Server};
+use hyp_pvio::xenstore::{Access, Event, Found, Keeper, Look, Quota};
 use rt::hypercall;
-use xen_abi::io::xs_wire::{Sockmsg, XS_ERROR, XS_MKDIR, XS_READ, XS_RM, XS_SET_PERMS, XS_WATCH, XS_WRITE};
 
 use crate::shared::Fixed;
 
 /// Messages of a guest that are handled in one go.
 const BUDGET: u32 = 16;
 
-/// A guest's page.
+/// A guest's page, and our port of it.
 struct Client {
     domain: u16,
     memory: Fixed,
     port: u32,
-    /// Both ends of it, while the guest is connected.
-    page: Option<Page<Fixed>>,
+}
+
+/// What came of a look at a guest's page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// There is nothing more to do now.
+    Done,
+    /// There may be more.
+    More,
+    /// The guest has begun anew: nothing is left of its connection.
+    Anew,
 }
 
 /// The tree, and everybody's pages.
 pub(crate) struct Store {
-    server: Server,
+    keeper: Keeper<Fixed, Fixed>,
     own: u16,
     clients: Vec<Client>,
 }
 
 impl Store {
-    /// An empty tree, which is ours.
-    pub(crate) fn new(own: u16) -> Self {
-        Self { server: Server::new(own, Quota::default()), own, clients: Vec::new() }
-    }
-
-    /// A guest that will connect by this page, and be notified by this port.
-    pub(crate) fn add(&mut self, domain: u16, memory: Fixed, port: u32) {
-        self.clients.push(Client { domain, memory, port, page: None });
-    }
-
-    /// Has the guest begun anew, or not begun before? Then it is connected, and nothing is left of its connection before.
-    pub(crate) fn connect(&mut self, domain: u16) -> bool {
-        let Some(client) = self.clients.iter_mut().find(|client| client.domain == domain) else { return false };
-        let begins = xenstore::wants_reset(client.memory);
-        if begins {
-            xenstore::reset(client.memory);
-        } else if client.page.is_some() {
-            return false;
+    /// The tree that is kept in this memory, or a new one, which is ours.
+    pub(crate) fn open(own: u16, memory: Fixed) -> Self {
+        let (keeper, found) = Keeper::open(memory, own, Quota::default());
+        match found {
+            Found::Nothing => {}
+            Found::Everything => rt::println!("goes on where the last life of this domain ended"),
+            Found::Rubbish => rt::println!("what was kept cannot be read: all guests' devices begin anew"),
         }
-        client.page = Some(xenstore::server_page(client.memory));
-        self.server.introduce(domain);
-        // It waits for this.
-        let _ = hypercall::send(client.port);
-        begins
+        Self { keeper, own, clients: Vec::new() }
     }
 
-    /// Handles what a guest asks, and tells it what it watches. Returns whether there may be more.
-    pub(crate) fn serve(&mut self, domain: u16) -> bool {
-        let Some(client) = self.clients.iter_mut().find(|client| client.domain == domain) else { return false };
-        let Some(page) = &mut client.page else { return false };
-        match self.server.serve(domain, page, BUDGET) {
-            Ok(served) => {
-                if served.notify {
-                    let _ = hypercall::send(client.port);
+    /// A guest, connected by this page, and notified by this port. Whether it is connected anew.
+    pub(crate) fn add(&mut self, domain: u16, memory: Fixed, port: u32) -> bool {
+        self.clients.push(Client { domain, memory, port });
+        self.keeper.attach(domain, memory)
+    }
+
+    /// Handles what a guest asks.
+    pub(crate) fn serve(&mut self, domain: u16) -> Served {
+        match self.keeper.serve(domain, BUDGET) {
+            Ok(Look::Nothing | Look::Something) => Served::Done,
+            Ok(Look::More) => Served::More,
+            Ok(Look::Anew) => {
+                if let Some(client) = self.clients.iter().find(|client| client.domain == domain) {
+                    self.keeper.attach(domain, client.memory);
                 }
-                served.again
+                Served::Anew
             }
             Err(fault) => {
                 rt::println!("guest {domain}: {fault}: disconnected until it begins anew");
-                xenstore::disconnect(client.memory, fault);
-                client.page = None;
-                false
+                Served::Done
             }
         }
     }
 
-    fn ask(&mut self, kind: u32, payload: Vec<u8>) -> Option<Vec<u8>> {
-        let header = Sockmsg { kind, req_id: 0, tx_id: 0, len: payload.len() as u32 };
-        let answer = self.server.handle(self.own, &Message { header, payload })?;
-        (answer.header.kind != XS_ERROR).then_some(answer.payload)
+    /// Keeps all that changed, and then lets the guests see it.
+    pub(crate) fn commit(&mut self) {
+        let clients = &self.clients;
+        let mut notify = |domain| {
+            if let Some(client) = clients.iter().find(|client| client.domain == domain) {
+                // It is the hypervisor's and cannot be closed.
+                let _ = hypercall::send(client.port);
+            }
+        };
+        if self.keeper.commit(&mut notify).is_err() {
+            rt::println!("no room to keep xenstore: if this domain ends now, all guests' devices begin anew");
+        }
     }
 
     /// The value of a node, if it is there.
     pub(crate) fn read(&mut self, path: &str) -> Option<Vec<u8>> {
-        self.ask(XS_READ, format!("{path}\0").into_bytes())
+        self.keeper.manager().read(path).ok()
     }
 
     /// Sets a value, and makes the node if there is none. It cannot fail: the paths are ours, and we have no quota.
     pub(crate) fn write(&mut self, path: &str, value: &str) {
-        let _ = self.ask(XS_WRITE, format!("{path}\0{value}").into_bytes());
+        let _ = self.keeper.manager().write(path, value.as_bytes());
     }
 
     /// Makes a node.
     pub(crate) fn make(&mut self, path: &str) {
-        let _ = self.ask(XS_MKDIR, format!("{path}\0").into_bytes());
+        let _ = self.keeper.manager().make(path);
     }
 
     /// Removes a node and what is below it.
     pub(crate) fn remove(&mut self, path: &str) {
-        let _ = self.ask(XS_RM, format!("{path}\0").into_bytes());
+        let _ = self.keeper.manager().remove(path);
     }
 
     /// Whose a node is, and who may read it.
     pub(crate) fn permit(&mut self, path: &str, owner: u16, reader: u16) {
-        let _ = self.ask(XS_SET_PERMS, format!("{path}\0n{owner}\0r{reader}\0").into_bytes());
+        let _ = self.keeper.manager().set_permissions(path, owner, Access::NONE, &[(reader, Access::READ)]);
     }
 
-    /// Asks to hear of changes at and below a node.
-    pub(crate) fn watch(&mut self, path: &str) {
-        let _ = self.ask(XS_WATCH, format!("{path}\0\0").into_bytes());
+    /// Makes what a guest finds of itself. `name` is that of its node.
+    pub(crate) fn introduce(&mut self, domain: u16, name: &str) {
+        let home = format!("/local/domain/{domain}");
+        self.make(&home);
+        self.permit(&home, self.own, domain);
+        self.write(&format!("{home}/name"), name);
+        self.write(&format!("{home}/domid"), &format!("{domain}"));
+        for below in ["device", "control", "data"] {
+            self.make(&format!("{home}/{below}"));
+            self.permit(&format!("{home}/{below}"), domain, self.own);
+        }
+        self.write(&format!("{home}/control/shutdown"), "");
+        self.permit(&format!("{home}/control/shutdown"), domain, self.own);
+    }
+
+    /// Asks to hear of changes of a guest's devices.
+    pub(crate) fn watch_devices(&mut self, domain: u16) {
+        let _ = self.keeper.manager().watch(&format!("/local/domain/{domain}/device"), &[]);
     }
 
     /// What changed.
     pub(crate) fn next_event(&mut self) -> Option<Event> {
-        self.server.next_event(self.own)
+        self.keeper.manager().next_event()
     }
 
-    /// Guests for which there may be events.
+    /// All guests that are connected.
     pub(crate) fn domains(&self) -> Vec<u16> {
         self.clients.iter().map(|client| client.domain).collect()
     }

@@ -139,7 +139,7 @@ fn copy(domain: u16, operation: &block::Operation, buffer: &mut Buffer, way: Way
         offset: segment.offset,
         length: segment.length,
     });
-    grants::copy(domain, pieces, buffer, way)
+    grants::copy(domain, pieces, buffer, 0, way)
 }
 
 impl Back for Disk {
@@ -158,6 +158,8 @@ impl Back for Disk {
             let port = hypercall::bind_interdomain(self.domain, wanted.port)
                 .map_err(|error| format!("event channel {}: {error:?}", wanted.port))?;
             let _ = hypercall::unmask(port);
+            // It may wait for an answer of a life of ours that ended before it said so.
+            let _ = hypercall::send(port);
             self.queues.push(Queue { back, port, waiting: VecDeque::new() });
         }
         Ok(self.offered.properties())

@@ -67,6 +67,8 @@ impl Physical {
         let mut disk = Disk::new(transport).map_err(|error| alloc::format!("{error}"))?;
         let name = identify(&mut disk)?;
         let free = (0..DEPTH).map_while(|_| Buffer::new(LARGEST)).collect();
+        // Of the answer just now; the line has to fall before it can rise.
+        disk.acknowledge();
         interrupts::enable(interrupt);
         rt::println!("disk `{name}`: {} sectors", disk.sectors());
         Ok(Self { disk, interrupt, name, free })

@@ -1,0 +1,269 @@
+//! The bridge that joins guests' networks and the machine's cards: it learns who is where from what everybody sends.
+//!
+//! A frame is copied out of its guest once, and waits here until its receiver has pages for it. Each port has a bounded
+//! queue, and frames beyond that are dropped, as a switch does: who is slow loses only its own.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use hyp_pvio::network::Checksum;
+use rt::interrupts;
+use rt::virtio::network::{Card, DEPTH, FRAME, HEADER};
+use rt::virtio::{Buffer, SomeTransport};
+
+use crate::checksum;
+
+/// Frames that wait for a port at most.
+const QUEUE: usize = 128;
+/// Addresses that are known at most; then the one that was heard of longest ago is forgotten.
+const ADDRESSES: usize = 256;
+
+/// An Ethernet address.
+pub(crate) type Address = [u8; 6];
+
+/// A frame, behind [`HEADER`] bytes of a buffer.
+pub(crate) struct Frame {
+    /// Where it is.
+    pub(crate) buffer: Buffer,
+    /// Its bytes.
+    pub(crate) length: usize,
+    /// What is known of its checksum.
+    pub(crate) checksum: Checksum,
+}
+
+impl Frame {
+    /// Makes its checksum, if that is left to whoever sends it on.
+    pub(crate) fn make_checksum(&mut self) {
+        if self.checksum == Checksum::Blank {
+            let bytes = self.buffer.bytes_mut().get_mut(HEADER..HEADER + self.length);
+            checksum::fill(bytes.unwrap_or_default());
+            self.checksum = Checksum::There;
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.buffer.bytes().get(HEADER..HEADER + self.length).unwrap_or_default()
+    }
+}
+
+/// Where frames go to.
+enum Port {
+    /// A guest takes them out of the queue.
+    Guest {
+        /// What waits for it.
+        queue: VecDeque<Frame>,
+        /// It reaches cards.
+        uplink: bool,
+        /// It is there.
+        up: bool,
+    },
+    /// A card of the machine.
+    Card {
+        /// The card.
+        card: Box<Card>,
+        /// Its interrupt.
+        interrupt: u32,
+    },
+}
+
+/// What went wrong so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Losses {
+    /// Frames for which there was no room.
+    pub(crate) dropped: u64,
+}
+
+/// The bridge.
+#[derive(Default)]
+pub(crate) struct Bridge {
+    ports: Vec<Port>,
+    /// Behind which port an address is, and when it was heard of last.
+    known: BTreeMap<Address, (usize, u64)>,
+    /// Buffers that nobody uses.
+    free: Vec<Buffer>,
+    losses: Losses,
+}
+
+impl Bridge {
+    /// Joins a card of the machine.
+    pub(crate) fn add_card(&mut self, transport: SomeTransport<'static>, interrupt: u32) {
+        let mut card = match Card::new(transport) {
+            Ok(card) => card,
+            Err(why) => return rt::println!("a network card cannot be used: {why}"),
+        };
+        for _ in 0..DEPTH {
+            let given = self.buffer().map(|buffer| card.give(buffer));
+            if let Some(Err(buffer)) = given {
+                self.give_back(buffer);
+            }
+        }
+        card.notify();
+        interrupts::enable(interrupt);
+        let [a, b, c, d, e, f] = card.address();
+        rt::println!("network card {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+        self.ports.push(Port::Card { card: Box::new(card), interrupt });
+    }
+
+    /// A port for a guest.
+    pub(crate) fn add_guest(&mut self, uplink: bool) -> usize {
+        self.ports.push(Port::Guest { queue: VecDeque::new(), uplink, up: false });
+        self.ports.len() - 1
+    }
+
+    /// A guest connects or disconnects; what waits for it is gone.
+    pub(crate) fn set_up(&mut self, port: usize, is_up: bool) {
+        if let Some(Port::Guest { queue, up, .. }) = self.ports.get_mut(port) {
+            *up = is_up;
+            self.free.extend(queue.drain(..).map(|frame| frame.buffer));
+            self.known.retain(|_, (other, _)| *other != port);
+        }
+    }
+
+    /// A buffer for a frame; nothing if there is no memory.
+    pub(crate) fn buffer(&mut self) -> Option<Buffer> {
+        self.free.pop().or_else(|| Buffer::new(FRAME))
+    }
+
+    /// A buffer is not needed any more.
+    pub(crate) fn give_back(&mut self, buffer: Buffer) {
+        self.free.push(buffer);
+    }
+
+    /// The next frame for a guest.
+    pub(crate) fn next(&mut self, port: usize) -> Option<Frame> {
+        match self.ports.get_mut(port)? {
+            Port::Guest { queue, .. } => queue.pop_front(),
+            Port::Card { .. } => None,
+        }
+    }
+
+    /// It had no room for it yet.
+    pub(crate) fn put_back(&mut self, port: usize, frame: Frame) {
+        if let Some(Port::Guest { queue, .. }) = self.ports.get_mut(port) {
+            queue.push_front(frame);
+        }
+    }
+
+    /// Does something wait for this guest?
+    pub(crate) fn waits(&self, port: usize) -> bool {
+        matches!(self.ports.get(port), Some(Port::Guest { queue, .. }) if !queue.is_empty())
+    }
+
+    /// Takes a frame that came in by a port, and gives it to whom it is for.
+    pub(crate) fn forward(&mut self, from: usize, frame: Frame) {
+        let Some((to, source)) = addresses(frame.bytes()) else { return self.give_back(frame.buffer) };
+        if !is_group(source) {
+            self.learn(source, from);
+        }
+        match self.known.get(&to).filter(|_| !is_group(to)) {
+            Some((port, _)) if *port == from => self.give_back(frame.buffer),
+            Some((port, _)) => self.send(*port, from, frame),
+            None => self.flood(from, frame),
+        }
+    }
+
+    fn learn(&mut self, address: Address, port: usize) {
+        self.known.insert(address, (port, time_of_learning()));
+        if self.known.len() > ADDRESSES
+            && let Some(oldest) = self.known.iter().min_by_key(|(_, (_, when))| *when).map(|(address, _)| *address)
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
+    fn flood(&mut self, from: usize, frame: Frame) {
+        let others = (0..self.ports.len()).filter(|port| *port != from && self.may(from, *port));
+        for port in others.collect::<Vec<usize>>() {
+            let Some(mut buffer) = self.buffer() else { break };
+            let bytes = HEADER + frame.length;
+            if let (Some(to), Some(from)) = (buffer.bytes_mut().get_mut(..bytes), frame.buffer.bytes().get(..bytes)) {
+                to.copy_from_slice(from);
+            }
+            self.send(port, from, Frame { buffer, ..frame });
+        }
+        self.give_back(frame.buffer);
+    }
+
+    /// May frames of one port go to another?
+    fn may(&self, from: usize, to: usize) -> bool {
+        let is_card = |port| matches!(self.ports.get(port), Some(Port::Card { .. }));
+        let reaches = |port| match self.ports.get(port) {
+            Some(Port::Guest { uplink, .. }) => *uplink,
+            _ => true,
+        };
+        (!is_card(to) || reaches(from)) && (!is_card(from) || reaches(to))
+    }
+
+    fn send(&mut self, port: usize, from: usize, mut frame: Frame) {
+        let may = self.may(from, port);
+        let left = match self.ports.get_mut(port) {
+            Some(Port::Guest { queue, up: true, .. }) if may && queue.len() < QUEUE => {
+                queue.push_back(frame);
+                return;
+            }
+            Some(Port::Card { card, .. }) if may => {
+                frame.make_checksum();
+                match card.send(frame.buffer, frame.length) {
+                    Ok(()) => return,
+                    Err(buffer) => buffer,
+                }
+            }
+            _ => frame.buffer,
+        };
+        self.losses.dropped += 1;
+        self.give_back(left);
+    }
+
+    /// Takes what cards received and have sent. Returns whether there was something.
+    pub(crate) fn poll(&mut self) -> bool {
+        let mut any = false;
+        for number in 0..self.ports.len() {
+            if let Some(Port::Card { card, interrupt }) = self.ports.get_mut(number)
+                && interrupts::take(*interrupt)
+            {
+                card.acknowledge();
+            }
+            while let Some(Port::Card { card, .. }) = self.ports.get_mut(number) {
+                while let Some(buffer) = card.sent() {
+                    self.free.push(buffer);
+                }
+                let Some((buffer, length)) = card.receive() else { break };
+                any = true;
+                self.forward(number, Frame { buffer, length, checksum: Checksum::There });
+                let buffer = self.buffer();
+                if let (Some(Port::Card { card, .. }), Some(buffer)) = (self.ports.get_mut(number), buffer)
+                    && let Err(buffer) = card.give(buffer)
+                {
+                    self.give_back(buffer);
+                }
+            }
+        }
+        any
+    }
+
+    /// Tells cards what they were given.
+    pub(crate) fn notify(&mut self) {
+        for port in &mut self.ports {
+            if let Port::Card { card, .. } = port {
+                card.notify();
+            }
+        }
+    }
+}
+
+fn time_of_learning() -> u64 {
+    rt::timer::counter()
+}
+
+/// A frame's destination and source.
+fn addresses(frame: &[u8]) -> Option<(Address, Address)> {
+    let (to, rest) = frame.split_first_chunk::<6>()?;
+    let (source, rest) = rest.split_first_chunk::<6>()?;
+    (rest.len() >= 2).then_some((*to, *source))
+}
+
+/// Is it for more than one?
+const fn is_group(address: Address) -> bool {
+    address[0] & 1 != 0
+}
