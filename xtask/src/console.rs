@@ -25,6 +25,8 @@ pub(crate) struct Demultiplexer {
     frames: Option<Frames>,
     /// Names of the guests by their numbers from 1, where it is the peer that speaks.
     peer: Option<Vec<String>>,
+    /// Name of the guest that prints what others say on their consoles.
+    io_domain: Option<String>,
     text: Vec<u8>,
     frame: Option<Vec<u8>>,
 }
@@ -35,7 +37,12 @@ const LONGEST: usize = 64 << 10;
 impl Demultiplexer {
     /// A demultiplexer; without `frames` log frames are shown as undecoded.
     pub(crate) fn new(frames: Option<Frames>) -> Self {
-        Self { frames, peer: None, text: Vec::new(), frame: None }
+        Self { frames, peer: None, io_domain: None, text: Vec::new(), frame: None }
+    }
+
+    /// The same, where this guest prints what others say: `NAME| text`, or `NAME> text` for the beginning of a line.
+    pub(crate) fn through(self, io_domain: Option<&str>) -> Self {
+        Self { io_domain: io_domain.map(Into::into), ..self }
     }
 
     /// A demultiplexer for Xen's console. `guests` are the names of the domains from number 1 on.
@@ -86,8 +93,16 @@ impl Demultiplexer {
         let text = text.trim_end_matches('\r');
         (!text.is_empty()).then(|| match &self.peer {
             Some(guests) => peer::split(text, guests),
-            None => split(text),
+            None => self.split(text),
         })
+    }
+
+    fn split(&self, text: &str) -> Line {
+        let line = split(text);
+        match (&line.source, &self.io_domain) {
+            (Some(Source::Guest(name)), Some(io_domain)) if name == io_domain => relayed(&line.text).unwrap_or(line),
+            _ => line,
+        }
     }
 
     fn end_frame(&mut self, lines: &mut Vec<Line>) {
@@ -99,7 +114,7 @@ impl Demultiplexer {
             Some(Err(_)) | None if looks_like_text(&frame) => {
                 lines.extend(self.end_line());
                 for piece in frame.split(|&byte| byte == b'\n').filter(|piece| !piece.is_empty()) {
-                    lines.push(split(&String::from_utf8_lossy(piece)));
+                    lines.push(self.split(&String::from_utf8_lossy(piece)));
                 }
                 self.frame = Some(Vec::new());
             }
@@ -119,12 +134,21 @@ fn looks_like_text(frame: &[u8]) -> bool {
     frame.len() > 8 && frame.contains(&b'\n') && frame.iter().all(plain)
 }
 
+/// What another guest said, as an I/O domain prints it.
+fn relayed(text: &str) -> Option<Line> {
+    let (name, text) = text.split_once(['|', '>'])?;
+    let text = text.strip_prefix(' ')?;
+    is_name(name).then(|| Line { source: Some(Source::Guest(name.into())), text: text.into() })
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
 /// Splits `[name] text`.
 fn split(line: &str) -> Line {
     let named = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    let known = named.filter(|(name, _)| {
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    });
+    let known = named.filter(|(name, _)| is_name(name));
     match known {
         Some((name, text)) => {
             let source = if name == "hyp" { Source::Hypervisor } else { Source::Guest(name.into()) };
@@ -149,6 +173,16 @@ mod tests {
         assert_eq!(split("[player] x"), Line { source: Some(Source::Guest("player".into())), text: "x".into() });
         assert_eq!(split("[no name] x"), Line { source: None, text: "[no name] x".into() });
         assert_eq!(split("[hog]").text, "");
+    }
+
+    #[test]
+    fn an_io_domain_prints_what_others_say() {
+        let mut console = Demultiplexer::new(None).through(Some("iod"));
+        let lines =
+            console.push(b"[iod] linux| booting\n[iod] linux> login: \n[iod] disk `a`: 1 sectors\n[hog] linux| no\n");
+        let who: Vec<_> = lines.iter().map(|line| line.source.as_ref().unwrap().to_string()).collect();
+        assert_eq!(who, ["linux", "linux", "iod", "hog"]);
+        assert_eq!(texts(&lines), ["booting", "login: ", "disk `a`: 1 sectors", "linux| no"]);
     }
 
     #[test]

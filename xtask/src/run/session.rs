@@ -118,7 +118,9 @@ impl<'s> Machine<'s> {
         let [image, elf] = built.hypervisor(Form::of(scenario).unwrap_or(Form::Usual));
         let names = || scenario.guests.iter().map(|guest| guest.name.clone()).collect();
         let console = match whose {
-            Whose::Ours => Demultiplexer::new(Frames::read(&elf)?),
+            Whose::Ours => {
+                Demultiplexer::new(Frames::read(&elf)?).through(scenario.io_domain().map(|guest| guest.name.as_str()))
+            }
             Whose::Peers | Whose::Nobody => Demultiplexer::of_peer(names()),
         };
         let files = Files::make(scenario, &folder.join(scenario.name()))?;
