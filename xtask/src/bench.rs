@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what operations and boots cost, beside what they cost on the peer and what they shall cost.
 
 mod dmesg;
+mod io;
 mod media;
 mod micro;
 mod page;
@@ -24,6 +25,9 @@ enum What {
         whether goals are reached or not; SPECIFICATION.md and `cargo xtask size` hold the figures."
     )]
     Micro(micro::Args),
+    /// What requests to a stock guest's disk cost, in instructions of all levels.
+    #[command(after_help = "Writes target/reports/bench-io.json, and each machine's log to target/bench/io.")]
+    Io(io::Args),
     /// How late a media player is, and how late guests wake up, under each scheduler beside each load.
     #[command(
         after_help = "Writes target/reports/bench-media.json and target/reports/bench-media.html (bench-media-x86 on a PC), and each \
@@ -50,6 +54,7 @@ enum What {
 pub(crate) fn main(args: Args) -> Result<()> {
     match args.what {
         What::Micro(args) => micro::main(&args),
+        What::Io(args) => io::main(&args),
         What::Media(args) => media::main(&args),
         What::Schedule => schedule::main(),
         What::Dmesg => dmesg::main(),

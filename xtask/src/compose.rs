@@ -55,6 +55,10 @@ pub(crate) struct Sources<'s> {
     pub(crate) busybox: &'s dyn Fn(Board) -> Result<PathBuf>,
     /// The ramdisk for a root file system on a disk.
     pub(crate) pv: &'s dyn Fn(Board) -> Result<PathBuf>,
+    /// The same with what measures requests.
+    pub(crate) bench_io: &'s dyn Fn(Board) -> Result<PathBuf>,
+    /// The ramdisk of the peer's domain 0.
+    pub(crate) domain0: &'s dyn Fn() -> Result<PathBuf>,
     /// The ramdisk with busybox and cyclictest.
     pub(crate) cyclictest: &'s dyn Fn() -> Result<PathBuf>,
 }
@@ -92,6 +96,10 @@ pub(crate) fn compose(scenario: &Scenario, qemu: &Qemu, sources: &Sources<'_>, f
     std::fs::create_dir_all(&own).with_context(|| format!("cannot create {}", own.display()))?;
     let mut domains = Vec::new();
     for guest in &io_domain::equipped(scenario, &mut layout)? {
+        if sources.whose == Whose::Peers && guest.io_domain {
+            domains.extend(domain0(scenario, sources, &mut layout)?);
+            continue;
+        }
         let node = domain(scenario, guest, sources, &mut layout, &own);
         domains.push(node.with_context(|| format!("guest `{}`", guest.name))?);
     }
@@ -104,6 +112,11 @@ pub(crate) fn compose(scenario: &Scenario, qemu: &Qemu, sources: &Sources<'_>, f
     }
     if scenario.machine.board == Board::QemuVirt {
         set(chosen, "rng-seed", SEED.as_slice())?;
+    }
+    if sources.whose == Whose::Peers && scenario.io_domain().is_some() {
+        // The numbers of domain 0's modules, which are in no node of a guest.
+        set(chosen, "#address-cells", 2u32)?;
+        set(chosen, "#size-cells", 2u32)?;
     }
     for node in domains {
         chosen.add_child(node);
@@ -151,7 +164,7 @@ fn domain(
     set(&mut node, "#size-cells", 2u32)?;
     set(&mut node, "memory", guest.memory_mib * 1024)?;
     set(&mut node, "cpus", guest.vcpus)?;
-    set(&mut node, "xen,enhanced", if sources.whose == Whose::Peers { peer::ENHANCED } else { "enabled" })?;
+    set(&mut node, "xen,enhanced", if sources.whose == Whose::Peers { peer::enhanced(scenario) } else { "enabled" })?;
     if guest.vpl011 {
         set(&mut node, "vpl011", cells(&[]).as_slice())?;
     }
@@ -174,6 +187,14 @@ fn domain(
         node.add_child(module(layout, &path, "multiboot,device-tree")?);
     }
     Ok(node)
+}
+
+/// The peer's domain 0, in an I/O domain's place: its modules, which lie in no node of their own.
+fn domain0(scenario: &Scenario, sources: &Sources<'_>, layout: &mut Layout) -> Result<[DeviceTreeNode; 2]> {
+    let kernel = (sources.kernel)(Flavour::Full, scenario.machine.board)?;
+    let mut kernel = module(layout, &kernel, "multiboot,kernel")?;
+    set(&mut kernel, "bootargs", "console=hvc0 quiet")?;
+    Ok([kernel, module(layout, &(sources.domain0)()?, "multiboot,ramdisk")?])
 }
 
 /// The file of a guest's kernel.
@@ -201,6 +222,7 @@ pub(crate) fn ramdisk(scenario: &Scenario, guest: &Guest, sources: &Sources<'_>)
         Some("clip") => (sources.clip)()?,
         Some("clip-start") => (sources.clip_start)()?,
         Some("busybox") => (sources.busybox)(scenario.machine.board)?,
+        Some("bench-io") => (sources.bench_io)(scenario.machine.board)?,
         Some("pv") => (sources.pv)(scenario.machine.board)?,
         Some("cyclictest") if scenario.machine.board == Board::X86 => bail!("`cyclictest` is for arm64 only so far"),
         Some("cyclictest") => (sources.cyclictest)()?,

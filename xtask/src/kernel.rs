@@ -2,6 +2,7 @@
 //! initramfs that holds busybox, and its first programs, are ours.
 
 mod cyclictest;
+mod domain0;
 mod first;
 mod modules;
 mod pv;
@@ -17,7 +18,8 @@ use anyhow::{Context, Result};
 use crate::board::Board;
 use crate::cpio::{Entry, archive};
 use crate::packages::{self, Package};
-pub(crate) use pv::initramfs as pv;
+pub(crate) use domain0::initramfs as domain0;
+pub(crate) use pv::{bench as bench_io, initramfs as pv};
 pub(crate) use root::folder as root;
 
 /// The second program. It says when it is ready, then gives the console a shell for ever; with `mk.cmd=WORD` on the

@@ -64,7 +64,7 @@ impl Package {
         prepare(&state)?;
         eprintln!("fetches {}", self.name);
         let apt = |program| apt(program, &state, self.board);
-        process::quiet(apt("apt-get").args(["-q", "update"])).context("apt cannot read the mirror's lists")?;
+        update(apt("apt-get"), self.board)?;
         let package = if self.stands_for_another { self.dependency(apt("apt-cache"))? } else { self.name.to_owned() };
         // In a folder of its own, so that what is there afterwards is the package.
         let download = home.join(format!("{}.new", self.name));
@@ -91,6 +91,17 @@ impl Package {
             None => bail!("the mirror has no {} of bookworm", self.name),
         }
     }
+}
+
+/// Reads the mirror's lists, once a run of this program.
+fn update(mut apt: Command, board: Board) -> Result<()> {
+    static READ: Mutex<Vec<Board>> = Mutex::new(Vec::new());
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if !read.contains(&board) {
+        process::quiet(apt.args(["-q", "update"])).context("apt cannot read the mirror's lists")?;
+        read.push(board);
+    }
+    Ok(())
 }
 
 /// Where the packages for a board's guests are; those of x86 are in a folder of it.

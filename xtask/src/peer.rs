@@ -24,14 +24,20 @@ pub(crate) fn options(scenario: &Scenario) -> String {
         // Any two guests may be joined.
         options += " xsm=dummy";
     }
+    if scenario.io_domain().is_some() {
+        // There is one for the devices.
+        options += " dom0_mem=256M dom0_max_vcpus=1";
+    }
     if let Some(more) = &scenario.hypervisor.peer {
         options += &format!(" {more}");
     }
     options
 }
 
-/// What a dom0less guest can have without a dom0.
-pub(crate) const ENHANCED: &str = "no-xenstore";
+/// What a dom0less guest can have; only a dom0, which stands for an I/O domain, has a xenstore for it.
+pub(crate) fn enhanced(scenario: &Scenario) -> &'static str {
+    if scenario.io_domain().is_some() { "enabled" } else { "no-xenstore" }
+}
 
 /// Its image, fetched if it is not there yet.
 ///

@@ -246,7 +246,7 @@ pub(crate) struct Guest {
     pub(crate) bootargs: String,
     /// Path of a ramdisk relative to the scenario, `clip` for the test clip, `clip-start` for its first second, `busybox`
     /// for a user land for Linux, `cyclictest` for one that measures wake-ups too, or `pv` for the full kernel with its root file
-    /// system on the disk that `root=` names.
+    /// system on the disk that `root=` names (`bench-io` if it measures requests).
     pub(crate) ramdisk: Option<PathBuf>,
     /// Weight in the `credit` class; 256 if absent.
     pub(crate) weight: Option<u32>,

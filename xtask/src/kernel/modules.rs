@@ -16,13 +16,13 @@ pub(super) const PARTS: &[&str] = &[
     "boot",
     "lib/modules/*/kernel/crypto/crc32c_generic.ko",
     "lib/modules/*/kernel/drivers/block/virtio_blk.ko",
-    "lib/modules/*/kernel/drivers/block/xen-blkfront.ko",
+    "lib/modules/*/kernel/drivers/block/xen*",
     "lib/modules/*/kernel/drivers/input/evdev.ko",
     "lib/modules/*/kernel/drivers/net/net_failover.ko",
     "lib/modules/*/kernel/drivers/net/virtio_net.ko",
     "lib/modules/*/kernel/drivers/net/xen-netfront.ko",
     "lib/modules/*/kernel/drivers/virtio/virtio*.ko",
-    "lib/modules/*/kernel/drivers/xen/xen-front-pgdir-shbuf.ko",
+    "lib/modules/*/kernel/drivers/xen",
     "lib/modules/*/kernel/fs/ext4",
     "lib/modules/*/kernel/fs/jbd2",
     "lib/modules/*/kernel/fs/mbcache.ko",
@@ -42,18 +42,18 @@ pub(super) enum Set {
     Xen,
     /// Virtio's drivers, for the same devices without a hypervisor.
     Virtio,
+    /// What the peer's domain 0 serves a disk with.
+    Domain0,
 }
 
 impl Set {
-    /// All of them.
-    pub(super) const ALL: [Self; 3] = [Self::Ext4, Self::Xen, Self::Virtio];
-
     /// Its name in an initial RAM disk.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ext4 => "ext4",
             Self::Xen => "xen",
             Self::Virtio => "virtio",
+            Self::Domain0 => "domain0",
         }
     }
 
@@ -63,6 +63,7 @@ impl Set {
             Self::Ext4 => &["crc32c_generic", "ext4"],
             Self::Xen => &["xen_blkfront", "xen_netfront", "snd_xen_front", "evdev"],
             Self::Virtio => &["virtio_mmio", "virtio_blk", "virtio_net"],
+            Self::Domain0 => &["xen_privcmd", "xen_evtchn", "xen_gntdev", "xenfs", "xen_blkback"],
         }
     }
 }

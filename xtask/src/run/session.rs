@@ -113,10 +113,14 @@ impl<'s> Machine<'s> {
             kernel: &Flavour::kernel,
             busybox: &kernel::initramfs,
             pv: &kernel::pv,
+            bench_io: &kernel::bench_io,
+            domain0: &kernel::domain0,
             cyclictest: &kernel::cyclictest,
         };
         let [image, elf] = built.hypervisor(Form::of(scenario).unwrap_or(Form::Usual));
-        let names = || scenario.guests.iter().map(|guest| guest.name.clone()).collect();
+        // Where the peer has a domain 0 in an I/O domain's place, that is no number of theirs.
+        let guests = || scenario.guests.iter().filter(|guest| whose != Whose::Peers || !guest.io_domain);
+        let names = || guests().map(|guest| guest.name.clone()).collect();
         let console = match whose {
             Whose::Ours => {
                 Demultiplexer::new(Frames::read(&elf)?).through(scenario.io_domain().map(|guest| guest.name.as_str()))
@@ -133,23 +137,27 @@ impl<'s> Machine<'s> {
         Ok(Self { emulator, scenario, console, log, files, hands: Hands::Scenario, _hold: hold })
     }
 
-    /// The machine of a scenario without any hypervisor: its only guest, a stock kernel, has what the guest would have of
-    /// processors and memory, and the emulator is its loader.
+    /// The machine of a scenario without any hypervisor: its only guest beside an I/O domain, a stock kernel, has what the guest
+    /// would have of processors and memory, and the devices themselves; the emulator is its loader.
     ///
     /// # Errors
     /// The scenario is no such thing, or a file is missing.
     pub(crate) fn bare(qemu: &'s Qemu, scenario: &'s Scenario, clock: Clock, folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let hold = Hold::take(folder, &scenario.name())?;
-        let [guest] = &scenario.guests[..] else { bail!("{}: only one guest can be bare", scenario.path.display()) };
+        let guests: Vec<_> = scenario.guests.iter().filter(|guest| !guest.io_domain).collect();
+        let [guest] = guests[..] else { bail!("{}: only one guest can be bare", scenario.path.display()) };
         let flavour = guest.image.as_ref().and_then(|image| Flavour::of_word(image.to_str()?));
         let kernel = flavour.context("only a stock kernel can be bare")?.kernel(scenario.machine.board)?;
-        let mut arguments = qemu::bare(&scenario.machine, guest, &kernel, &kernel::initramfs(scenario.machine.board)?);
+        let measures = guest.ramdisk.as_ref().is_some_and(|word| word.as_os_str() == "bench-io");
+        let ramdisk = if measures { kernel::bench_io } else { kernel::initramfs };
+        let mut arguments = qemu::bare(&scenario.machine, guest, &kernel, &ramdisk(scenario.machine.board)?);
         arguments.extend(qemu::clock(clock, &scenario.machine, guest.vcpus));
+        let files = Files::make(scenario, &folder.join(scenario.name()))?;
+        arguments.extend(qemu::devices(scenario, &files));
         let console = Demultiplexer::of_peer(vec![guest.name.clone()]);
         let log = folder.join(format!("{}.log", scenario.name()));
         let emulator = Emulator::Qemu(qemu, arguments);
-        let files = Files::default();
         Ok(Self { emulator, scenario, console, log, files, hands: Hands::Scenario, _hold: hold })
     }
 
