@@ -21,7 +21,8 @@ pub(crate) type Nodes = Vec<(&'static str, String)>;
 pub(crate) trait Back {
     /// What it offers: nodes of the back end, written before the front end looks.
     fn offer(&mut self, hardware: &mut Hardware) -> Nodes;
-    /// Connects to a front end whose nodes `get` reads by their names; the nodes to write before it is told.
+    /// Connects to a front end whose nodes `get` reads by their names; the nodes to write before it is told. `resumes`: it was
+    /// connected in a life of ours that is over, and does not know of that.
     ///
     /// # Errors
     /// What the front end did wrong. Nothing is left mapped or bound.
@@ -29,6 +30,7 @@ pub(crate) trait Back {
         &mut self,
         hardware: &mut Hardware,
         get: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
+        resumes: bool,
     ) -> Result<Nodes, String>;
     /// Lets go of rings, mappings and ports.
     fn disconnect(&mut self, hardware: &mut Hardware);
@@ -128,9 +130,10 @@ impl Device {
     }
 
     fn link(&mut self, store: &mut Store, hardware: &mut Hardware) {
+        let resumes = self.told(store) == State::Connected;
         let front = self.front.clone();
         let mut get = |name: &str| store.read(&format!("{front}/{name}"));
-        match self.driver.connect(hardware, &mut get) {
+        match self.driver.connect(hardware, &mut get, resumes) {
             Ok(nodes) => {
                 for (name, value) in nodes {
                     store.write(&format!("{}/{name}", self.back), &value);
@@ -151,14 +154,16 @@ impl Device {
         self.tell(store);
     }
 
+    /// The state that our node says.
+    fn told(&self, store: &mut Store) -> State {
+        store.read(&format!("{}/state", self.back)).map_or(State::Unknown, |value| State::parse(&value))
+    }
+
     /// Writes our state, if it is another than the one that is there.
     fn tell(&mut self, store: &mut Store) {
-        let node = format!("{}/state", self.back);
-        let digit = [self.end.state().digit()];
-        if store.read(&node).as_deref() != Some(&digit)
-            && let Ok(text) = core::str::from_utf8(&digit)
-        {
-            store.write(&node, text);
+        let state = self.end.state();
+        if self.told(store) != state {
+            store.write(&format!("{}/state", self.back), &(state as u32).to_string());
         }
     }
 

@@ -106,6 +106,8 @@ impl Iod {
         self.store.watch_devices(*domain);
         let Self { store: tree, hardware, devices, .. } = self;
         devices.iter_mut().filter(|device| device.identity.domain == *domain).for_each(|it| it.look(tree, hardware));
+        // What it printed while nobody was there may fill the page, and it does not say so again.
+        self.consoles.serve(*domain);
         for port in [store, console] {
             hypercall::unmask(port).map_err(|error| format!("{name}: port {port}: {error:?}"))?;
             // It may have waited for an answer of that life.
@@ -150,6 +152,8 @@ impl Iod {
                 self.event(port);
             }
             again |= self.serve_stores();
+            // That a device is connected is kept before anything is done for it: the next life has to resume it then.
+            self.store.commit();
             again |= self.complete();
             again |= self.hardware.bridge.poll();
             again |= self.serve_devices();

@@ -12,6 +12,7 @@ extern crate alloc;
 
 mod checksum;
 mod console;
+mod crashes;
 mod device;
 mod grants;
 mod hardware;
@@ -23,6 +24,7 @@ mod store;
 rt::entry!(main);
 
 fn main(machine: &'static rt::Machine) {
+    crashes::arrange(machine);
     match iod::Iod::start(machine) {
         Ok(mut iod) => iod.run(),
         Err(why) => {

@@ -150,11 +150,21 @@ impl Back for Disk {
         nodes
     }
 
-    fn connect(&mut self, _: &mut Hardware, get: &mut dyn FnMut(&str) -> Option<Vec<u8>>) -> Result<Nodes, String> {
+    fn connect(
+        &mut self,
+        _: &mut Hardware,
+        get: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
+        resumes: bool,
+    ) -> Result<Nodes, String> {
         let connection = Connection::read(&OFFER, get).map_err(|error| error.to_string())?;
         for wanted in connection.queues {
             let memory = Granted::map(self.domain, &wanted.ring).map_err(|error| error.to_string())?;
-            let back = block::Back::attach(memory, self.offered).map_err(|error| error.to_string())?;
+            let back = if resumes {
+                block::Back::resume(memory, self.offered)
+            } else {
+                block::Back::attach(memory, self.offered)
+            };
+            let back = back.map_err(|error| error.to_string())?;
             let port = hypercall::bind_interdomain(self.domain, wanted.port)
                 .map_err(|error| format!("event channel {}: {error:?}", wanted.port))?;
             let _ = hypercall::unmask(port);

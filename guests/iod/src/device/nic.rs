@@ -153,13 +153,24 @@ impl Back for Nic {
         &mut self,
         hardware: &mut Hardware,
         get: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
+        resumes: bool,
     ) -> Result<Nodes, String> {
         let connection = Connection::read(&OFFER, get).map_err(|error| error.to_string())?;
         self.blank = connection.blank_ipv4 && connection.blank_ipv6;
         for wanted in connection.queues {
             let map = |grant| Granted::map(self.domain, &[grant]).map_err(|error| error.to_string());
-            let transmit = TransmitBack::attach(map(wanted.transmit)?).map_err(|error| error.to_string())?;
-            let receive = ReceiveBack::attach(map(wanted.receive)?).map_err(|error| error.to_string())?;
+            let transmit = if resumes {
+                TransmitBack::resume(map(wanted.transmit)?)
+            } else {
+                TransmitBack::attach(map(wanted.transmit)?)
+            };
+            let transmit = transmit.map_err(|error| error.to_string())?;
+            let receive = if resumes {
+                ReceiveBack::resume(map(wanted.receive)?)
+            } else {
+                ReceiveBack::attach(map(wanted.receive)?)
+            };
+            let receive = receive.map_err(|error| error.to_string())?;
             let ports = match wanted.ports {
                 Ports::One(port) => bind(self.domain, port).map(|own| (own, own))?,
                 Ports::Two { transmit, receive } => (bind(self.domain, transmit)?, bind(self.domain, receive)?),

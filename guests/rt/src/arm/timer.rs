@@ -2,11 +2,11 @@
 //!
 //! A guest's time is that of the virtual counter: nanoseconds since its domain was made.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::cpu::write_register;
 pub use crate::time::{now, spin_until, to_ns, to_ticks, wait_until};
-use crate::{Machine, gic, read_register, time};
+use crate::{Machine, gic, power, read_register, time};
 
 const ENABLE: u64 = 1;
 const MASKED: u64 = 2;
@@ -14,6 +14,8 @@ const MASKED: u64 = 2;
 static INTID: AtomicU32 = AtomicU32::new(27);
 static STARTED: AtomicU64 = AtomicU64::new(0);
 static OFFSET: AtomicU64 = AtomicU64::new(0);
+/// The physical timer ends the guest.
+static CRASHES: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn init(machine: &Machine) {
     time::set_frequency(read_register!("cntfrq_el0"));
@@ -129,8 +131,18 @@ pub fn physical_registers() -> [u64; 3] {
     [read_register!("cntp_ctl_el0"), read_register!("cntp_cval_el0"), read_register!("cntp_tval_el0")]
 }
 
+/// Crash in so many ns, whatever runs then: for tests of what outlives a guest.
+pub fn crash_in(ns: u64) {
+    CRASHES.store(true, Relaxed);
+    gic::enable(PHYSICAL);
+    set_physical(physical_counter() + to_ticks(ns));
+}
+
 /// The handler's part for the physical timer.
 pub(crate) fn quiet_physical() {
+    if CRASHES.load(Relaxed) {
+        power::crash();
+    }
     control_physical(ENABLE | MASKED);
 }
 

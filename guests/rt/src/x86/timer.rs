@@ -177,3 +177,6 @@ fn measured_frequency() -> u64 {
     }
     (counter() - start) * RATE / u64::from(TICKS)
 }
+
+/// Crash in so many ns, whatever runs then: a test of ARM's only, as there is one timer here.
+pub fn crash_in(_ns: u64) {}
