@@ -64,8 +64,8 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
             }
             _ => {
                 let at = page.peek(XENSTORE_REQ_PROD);
-                for (index, byte) in (at..).zip(piece) {
-                    page.write((index % 1024) as usize, &[*byte]);
+                for (index, byte) in (0..).zip(piece) {
+                    page.write((at.wrapping_add(index) % 1024) as usize, &[*byte]);
                 }
                 page.poke(XENSTORE_REQ_PROD, at.wrapping_add(piece.len() as u32));
                 let _ = keeper.serve(1, 20);

@@ -27,8 +27,8 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
             memory.poke(offset, u32::from_le_bytes([piece[0], piece[1], piece[2], piece[3]]));
         } else {
             let at = memory.peek(XENSTORE_REQ_PROD);
-            for (index, byte) in (at..).zip(piece) {
-                memory.write((index % 1024) as usize, &[*byte]);
+            for (index, byte) in (0..).zip(piece) {
+                memory.write((at.wrapping_add(index) % 1024) as usize, &[*byte]);
             }
             memory.poke(XENSTORE_REQ_PROD, at.wrapping_add(piece.len() as u32));
         }
