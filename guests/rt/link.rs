@@ -1,4 +1,4 @@
-//! Links the guest where the boot protocol loads it.
+//! The build script of every guest: links it where the boot protocol loads it.
 
 use std::env;
 
