@@ -117,7 +117,12 @@ impl Iod {
     }
 
     fn disk(&mut self, domain: u16, wanted: &plan::Disk) -> Result<Device, String> {
-        let plan::Disk { device, number, read_only, .. } = wanted;
+        let plan::Disk { name, device, number, partition, read_only } = wanted;
+        if let Some(partition) = partition {
+            return Err(format!(
+                "{name}: partition {partition} of `{device}`: partitions are not served yet, give the whole disk"
+            ));
+        }
         let physical = self.hardware.disks.find(device).ok_or_else(|| format!("no disk calls itself `{device}`"))?;
         let disk = self.hardware.disks.get(physical).ok_or("no such disk")?;
         let driver = disk::Disk::new(domain, self.devices.len() as u32, physical, disk, *read_only);

@@ -101,6 +101,11 @@ fn guest(node: &FdtNode<'_>, domain: u16) -> Result<Guest, String> {
     let disks = disks.iter().map(|text| disk(text)).collect::<Result<_, _>>()?;
     let nics = strings(node, "makuhari,nic")?;
     let nics = nics.iter().zip(0..).map(|(text, number)| nic(text, domain, number)).collect::<Result<_, _>>()?;
+    for property in ["makuhari,sound", "makuhari,display", "makuhari,keyboard"] {
+        if node.property(property).is_some() {
+            rt::println!("/chosen/{}: {property} is not served yet: the guest runs without", node.name());
+        }
+    }
     let serves = bytes(node, "makuhari,io-domain").is_some();
     Ok(Guest { domain, name: node.name().to_string(), enhanced, serves, disks, nics })
 }
