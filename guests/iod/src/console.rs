@@ -13,6 +13,8 @@ use crate::shared::Fixed;
 
 /// Longest piece of a line.
 const LINE: usize = 256;
+/// Pieces of a guest's that are read in one go.
+const PIECES: usize = 2048 / LINE;
 /// How long a line may go on without being shown, in ns: a prompt has no end.
 const PATIENCE: u64 = 20_000_000;
 /// Ctrl-A: a digit behind it gives the keyboard to the guest with that number.
@@ -26,6 +28,8 @@ struct Terminal {
     port: u32,
     ends: Option<Console<Fixed>>,
     line: Vec<u8>,
+    /// There may be something to move.
+    raised: bool,
     /// When its last byte came, in ns.
     changed: u64,
     /// Typed, and not taken yet.
@@ -43,9 +47,20 @@ pub(crate) struct Consoles {
 impl Consoles {
     /// A guest's console by this page and this port of ours.
     pub(crate) fn add(&mut self, domain: u16, name: &str, memory: Fixed, port: u32) {
+        // What it printed while nobody was there may fill the page, and it does not say so again: it is looked at at once.
         let ends = Some(console::back(memory));
         let (line, typed) = (Vec::new(), Vec::new());
-        self.terminals.push(Terminal { domain, name: name.into(), memory, port, ends, line, changed: 0, typed });
+        self.terminals.push(Terminal {
+            domain,
+            name: name.into(),
+            memory,
+            port,
+            ends,
+            line,
+            raised: true,
+            changed: 0,
+            typed,
+        });
     }
 
     /// A guest begins anew, with an empty page.
@@ -57,9 +72,15 @@ impl Consoles {
         }
     }
 
-    /// Moves what there is of a guest's.
-    pub(crate) fn serve(&mut self, domain: u16) {
-        self.terminals.iter_mut().filter(|terminal| terminal.domain == domain).for_each(Terminal::serve);
+    /// A port was notified.
+    pub(crate) fn event(&mut self, port: u32) {
+        self.terminals.iter_mut().filter(|terminal| terminal.port == port).for_each(|it| it.raised = true);
+    }
+
+    /// Moves what there is of those that were notified, a page of each. Returns whether there may be more.
+    pub(crate) fn serve(&mut self) -> bool {
+        self.terminals.iter_mut().filter(|terminal| terminal.raised).for_each(Terminal::serve);
+        self.terminals.iter().any(|terminal| terminal.raised)
     }
 
     /// Bytes were typed.
@@ -77,7 +98,7 @@ impl Consoles {
         }
         if let Some(terminal) = self.terminals.get_mut(self.focus) {
             terminal.typed.push(byte);
-            terminal.serve();
+            terminal.raised = true;
         }
     }
 
@@ -95,7 +116,9 @@ impl Consoles {
 impl Terminal {
     fn serve(&mut self) {
         let mut moved = false;
-        while let Some(ends) = &mut self.ends {
+        self.raised = false;
+        for _ in 0..PIECES {
+            let Some(ends) = &mut self.ends else { break };
             let mut piece = [0; LINE];
             let read = ends.reader.read(&mut piece);
             let typed = ends.writer.write(&self.typed);
@@ -111,6 +134,8 @@ impl Terminal {
             piece.iter().take(read).for_each(|byte| self.print(*byte));
             self.changed = rt::timer::now();
             moved |= read + typed > 0;
+            // A guest that prints as fast as it is read gets its turn again after the others.
+            self.raised = read > 0;
             if read == 0 {
                 break;
             }

@@ -30,17 +30,9 @@ fn kept(plan: &Plan, machine: &'static Machine) -> Result<Fixed, String> {
     window.map(Fixed).ok_or_else(|| format!("the shared memory at {start:#x} is inside of our RAM"))
 }
 
-/// A guest's ports here, which the hypervisor fixed.
-struct Guest {
-    domain: u16,
-    store: u32,
-    console: u32,
-}
-
 /// Everything.
 pub(crate) struct Iod {
     own: u16,
-    guests: Vec<Guest>,
     store: Store,
     consoles: Consoles,
     hardware: Hardware,
@@ -64,7 +56,6 @@ impl Iod {
         events::connect().map_err(|error| format!("no events: {error:?}"))?;
         let mut iod = Self {
             own: plan.own,
-            guests: Vec::new(),
             store: Store::open(plan.own, kept(&plan, machine)?),
             consoles: Consoles::default(),
             hardware,
@@ -89,7 +80,6 @@ impl Iod {
         let (console, store) = (io_domain::console_port(*domain), io_domain::store_port(*domain));
         self.consoles.add(*domain, name, page(io_domain::console_page(BASE, *domain))?, console);
         let anew = self.store.add(*domain, page(io_domain::store_page(BASE, *domain))?, store);
-        self.guests.push(Guest { domain: *domain, store, console });
         for wanted in &guest.disks {
             let device = self.disk(*domain, wanted).map_err(|why| format!("{name}: {why}"))?;
             self.devices.push(device);
@@ -106,8 +96,6 @@ impl Iod {
         self.store.watch_devices(*domain);
         let Self { store: tree, hardware, devices, .. } = self;
         devices.iter_mut().filter(|device| device.identity.domain == *domain).for_each(|it| it.look(tree, hardware));
-        // What it printed while nobody was there may fill the page, and it does not say so again.
-        self.consoles.serve(*domain);
         for port in [store, console] {
             hypercall::unmask(port).map_err(|error| format!("{name}: port {port}: {error:?}"))?;
             // It may have waited for an answer of that life.
@@ -150,12 +138,11 @@ impl Iod {
     /// Serves for ever.
     pub(crate) fn run(&mut self) -> ! {
         loop {
-            let mut ports = Vec::new();
-            events::take_raised(|port| ports.push(port));
-            let mut again = self.typed();
-            for port in ports {
-                self.event(port);
+            events::take_raised(|port| self.consoles.event(port));
+            while let Some(byte) = rt::console::read() {
+                self.consoles.typed(byte);
             }
+            let mut again = self.consoles.serve();
             again |= self.serve_stores();
             // That a device is connected is kept before anything is done for it: the next life has to resume it then.
             self.store.commit();
@@ -168,15 +155,6 @@ impl Iod {
             if !again {
                 self.sleep();
             }
-        }
-    }
-
-    /// A port of ours was notified.
-    fn event(&mut self, port: u32) {
-        let Some(guest) = self.guests.iter().find(|guest| guest.store == port || guest.console == port) else { return };
-        let domain = guest.domain;
-        if guest.console == port {
-            self.consoles.serve(domain);
         }
     }
 
@@ -213,7 +191,7 @@ impl Iod {
     /// Takes what devices have done.
     fn complete(&mut self) -> bool {
         let mut any = false;
-        while let Some((_, operation, done)) = self.hardware.disks.complete() {
+        while let Some((operation, done)) = self.hardware.disks.complete() {
             any = true;
             let number = (operation.cookie >> 32) as usize;
             if let Some(device) = self.devices.get_mut(number) {
@@ -226,15 +204,6 @@ impl Iod {
     fn serve_devices(&mut self) -> bool {
         let Self { store, hardware, devices, .. } = self;
         devices.iter_mut().fold(false, |again, device| device.serve(store, hardware) | again)
-    }
-
-    fn typed(&mut self) -> bool {
-        let mut any = false;
-        while let Some(byte) = rt::console::read() {
-            any = true;
-            self.consoles.typed(byte);
-        }
-        any
     }
 
     /// Until somebody wants something.

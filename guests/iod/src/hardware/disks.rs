@@ -43,17 +43,14 @@ impl Disks {
         self.0.get_mut(number)
     }
 
-    /// The next operation that is over: on which disk, what, and whether it was done.
-    pub(crate) fn complete(&mut self) -> Option<(usize, Operation, bool)> {
-        for (number, physical) in self.0.iter_mut().enumerate() {
+    /// The next operation that is over, and whether it was done.
+    pub(crate) fn complete(&mut self) -> Option<(Operation, bool)> {
+        self.0.iter_mut().find_map(|physical| {
             if interrupts::take(physical.interrupt) {
                 physical.disk.acknowledge();
             }
-            if let Some((operation, done)) = physical.disk.complete() {
-                return Some((number, operation, done));
-            }
-        }
-        None
+            physical.disk.complete()
+        })
     }
 
     /// Tells the devices what was begun.
