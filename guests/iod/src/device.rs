@@ -9,6 +9,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use hyp_pvio::xenbus::{Action, End, Side, State};
+use rt::hypercall;
 use rt::virtio::block::Operation;
 
 use crate::hardware::Hardware;
@@ -41,6 +42,22 @@ pub(crate) trait Back {
     /// # Errors
     /// What the front end did wrong: the device is to be disconnected.
     fn serve(&mut self, hardware: &mut Hardware) -> Result<bool, String>;
+}
+
+/// Writes nodes below a directory.
+fn write_all(store: &mut Store, directory: &str, nodes: impl IntoIterator<Item = (&'static str, String)>) {
+    nodes.into_iter().for_each(|(name, value)| store.write(&format!("{directory}/{name}"), &value));
+}
+
+/// Binds a port of a guest's, and lets its events come.
+fn bind(domain: u16, port: u32) -> Result<u32, String> {
+    let own = hypercall::bind_interdomain(domain, port);
+    let own = own.map_err(|error| format!("event channel {port}: {error:?}"))?;
+    // It is ours and open.
+    let _ = hypercall::unmask(own);
+    // The guest may wait for an answer of a life of ours that ended before it said so.
+    let _ = hypercall::send(own);
+    Ok(own)
 }
 
 /// Which device of a guest.
@@ -91,14 +108,10 @@ impl Device {
         store.permit(&self.front, domain, own);
         let initialising = State::Initialising as u32;
         let common = [("frontend", self.front.clone()), ("frontend-id", domain.to_string()), ("online", "1".into())];
-        for (name, value) in common.into_iter().chain(self.driver.offer(hardware)) {
-            store.write(&format!("{}/{name}", self.back), &value);
-        }
+        write_all(store, &self.back, common.into_iter().chain(self.driver.offer(hardware)));
         store.write(&format!("{}/state", self.back), &initialising.to_string());
         let common = [("backend", self.back.clone()), ("backend-id", own.to_string())];
-        for (name, value) in common.into_iter().chain(self.given.clone()) {
-            store.write(&format!("{}/{name}", self.front), &value);
-        }
+        write_all(store, &self.front, common.into_iter().chain(self.given.clone()));
         store.write(&format!("{}/state", self.front), &initialising.to_string());
         self.end = End::new(Side::Back);
     }
@@ -112,9 +125,7 @@ impl Device {
             match self.end.peer(state) {
                 Action::Nothing => {}
                 Action::Offer => {
-                    for (name, value) in self.driver.offer(hardware) {
-                        store.write(&format!("{}/{name}", self.back), &value);
-                    }
+                    write_all(store, &self.back, self.driver.offer(hardware));
                     self.end.offered();
                 }
                 Action::Link => self.link(store, hardware),
@@ -135,9 +146,7 @@ impl Device {
         let mut get = |name: &str| store.read(&format!("{front}/{name}"));
         match self.driver.connect(hardware, &mut get, resumes) {
             Ok(nodes) => {
-                for (name, value) in nodes {
-                    store.write(&format!("{}/{name}", self.back), &value);
-                }
+                write_all(store, &self.back, nodes);
                 self.end.linked();
             }
             Err(why) => self.fail(store, hardware, &why),

@@ -3,21 +3,11 @@
 
 use alloc::vec::Vec;
 
+use hyp_pvio::network::Piece;
 use rt::grants::{self, PAGE};
 use rt::virtio::Buffer;
 use xen_abi::domid::DOMID_SELF;
 use xen_abi::grant_table::{Copy, CopyPtr, GNTCOPY_DEST_GREF, GNTCOPY_SOURCE_GREF, GNTST_OKAY};
-
-/// Bytes of a page of a guest, within that page.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Piece {
-    /// The guest's grant of the page.
-    pub(crate) grant: u32,
-    /// First byte.
-    pub(crate) offset: u16,
-    /// Bytes.
-    pub(crate) length: u16,
-}
 
 /// Into our memory or out of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

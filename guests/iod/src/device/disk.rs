@@ -1,17 +1,17 @@
-//! A guest's disk: all of a disk of the machine, or a partition of it.
+//! A guest's disk: all of a disk of the machine.
 
 use alloc::collections::VecDeque;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use hyp_pvio::block::{self, Connection, Offer, Outcome, Tag, Todo};
+use hyp_pvio::network::Piece;
 use rt::hypercall;
 use rt::virtio::Buffer;
 use rt::virtio::block as device;
 
-use super::{Back, Nodes};
-use crate::grants::{self, Piece, Way};
+use super::{Back, Nodes, bind};
+use crate::grants::{self, Way};
 use crate::hardware::Hardware;
 use crate::hardware::disks::{LARGEST, Physical};
 use crate::shared::Granted;
@@ -41,8 +41,6 @@ pub(crate) struct Disk {
     domain: u16,
     /// Which disk of the machine.
     physical: usize,
-    /// First sector.
-    first: u64,
     offered: block::Disk,
     queues: Vec<Queue>,
     /// By the low half of a cookie. What a front end left behind that is gone has no job.
@@ -65,7 +63,7 @@ impl Disk {
             discard: disk.can_discard() && !read_only,
             indirect: SEGMENTS,
         };
-        Self { domain, physical, first: 0, offered, queues: Vec::new(), jobs: Vec::new(), number, connection: 0 }
+        Self { domain, physical, offered, queues: Vec::new(), jobs: Vec::new(), number, connection: 0 }
     }
 
     /// Begins what can be begun of a queue.
@@ -109,7 +107,7 @@ impl Disk {
         let ready = fits && (kind != device::Kind::Write || copy(self.domain, &operation, &mut buffer, Way::In));
         let slot = self.slot();
         let cookie = u64::from(self.number) << 32 | u64::from(self.connection) << 16 | slot as u64;
-        let sector = self.first + operation.sector;
+        let sector = operation.sector;
         let request = device::Operation { kind, sector, length, buffer: Some(buffer), cookie };
         let begun = if ready { physical.begin(request) } else { Err(request) };
         match begun {
@@ -117,7 +115,7 @@ impl Disk {
             Err(request) => {
                 request.buffer.into_iter().for_each(|buffer| physical.give_back(buffer));
                 if let Some(queue) = self.queues.get_mut(queue) {
-                    // As above.
+                    // The tag came from this queue, and goes back once.
                     let _ = queue.back.complete(tag, Outcome::Failed);
                 }
             }
@@ -165,11 +163,7 @@ impl Back for Disk {
                 block::Back::attach(memory, self.offered)
             };
             let back = back.map_err(|error| error.to_string())?;
-            let port = hypercall::bind_interdomain(self.domain, wanted.port)
-                .map_err(|error| format!("event channel {}: {error:?}", wanted.port))?;
-            let _ = hypercall::unmask(port);
-            // It may wait for an answer of a life of ours that ended before it said so.
-            let _ = hypercall::send(port);
+            let port = bind(self.domain, wanted.port)?;
             self.queues.push(Queue { back, port, waiting: VecDeque::new() });
         }
         Ok(self.offered.properties())

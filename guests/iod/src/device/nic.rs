@@ -1,16 +1,15 @@
 //! A guest's network card: frames out of its rings into the bridge, and back.
 
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
 
-use hyp_pvio::network::{Checksum, Connection, Offer, Outcome, Packet, Ports, ReceiveBack, TransmitBack};
+use hyp_pvio::network::{Checksum, Connection, Offer, Outcome, Packet, Piece, Ports, ReceiveBack, TransmitBack};
 use rt::hypercall;
 use rt::virtio::network::{FRAME, HEADER};
 
-use super::{Back, Nodes};
-use crate::grants::{self, Piece, Way};
+use super::{Back, Nodes, bind};
+use crate::grants::{self, Way};
 use crate::hardware::Hardware;
 use crate::hardware::bridge::Frame;
 use crate::shared::Granted;
@@ -122,24 +121,12 @@ fn frame(domain: u16, packet: &Packet, hardware: &mut Hardware) -> Result<Frame,
         return Err(Outcome::Failed);
     }
     let mut buffer = hardware.bridge.buffer().ok_or(Outcome::Dropped)?;
-    let pieces = packet.pieces.iter();
-    let pieces = pieces.map(|piece| Piece { grant: piece.grant, offset: piece.offset, length: piece.length });
-    if grants::copy(domain, pieces, &mut buffer, HEADER, Way::In) {
+    if grants::copy(domain, packet.pieces.iter().copied(), &mut buffer, HEADER, Way::In) {
         Ok(Frame { buffer, length, checksum: packet.checksum })
     } else {
         hardware.bridge.give_back(buffer);
         Err(Outcome::Failed)
     }
-}
-
-/// Binds a port of the guest's, and lets it come.
-fn bind(domain: u16, port: u32) -> Result<u32, String> {
-    let own = hypercall::bind_interdomain(domain, port);
-    let own = own.map_err(|error| format!("event channel {port}: {error:?}"))?;
-    let _ = hypercall::unmask(own);
-    // It may wait for an answer of a life of ours that ended before it said so.
-    let _ = hypercall::send(own);
-    Ok(own)
 }
 
 impl Back for Nic {

@@ -8,9 +8,9 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use hyp_pvio::network::Checksum;
-use rt::interrupts;
 use rt::virtio::network::{Card, DEPTH, FRAME, HEADER};
 use rt::virtio::{Buffer, SomeTransport};
+use rt::{interrupts, timer};
 
 use crate::checksum;
 
@@ -67,13 +67,6 @@ enum Port {
     },
 }
 
-/// What went wrong so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Losses {
-    /// Frames for which there was no room.
-    pub(crate) dropped: u64,
-}
-
 /// The bridge.
 #[derive(Default)]
 pub(crate) struct Bridge {
@@ -82,7 +75,6 @@ pub(crate) struct Bridge {
     known: BTreeMap<Address, (usize, u64)>,
     /// Buffers that nobody uses.
     free: Vec<Buffer>,
-    losses: Losses,
 }
 
 impl Bridge {
@@ -164,7 +156,7 @@ impl Bridge {
     }
 
     fn learn(&mut self, address: Address, port: usize) {
-        self.known.insert(address, (port, time_of_learning()));
+        self.known.insert(address, (port, timer::counter()));
         if self.known.len() > ADDRESSES
             && let Some(oldest) = self.known.iter().min_by_key(|(_, (_, when))| *when).map(|(address, _)| *address)
         {
@@ -211,7 +203,6 @@ impl Bridge {
             }
             _ => frame.buffer,
         };
-        self.losses.dropped += 1;
         self.give_back(left);
     }
 
@@ -250,10 +241,6 @@ impl Bridge {
             }
         }
     }
-}
-
-fn time_of_learning() -> u64 {
-    rt::timer::counter()
 }
 
 /// A frame's destination and source.
