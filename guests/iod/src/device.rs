@@ -176,7 +176,7 @@ impl Device {
         }
     }
 
-    /// Does what there is to do. Returns whether there may be more at once.
+    /// Does what there is to do. Returns whether there may be more at once, or something to tell in xenstore.
     pub(crate) fn serve(&mut self, store: &mut Store, hardware: &mut Hardware) -> bool {
         if self.end.state() != State::Connected {
             return false;
@@ -185,7 +185,7 @@ impl Device {
             Ok(again) => again,
             Err(why) => {
                 self.fail(store, hardware, &why);
-                false
+                true
             }
         }
     }

@@ -149,7 +149,6 @@ impl Iod {
             again |= self.complete();
             again |= self.hardware.bridge.poll();
             again |= self.serve_devices();
-            self.store.commit();
             self.hardware.disks.notify();
             self.hardware.bridge.notify();
             if !again {
