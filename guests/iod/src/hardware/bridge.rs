@@ -206,7 +206,7 @@ impl Bridge {
         self.give_back(left);
     }
 
-    /// Takes what cards received and have sent. Returns whether there was something.
+    /// Takes what cards received and have sent, as many frames of each as it has buffers. Returns whether there was something.
     pub(crate) fn poll(&mut self) -> bool {
         let mut any = false;
         for number in 0..self.ports.len() {
@@ -215,7 +215,8 @@ impl Bridge {
             {
                 card.acknowledge();
             }
-            while let Some(Port::Card { card, .. }) = self.ports.get_mut(number) {
+            for _ in 0..DEPTH {
+                let Some(Port::Card { card, .. }) = self.ports.get_mut(number) else { break };
                 while let Some(buffer) = card.sent() {
                     self.free.push(buffer);
                 }
