@@ -138,10 +138,19 @@ pub fn disable(intid: u32) {
     }
 }
 
+/// The distributor; 0 where there is none, or for an interrupt that is not shared.
+fn distributor_of(intid: u32) -> usize {
+    match intid as usize {
+        ..PRIVATE => 0,
+        _ if is_v2() => v2::distributor(),
+        _ => v3::distributor(),
+    }
+}
+
 /// Let a shared interrupt come, to the vCPU that runs this: once for each edge, or for as long as its line is up.
 pub fn enable_shared(intid: u32, edge: bool) {
-    let distributor = if is_v2() { v2::distributor() } else { v3::distributor() };
-    if distributor == 0 || (intid as usize) < PRIVATE {
+    let distributor = distributor_of(intid);
+    if distributor == 0 {
         return;
     }
     let place = distributor + 4 * (intid as usize / 32);
@@ -171,8 +180,8 @@ pub fn any_shared() -> bool {
 
 /// Hold a shared interrupt back.
 pub fn disable_shared(intid: u32) {
-    let distributor = if is_v2() { v2::distributor() } else { v3::distributor() };
-    if distributor != 0 && intid as usize >= PRIVATE {
+    let distributor = distributor_of(intid);
+    if distributor != 0 {
         memory::write_device(distributor + ICENABLER + 4 * (intid as usize / 32), 1 << (intid % 32));
     }
 }
