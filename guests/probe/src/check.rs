@@ -2,7 +2,7 @@
 
 use core::fmt::{Debug, Display};
 
-use rt::println;
+use rt::{println, timer};
 
 /// Counts results as it prints them.
 #[derive(Default)]
@@ -36,4 +36,19 @@ impl Checks {
     pub(crate) fn print_sum(&self) {
         println!("@checks passed={} failed={}", self.passed, self.failed);
     }
+}
+
+/// How long another guest may take, ns.
+const PATIENCE: u64 = 1_000_000_000;
+
+/// Waits for another guest; whether it did its part in time.
+pub(crate) fn comes(happened: impl Fn() -> bool) -> bool {
+    let end = timer::now() + PATIENCE;
+    while !happened() {
+        if timer::now() > end {
+            return false;
+        }
+        timer::wait_until(timer::now() + 200_000);
+    }
+    true
 }

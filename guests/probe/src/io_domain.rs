@@ -6,7 +6,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use rt::{Machine, events, grants, hypercall, memory, power, timer};
+use rt::{Machine, events, grants, hypercall, memory, power};
 use xen_abi::event_channel::EVTCHNSTAT_INTERDOMAIN;
 use xen_abi::hvm::{
     HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN, HVM_PARAM_STORE_EVTCHN, HVM_PARAM_STORE_PFN, HVMOP_GET_PARAM,
@@ -15,7 +15,7 @@ use xen_abi::hvm::{
 use xen_abi::hypercall::HVM_OP;
 use xen_abi::io_domain::{self, CONSOLE_PORT, STORE_CONNECTION, STORE_PORT, STORE_RECONNECT, console_page, store_page};
 
-use crate::check::Checks;
+use crate::check::{Checks, comes};
 
 const SERVER: u16 = 1;
 const GUEST: u16 = 2;
@@ -29,20 +29,6 @@ const PRINTED: (u64, u64) = (0, 0x636f_6e73_6f6c_6521);
 const AGAIN: u64 = 0x696f_2d61_6761_696e;
 /// The requests: one of each life of the guest, and a second one of its second life.
 const REQUESTS: [u64; 3] = [0x6865_6c6c_6f20_3031, 0x6865_6c6c_6f20_3032, 0x6865_6c6c_6f20_3033];
-/// How long the other may take, ns.
-const PATIENCE: u64 = 1_000_000_000;
-
-/// Waits for the other; whether it did its part in time.
-fn comes(happened: impl Fn() -> bool) -> bool {
-    let end = timer::now() + PATIENCE;
-    while !happened() {
-        if timer::now() > end {
-            return false;
-        }
-        timer::wait_until(timer::now() + 200_000);
-    }
-    true
-}
 
 /// Is the page's mark there that says that nobody is connected?
 fn is_marked(store: u64) -> bool {

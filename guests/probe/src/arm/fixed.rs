@@ -4,12 +4,12 @@
 //! The first guest lives twice, because all of this must outlive it. Only a word that the loader put at a host address
 //! can show that a guest's RAM, or a shared page, is at that address: a guest sees its own addresses alone.
 
-use rt::{Machine, events, grants, hypercall, power, timer};
+use rt::{Machine, events, grants, hypercall, power};
 use xen_abi::domid::DOMID_SELF;
 use xen_abi::errno::Errno;
 use xen_abi::event_channel::EVTCHNSTAT_INTERDOMAIN;
 
-use crate::check::Checks;
+use crate::check::{Checks, comes};
 
 /// What both guests call their shared memory: the tree says of the first where it is, of the second not.
 const SHARED: [&str; 2] = ["placed", "anywhere"];
@@ -20,8 +20,6 @@ const FROM_SECOND: u64 = 16;
 const STARTS: u64 = 24;
 const HELLO: u64 = 0x6865_6c6c_6f20_6f6e;
 const ANSWER: u64 = 0x616e_7377_6572_2074;
-/// How long the other guest may take, ns.
-const PATIENCE: u64 = 1_000_000_000;
 
 /// What a guest is told.
 pub(crate) struct Arguments {
@@ -130,16 +128,4 @@ fn channel(checks: &mut Checks, arguments: &Arguments) {
         checks.that("channel-delivers", came, format_args!("turn-{turn}"));
         checks.same("channel-sends", (sent, answered), (Ok(()), Ok(())));
     }
-}
-
-/// Waits for the other guest; whether it did its part in time.
-fn comes(happened: impl Fn() -> bool) -> bool {
-    let end = timer::now() + PATIENCE;
-    while !happened() {
-        if timer::now() > end {
-            return false;
-        }
-        timer::wait_until(timer::now() + 200_000);
-    }
-    true
 }
