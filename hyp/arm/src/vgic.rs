@@ -282,7 +282,9 @@ impl Vgic {
         shown
     }
 
-    /// Make an interrupt pending until it is acknowledged, whatever its line does.
+    /// Make an interrupt pending until it is acknowledged, whatever its line does. In line, because for an SGI, which is known
+    /// to be private, next to nothing of it is left.
+    #[inline(always)]
     pub fn pulse(&mut self, vcpu: u8, intid: u32) -> VcpuMask {
         let bit = 1 << (intid % 32);
         let Some(bank) = self.bank_mut(vcpu, intid / 32) else { return 0 };
