@@ -108,7 +108,8 @@ fn acknowledge() -> Option<(&'static Own, Acknowledged)> {
 }
 
 impl Own {
-    /// Deals with one of these interrupts, of which only a guest's device's is not over then. Returns what it means.
+    /// Deals with one of these interrupts. Returns what it means.
+    #[inline(always)]
     fn take(&self, interrupt: Acknowledged, loaded: Option<(&ArmDomain, u8)>) -> Interrupt {
         let what = match interrupt.intid() {
             intid if intid == self.timer => {
@@ -116,28 +117,31 @@ impl Own {
                 Interrupt::Timer
             }
             KICK => Interrupt::Kick,
+            _ => return self.take_rare(interrupt, loaded),
+        };
+        self.gic.end(interrupt);
+        what
+    }
+
+    /// The same for all but the two by which CPUs wait and call each other. Only a guest's device's is not over then.
+    #[inline(never)]
+    fn take_rare(&self, interrupt: Acknowledged, loaded: Option<(&ArmDomain, u8)>) -> Interrupt {
+        match interrupt.intid() {
             // Of a vCPU that left the CPU in this very moment, which knows that its time has come.
-            VIRTUAL_TIMER => Interrupt::Other,
+            VIRTUAL_TIMER => {}
             PHYSICAL_TIMER => {
                 // Whoever runs looks at its timer now; its line stays up until it does.
                 sysreg::write_cntp_ctl_el0(0);
                 sysreg::isb();
-                Interrupt::Other
             }
-            intid if self.keyboard == Some(intid) => {
-                keyboard::poll();
-                Interrupt::Other
-            }
-            intid if intid == self.maintenance => Interrupt::Other,
+            intid if self.keyboard == Some(intid) => keyboard::poll(),
+            intid if intid == self.maintenance => {}
             _ if devices::take(&self.gic, interrupt, loaded) => return Interrupt::Other,
             // Nobody drives the device that raised it; silence it for good.
-            intid => {
-                let _ = self.gic.enable(intid, false);
-                Interrupt::Other
-            }
-        };
+            intid => _ = self.gic.enable(intid, false),
+        }
         self.gic.end(interrupt);
-        what
+        Interrupt::Other
     }
 }
 
