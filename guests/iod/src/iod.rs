@@ -138,20 +138,26 @@ impl Iod {
     /// Serves for ever.
     pub(crate) fn run(&mut self) -> ! {
         loop {
-            events::take_raised(|port| self.consoles.event(port));
+            let Self { consoles, store, .. } = self;
+            events::take_raised(|port| {
+                consoles.event(port);
+                store.event(port);
+            });
             while let Some(byte) = rt::console::read() {
                 self.consoles.typed(byte);
             }
             let mut again = self.consoles.serve();
-            again |= self.serve_stores();
-            // That a device is connected is kept before anything is done for it: the next life has to resume it then.
-            self.store.commit();
+            if self.store.begin_round() {
+                self.serve_stores();
+                // That a device is connected is kept before anything is done for it: the next life has to resume it then.
+                self.store.commit();
+            }
             again |= self.complete();
             again |= self.hardware.bridge.poll();
             again |= self.serve_devices();
             self.hardware.disks.notify();
             self.hardware.bridge.notify();
-            if !again {
+            if !again && !self.store.has_more() {
                 self.sleep();
             }
         }
@@ -166,25 +172,20 @@ impl Iod {
         self.publish(domain);
     }
 
-    /// Answers everybody's questions, and looks at what changed. Returns whether there may be more.
-    fn serve_stores(&mut self) -> bool {
-        let mut again = false;
+    /// Answers everybody's questions, and looks at what changed.
+    fn serve_stores(&mut self) {
         for domain in self.store.domains() {
-            match self.store.serve(domain) {
-                Served::Done => {}
-                Served::More => again = true,
-                Served::Anew => self.begin(domain),
+            if self.store.serve(domain) == Served::Anew {
+                self.begin(domain);
             }
         }
         while let Some(event) = self.store.next_event() {
-            again = true;
             let Self { store, hardware, devices, .. } = self;
             let front = event.path.strip_suffix("/state").unwrap_or(&event.path);
             for device in devices.iter_mut().filter(|device| device.front() == front) {
                 device.look(store, hardware);
             }
         }
-        again
     }
 
     /// Takes what devices have done.

@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use hyp_pvio::xenstore::{Access, Event, Found, Keeper, Look, Quota};
+use hyp_pvio::xenstore::{Access, Event, Found, Keeper, Look, Manager, Quota};
 use rt::hypercall;
 
 use crate::shared::Fixed;
@@ -21,10 +21,10 @@ struct Client {
 /// What came of a look at a guest's page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Served {
-    /// There is nothing more to do now.
-    Done,
-    /// There may be more.
-    More,
+    /// There was nothing.
+    Nothing,
+    /// Something moved.
+    Something,
     /// The guest has begun anew: nothing is left of its connection.
     Anew,
 }
@@ -34,6 +34,8 @@ pub(crate) struct Store {
     keeper: Keeper<Fixed, Fixed>,
     own: u16,
     clients: Vec<Client>,
+    /// Something may be in a guest's page, or is to be put there: all are looked at in the next round.
+    touched: bool,
 }
 
 impl Store {
@@ -45,7 +47,7 @@ impl Store {
             Found::Everything => rt::println!("goes on where the last life of this domain ended"),
             Found::Rubbish => rt::println!("what was kept cannot be read: all guests' devices begin anew"),
         }
-        Self { keeper, own, clients: Vec::new() }
+        Self { keeper, own, clients: Vec::new(), touched: true }
     }
 
     /// A guest, connected by this page, and notified by this port. Whether it is connected anew.
@@ -54,12 +56,27 @@ impl Store {
         self.keeper.attach(domain, memory)
     }
 
+    /// A port was notified.
+    pub(crate) fn event(&mut self, port: u32) {
+        self.touched |= self.clients.iter().any(|client| client.port == port);
+    }
+
+    /// Whether guests' pages are to be looked at. Most rounds are for devices only, and need not.
+    pub(crate) fn begin_round(&mut self) -> bool {
+        core::mem::take(&mut self.touched)
+    }
+
     /// Handles what a guest asks.
     pub(crate) fn serve(&mut self, domain: u16) -> Served {
         match self.keeper.serve(domain, BUDGET) {
-            Ok(Look::Nothing | Look::Something) => Served::Done,
-            Ok(Look::More) => Served::More,
+            Ok(Look::Nothing) => Served::Nothing,
+            Ok(Look::Something | Look::More) => {
+                // Others may have to be told, or there is more.
+                self.touched = true;
+                Served::Something
+            }
             Ok(Look::Anew) => {
+                self.touched = true;
                 if let Some(client) = self.clients.iter().find(|client| client.domain == domain) {
                     self.keeper.attach(domain, client.memory);
                 }
@@ -67,9 +84,14 @@ impl Store {
             }
             Err(fault) => {
                 rt::println!("guest {domain}: {fault}: disconnected until it begins anew");
-                Served::Done
+                Served::Nothing
             }
         }
+    }
+
+    /// Whether there is another round to be done at once.
+    pub(crate) const fn has_more(&self) -> bool {
+        self.touched
     }
 
     /// Keeps all that changed, and then lets the guests see it.
@@ -86,6 +108,12 @@ impl Store {
         }
     }
 
+    /// The tree, to be changed.
+    fn manager(&mut self) -> Manager<'_> {
+        self.touched = true;
+        self.keeper.manager()
+    }
+
     /// The value of a node, if it is there.
     pub(crate) fn read(&mut self, path: &str) -> Option<Vec<u8>> {
         self.keeper.manager().read(path).ok()
@@ -93,22 +121,22 @@ impl Store {
 
     /// Sets a value, and makes the node if there is none. It cannot fail: the paths are ours, and we have no quota.
     pub(crate) fn write(&mut self, path: &str, value: &str) {
-        let _ = self.keeper.manager().write(path, value.as_bytes());
+        let _ = self.manager().write(path, value.as_bytes());
     }
 
     /// Makes a node.
     pub(crate) fn make(&mut self, path: &str) {
-        let _ = self.keeper.manager().make(path);
+        let _ = self.manager().make(path);
     }
 
     /// Removes a node and what is below it.
     pub(crate) fn remove(&mut self, path: &str) {
-        let _ = self.keeper.manager().remove(path);
+        let _ = self.manager().remove(path);
     }
 
     /// Whose a node is, and who may read it.
     pub(crate) fn permit(&mut self, path: &str, owner: u16, reader: u16) {
-        let _ = self.keeper.manager().set_permissions(path, owner, Access::NONE, &[(reader, Access::READ)]);
+        let _ = self.manager().set_permissions(path, owner, Access::NONE, &[(reader, Access::READ)]);
     }
 
     /// Makes what a guest finds of itself. `name` is that of its node.
@@ -128,7 +156,7 @@ impl Store {
 
     /// Asks to hear of changes of a guest's devices.
     pub(crate) fn watch_devices(&mut self, domain: u16) {
-        let _ = self.keeper.manager().watch(&format!("/local/domain/{domain}/device"), &[]);
+        let _ = self.manager().watch(&format!("/local/domain/{domain}/device"), &[]);
     }
 
     /// What changed.

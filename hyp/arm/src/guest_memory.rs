@@ -177,14 +177,17 @@ pub(crate) fn write(domain: &ArmDomain, to: u64, from: &[u8]) -> Result<(), BadA
 /// Bytes that [`copy_strides`] takes at a time.
 const STRIDE: u64 = 256;
 
-/// Copies whole strides between the ranges of [`load`]. A kernel is tens of MiB, and the compiler's own copy takes a word
-/// at a time, which makes four times as many instructions of it.
-fn copy_strides(from: u64, to: u64, strides: u64) {
+/// Copies whole strides from the start of two ranges of mapped RAM that do not overlap, those of [`load`] or [`copy`], and
+/// returns how many bytes that were: none where the ranges are not aligned to words. A kernel is tens of MiB and a granted
+/// page is copied for each request to a disk, and the compiler's own copy takes a word at a time, which makes four times as
+/// many instructions of it.
+fn copy_strides(from: u64, to: u64, size: u64) -> usize {
+    let strides = if (from | to) % 8 == 0 { size / STRIDE } else { 0 };
     if strides == 0 {
-        return;
+        return 0;
     }
-    // SAFETY: as for the rest of the ranges in `load`: mapped RAM of a module and of a domain that does not run, which do
-    // not overlap, for `256 * strides` bytes each. All registers that change are outputs, and the flags are not used.
+    // SAFETY: as for the rest of the ranges in the two callers: mapped RAM of guests and modules, which do not overlap, for
+    // `256 * strides` bytes each. All registers that change are outputs, and the flags are not used.
     unsafe {
         asm!(
             "2:", "sub {strides}, {strides}, #1", ".rept 4",
@@ -199,6 +202,7 @@ fn copy_strides(from: u64, to: u64, strides: u64) {
             options(nostack, preserves_flags)
         );
     }
+    (strides * STRIDE) as usize
 }
 
 /// Copies between physical ranges of RAM, and makes the result visible to a guest whose caches are still off.
@@ -206,9 +210,7 @@ fn copy_strides(from: u64, to: u64, strides: u64) {
 pub(crate) fn load(from: u64, to: u64, size: u64) {
     let (from, to) = (layout::va(from), layout::va(to));
     // What is no whole stride, or not aligned to its words, is left to the compiler's copy.
-    let strides = if (from | to) % 8 == 0 { size / STRIDE } else { 0 };
-    copy_strides(from, to, strides);
-    let copied = strides * STRIDE;
+    let copied = copy_strides(from, to, size) as u64;
     let (from_rest, to_rest) = (from.wrapping_add(copied), to.wrapping_add(copied));
     let rest = size.wrapping_sub(copied) as usize;
     // SAFETY: the caller took both ranges from the boot plan, which gave them to one module and to one domain that
@@ -244,9 +246,13 @@ pub(crate) fn copy(from: &Page, from_offset: u16, to: &Page, to_offset: u16, len
     }
     let from = from.as_ptr().cast::<u8>().wrapping_add(from_offset.into());
     let to = to.as_ptr().cast::<u8>().wrapping_add(to_offset.into()).cast_mut();
+    // Ranges of the same page may overlap, which a copy by strides does not look at.
+    let apart = from as u64 / PAGE_SIZE != to as u64 / PAGE_SIZE;
+    let copied = if apart { copy_strides(from as u64, to as u64, length.into()) } else { 0 };
+    let (from, to, rest) = (from.wrapping_add(copied), to.wrapping_add(copied), usize::from(length).wrapping_sub(copied));
     // SAFETY: both ranges lie inside one page of guests' RAM, as checked above, and may overlap. Pages are of atomic words,
     // so writing through the pointer is allowed. Guests that change the bytes meanwhile change only what is copied.
-    unsafe { ptr::copy(from, to, length.into()) };
+    unsafe { ptr::copy(from, to, rest) };
 }
 
 /// Writes back what the caches hold of a range of a page, for whoever reads memory itself; with `discard` they forget it.
