@@ -16,12 +16,14 @@ pub(crate) struct Hardware {
     pub(crate) disks: Disks,
     /// What joins the network cards.
     pub(crate) bridge: Bridge,
+    /// Requests of guests that were begun since somebody looked.
+    pub(crate) begun: usize,
 }
 
 impl Hardware {
     /// Brings up what was found. What cannot be used is named.
     pub(crate) fn new(found: Vec<Found>) -> Self {
-        let mut hardware = Self { disks: Disks::default(), bridge: Bridge::default() };
+        let mut hardware = Self { disks: Disks::default(), bridge: Bridge::default(), begun: 0 };
         for Found { transport, kind, interrupt } in found {
             match kind {
                 DeviceType::Block => hardware.disks.add(transport, interrupt),

@@ -12,6 +12,7 @@ use xen_abi::io_domain;
 use crate::console::Consoles;
 use crate::device::{Device, Identity, disk, nic};
 use crate::hardware::Hardware;
+use crate::pace::Pace;
 use crate::plan::{self, Plan};
 use crate::shared::Fixed;
 use crate::store::{Served, Store};
@@ -37,6 +38,7 @@ pub(crate) struct Iod {
     consoles: Consoles,
     hardware: Hardware,
     devices: Vec<Device>,
+    pace: Pace,
 }
 
 impl Iod {
@@ -60,6 +62,7 @@ impl Iod {
             consoles: Consoles::default(),
             hardware,
             devices: Vec::new(),
+            pace: Pace::default(),
         };
         for guest in &plan.guests {
             if guest.enhanced && guest.domain != plan.own {
@@ -158,6 +161,7 @@ impl Iod {
             self.hardware.disks.notify();
             self.hardware.bridge.notify();
             if !again && !self.store.has_more() {
+                self.pace.learn(core::mem::take(&mut self.hardware.begun));
                 self.sleep();
             }
         }
@@ -216,5 +220,9 @@ impl Iod {
             cpu::wait_for_interrupt();
         }
         cpu::unmask_interrupts();
+        // What a device has done is told at once.
+        if events::any_raised() && !interrupts::any() {
+            self.pace.woken();
+        }
     }
 }

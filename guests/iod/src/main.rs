@@ -17,6 +17,7 @@ mod device;
 mod grants;
 mod hardware;
 mod iod;
+mod pace;
 mod plan;
 mod shared;
 mod store;

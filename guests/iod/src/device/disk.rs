@@ -68,7 +68,8 @@ impl Disk {
 
     /// Begins what can be begun of a queue.
     fn begin(&mut self, hardware: &mut Hardware, number: usize) -> Result<(), String> {
-        let Some(physical) = hardware.disks.get(self.physical) else { return Ok(()) };
+        let Hardware { disks, begun, .. } = hardware;
+        let Some(physical) = disks.get(self.physical) else { return Ok(()) };
         loop {
             let Some(queue) = self.queues.get_mut(number) else { return Ok(()) };
             let (tag, operation) = match queue.waiting.pop_front() {
@@ -90,6 +91,7 @@ impl Disk {
                 queue.waiting.push_front((tag, operation));
                 return Ok(());
             };
+            *begun += 1;
             self.submit(physical, number, tag, operation, buffer);
         }
     }

@@ -75,6 +75,7 @@ impl Nic {
             let Some((tag, packet)) = queue.transmit.take().map_err(|fault| fault.to_string())? else {
                 return Ok(false);
             };
+            hardware.begun += 1;
             let allowed = self.limit.as_mut().is_none_or(|limit| limit.allows(packet.length() as u64));
             let frame = if allowed { frame(self.domain, &packet, hardware) } else { Err(Outcome::Dropped) };
             let outcome = match frame {
