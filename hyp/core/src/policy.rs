@@ -30,12 +30,15 @@ bitflags! {
         /// What Xen keeps for its control domain: ending other domains, reading and setting their parameters. Not among
         /// [`Rights::GUEST`].
         const CONTROL = 1 << 7;
+        /// Not a group of calls: who has [`Rights::CONTROL`] may copy this domain's pages although none was granted. For a
+        /// frame buffer, whose protocol is older than grants.
+        const FRAMES = 1 << 8;
     }
 }
 
 impl Rights {
     /// All that a guest may do to itself.
-    pub const GUEST: Self = Self::all().difference(Self::CONTROL);
+    pub const GUEST: Self = Self::all().difference(Self::CONTROL.union(Self::FRAMES));
 }
 
 /// Every domain there can be, as a set of peers: what `xsm=dummy` gives to each.
@@ -62,6 +65,14 @@ pub fn check_control(rights: Rights, me: DomainId, other: DomainId) -> Result<De
     if me == other { Ok(Decision(())) } else { check(rights, Rights::CONTROL) }
 }
 
+/// May a domain with these rights copy pages of one with those, although none was granted?
+///
+/// # Errors
+/// `EPERM` when it may not.
+pub fn check_frames(rights: Rights, owner: Rights) -> Result<Decision, Errno> {
+    check(owner, Rights::FRAMES).and(check(rights, Rights::CONTROL))
+}
+
 /// May these two domains share an event channel? A domain and itself always may.
 ///
 /// # Errors
@@ -77,7 +88,7 @@ pub fn check_peers(one: (DomainId, u32), other: (DomainId, u32)) -> Result<Decis
 
 #[cfg(test)]
 mod tests {
-    use super::{ANYBODY, Rights, check, check_control, check_peers};
+    use super::{ANYBODY, Rights, check, check_control, check_frames, check_peers};
     use crate::domain::DomainId;
 
     #[test]
@@ -95,6 +106,14 @@ mod tests {
         assert!(check_peers((one, 0b010), (three, 0)).is_err());
         assert!(check_peers((three, 0), (three, 0)).is_ok());
         assert!(check_peers((one, ANYBODY), (three, 0)).is_ok());
+    }
+
+    #[test]
+    fn frames_are_for_the_control_domain_where_their_owner_has_a_frame_buffer() {
+        let (guest, control) = (Rights::GUEST, Rights::GUEST | Rights::CONTROL);
+        assert!(check_frames(control, guest).is_err());
+        assert!(check_frames(guest, guest | Rights::FRAMES).is_err());
+        assert!(check_frames(control, guest | Rights::FRAMES).is_ok());
     }
 
     #[test]

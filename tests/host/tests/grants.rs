@@ -8,6 +8,7 @@ use host_tests::puppet::Stage;
 use hyp_core::arch::{Exit, ShutdownReason};
 use hyp_core::domain::DomainConfig;
 use hyp_core::limits::{GRANT_FRAMES, MAX_MAPPINGS, MAX_PINS};
+use hyp_core::policy::{ANYBODY, Rights};
 use xen_abi::domid::DOMID_SELF as SELF;
 use xen_abi::errno::Errno;
 use xen_abi::grant_table::*;
@@ -211,6 +212,29 @@ fn bytes_are_copied_where_both_sides_allow_it() {
     assert_eq!(stage.entry(GRANTER, 9), entry(GTF_PERMIT_ACCESS, 2, 5), "the first side was let go, too");
     let strange = stage.copy(STRANGER, granted(9, 0), own(3, 0), 1, from_grant);
     assert_eq!(strange, GNTST_PERMISSION_DENIED);
+}
+
+#[test]
+fn pages_without_a_grant_are_copied_for_the_control_domain_where_their_owner_has_a_frame_buffer() {
+    let machine = Machine::new(1);
+    let mut stage = Stage::new(&machine);
+    let (guest, control) = (Rights::GUEST, Rights::GUEST | Rights::CONTROL);
+    for (name, rights) in [("shown", guest | Rights::FRAMES), ("server", control), ("plain", guest)] {
+        stage.add(&DomainConfig { rights, peers: ANYBODY, ..DomainConfig::new(name) });
+    }
+    let of = |domid, frame| CopyPtr { u: frame, domid, offset: 8, pad0: 0 };
+    stage.domain(GRANTER).put(5 * PAGE + 8, b"a picture");
+    assert_eq!(stage.copy(USER, of(1, 5), of(SELF, 3), 9, 0), GNTST_OKAY);
+    assert_eq!(stage.domain(USER).get(3 * PAGE + 8, 9), b"a picture");
+    stage.domain(USER).put(4 * PAGE + 8, b"an index");
+    assert_eq!(stage.copy(USER, of(SELF, 4), of(1, 6), 8, 0), GNTST_OKAY);
+    assert_eq!(stage.domain(GRANTER).get(6 * PAGE + 8, 8), b"an index");
+    assert_eq!(stage.copy(USER, of(1, 99), of(SELF, 3), 9, 0), GNTST_BAD_PAGE);
+    assert_eq!(stage.copy(USER, of(3, 5), of(SELF, 3), 9, 0), GNTST_PERMISSION_DENIED, "it has no frame buffer");
+    assert_eq!(stage.copy(STRANGER, of(1, 5), of(SELF, 3), 9, 0), GNTST_PERMISSION_DENIED, "it is no control domain");
+    // Nothing is left in use, so that its memory is free for its next life.
+    stage.act(GRANTER, Act::Exit(Exit::Shutdown(ShutdownReason::Reboot)));
+    assert!(machine.reported("name=shown state=restarted reason=reboot"));
 }
 
 #[test]

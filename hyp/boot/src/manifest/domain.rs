@@ -36,6 +36,8 @@ pub enum Group {
     Memory = 6,
     /// What the control domain does to others.
     Control = 7,
+    /// That its pages may be copied by who has the above.
+    Frames = 8,
 }
 
 /// The groups and their words in `makuhari,allow`.

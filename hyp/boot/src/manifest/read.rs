@@ -6,7 +6,7 @@ use hyp_core::sched::Share;
 use super::domain::GROUPS;
 use super::modules::read_modules;
 use super::schedule::read_promise;
-use super::{Allow, DomainSpec, EndAction, Fixed, Kind, Loose, Warnings, warn};
+use super::{Allow, DomainSpec, EndAction, Fixed, Group, Kind, Loose, Warnings, warn};
 use crate::BootError;
 use crate::limits::{MAX_CPUS, MAX_DOMAINS, MAX_VCPUS_PER_DOMAIN};
 use crate::machine::Host;
@@ -218,17 +218,15 @@ fn end_action<'a>(node: &Spot<'a>, property: &'static str, usual: EndAction) -> 
 
 fn read_allow<'a>(node: &Spot<'a>) -> Result<Allow, BootError<'a>> {
     let property = "makuhari,allow";
-    if node.value(property).is_none() {
-        return Ok(Allow::ALL);
-    }
-    let mut allow = Allow(0);
+    let mut allow = if node.value(property).is_some() { Allow(0) } else { Allow::ALL };
     for word in node.strings(property).iter() {
         let want = "of \"version\", \"console\", \"sched\", \"events\", \"vcpu\", \"params\", \"memory\", \"control\"";
         let bad = BootError::BadWord { path: node.path, property, word, want };
         let (group, _) = GROUPS.iter().find(|(_, name)| *name == word).ok_or(bad)?;
         allow = allow.with(*group);
     }
-    Ok(allow)
+    // A frame buffer is named by its frames.
+    Ok(if node.value("makuhari,display").is_some() { allow.with(Group::Frames) } else { allow })
 }
 
 /// The property of ours that a misspelt one was probably meant to be.

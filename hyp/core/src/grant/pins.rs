@@ -49,6 +49,9 @@ struct Pin {
     next: PinId,
 }
 
+/// Stands for a pin where a page is used without an entry.
+const BORROWED: PinId = 0;
+
 const UNUSED: Pin = Pin { frame: 0, reference: 0, readers: 0, writers: 0, user: 0, next: 0 };
 
 /// One domain's table, as far as it is in use. The tables come last, so that the rest is within reach of an instruction's
@@ -115,6 +118,18 @@ impl Pins {
     /// The domain starts again, with a table as at its first start; nothing is in use.
     pub fn reopen(&mut self) {
         (self.closing, self.more_frames) = (false, 0);
+    }
+
+    /// Notes that somebody uses a page that no entry names. Returns what stands for a pin, to let go of it.
+    ///
+    /// # Errors
+    /// `GNTST_BAD_DOMAIN` at the domain's end, `GNTST_NO_SPACE` with too many at a time.
+    pub fn borrow(&mut self) -> Result<PinId, i16> {
+        if self.closing {
+            return Err(GNTST_BAD_DOMAIN);
+        }
+        self.used = self.used.checked_add(1).ok_or(GNTST_NO_SPACE)?;
+        Ok(BORROWED)
     }
 
     /// Notes that `user` uses an entry, of which `word` gives the entry itself and `is_page` says whether a guest frame is a
@@ -185,7 +200,10 @@ impl Pins {
 
     /// The use of an entry ends, for this access.
     pub fn unpin(&mut self, word: Option<&AtomicU64>, id: PinId, access: Access) {
-        let Some(pin) = self.get_mut(id) else { return };
+        let Some(pin) = self.get_mut(id) else {
+            self.used = self.used.saturating_sub(u8::from(id == BORROWED));
+            return;
+        };
         let count = if access == Access::Write { &mut pin.writers } else { &mut pin.readers };
         *count = count.saturating_sub(1);
         let Pin { readers, writers, reference, next, .. } = *pin;

@@ -54,6 +54,14 @@ impl<A: Arch> Hypervisor<A> {
         self.grants(held, granter.id()).ok_or(GNTST_BAD_DOMAIN)?.pins.pin(word, reference, user, access, is_page)
     }
 
+    /// Begins the use of a page of `owner` without an entry: what stands for its pin, and the guest frame.
+    pub(crate) fn borrow(&self, held: &Held, _: Decision, owner: &Domain<A>, frame: u64) -> Result<(PinId, u64), i16> {
+        if !self.arch.has_ram(owner.arch(), frame) {
+            return Err(GNTST_BAD_PAGE);
+        }
+        Ok((self.grants(held, owner.id()).ok_or(GNTST_BAD_DOMAIN)?.pins.borrow()?, frame))
+    }
+
     /// Ends it.
     pub(crate) fn unpin(&self, held: &Held, granter: DomainId, pin: PinId, access: Access) {
         let (Some(domain), Some(mut grants)) = (self.domain(granter), self.grants(held, granter)) else { return };

@@ -24,7 +24,7 @@ use crate::domain::{Domain, DomainId};
 use crate::grant::pins::Access;
 use crate::grant::sharing::End;
 use crate::limits::GRANT_FRAMES;
-use crate::policy::{Decision, Rights, check, check_peers};
+use crate::policy::{Decision, Rights, check, check_frames, check_peers};
 
 /// The only layout of entries there is.
 const VERSION: u32 = 1;
@@ -291,14 +291,19 @@ fn copy<A: Arch>(call: &Call<'_, '_, A>, op: &Copy) -> Result<(), i16> {
 
 /// Begins the use of one side of a copy.
 fn begin<A: Arch>(call: &Call<'_, '_, A>, side: &CopyPtr, granted: bool, access: Access) -> Result<End, i16> {
-    if !granted {
-        let own = side.domid == DOMID_SELF;
-        return if own { Ok(End::Frame(side.u)) } else { Err(GNTST_PERMISSION_DENIED) };
+    if !granted && side.domid == DOMID_SELF {
+        return Ok(End::Frame(side.u));
     }
     let number = if side.domid == DOMID_SELF { call.me().number() } else { side.domid };
     let (granter, decision) = peer(call, number)?;
     let held = &call.local.held;
-    let (pin, frame) = call.hypervisor.pin(held, decision, granter, side.u as u32, call.me(), access)?;
+    let (pin, frame) = if granted {
+        call.hypervisor.pin(held, decision, granter, side.u as u32, call.me(), access)?
+    } else {
+        let rights = (call.current.domain.rights, granter.rights);
+        let decision = check_frames(rights.0, rights.1).map_err(|_| GNTST_PERMISSION_DENIED)?;
+        call.hypervisor.borrow(held, decision, granter, side.u)?
+    };
     Ok(End::Pin(granter.id(), pin, frame))
 }
 
