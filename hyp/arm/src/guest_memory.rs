@@ -182,7 +182,7 @@ const STRIDE: u64 = 256;
 /// page is copied for each request to a disk, and the compiler's own copy takes a word at a time, which makes four times as
 /// many instructions of it.
 fn copy_strides(from: u64, to: u64, size: u64) -> usize {
-    let strides = if (from | to) % 8 == 0 { size / STRIDE } else { 0 };
+    let strides = if (from | to).is_multiple_of(8) { size / STRIDE } else { 0 };
     if strides == 0 {
         return 0;
     }
@@ -249,7 +249,8 @@ pub(crate) fn copy(from: &Page, from_offset: u16, to: &Page, to_offset: u16, len
     // Ranges of the same page may overlap, which a copy by strides does not look at.
     let apart = from as u64 / PAGE_SIZE != to as u64 / PAGE_SIZE;
     let copied = if apart { copy_strides(from as u64, to as u64, length.into()) } else { 0 };
-    let (from, to, rest) = (from.wrapping_add(copied), to.wrapping_add(copied), usize::from(length).wrapping_sub(copied));
+    let (from, to, rest) =
+        (from.wrapping_add(copied), to.wrapping_add(copied), usize::from(length).wrapping_sub(copied));
     // SAFETY: both ranges lie inside one page of guests' RAM, as checked above, and may overlap. Pages are of atomic words,
     // so writing through the pointer is allowed. Guests that change the bytes meanwhile change only what is copied.
     unsafe { ptr::copy(from, to, rest) };
