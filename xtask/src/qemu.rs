@@ -16,8 +16,7 @@ use anyhow::{Context, Result, bail};
 pub(crate) use arguments::{Clock, alone, bare, boot, clock, machine, multiboot};
 pub(crate) use child::{Child, Finished, Keyboard, Output, interrupted, tied, watch_interrupts};
 pub(crate) use devices::devices;
-pub(crate) use monitor::Monitor;
-use monitor::Place;
+pub(crate) use monitor::{Monitor, Place};
 
 use crate::board::Board;
 use crate::scenario::Machine;

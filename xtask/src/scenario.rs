@@ -29,7 +29,7 @@ pub(crate) use folder::{all, named, single};
 pub(crate) use hands::{Cue, Keys, Picture, Typing};
 use place::{closest, explain, line_of};
 pub(crate) use schedule::{Class, Scheduler};
-pub(crate) use served::Served;
+pub(crate) use served::{HOST, Served};
 
 use crate::board::Board;
 
@@ -131,7 +131,12 @@ impl Machine {
 
     /// Its network card reaches this host, by threads that know nothing of virtual time.
     pub(crate) fn has_user_network(&self) -> bool {
-        self.network == Network::User
+        self.network != Network::Hub
+    }
+
+    /// What it receives from there comes in bursts.
+    pub(crate) fn has_paced_network(&self) -> bool {
+        self.network == Network::Paced
     }
 
     /// Takes another model.

@@ -3,5 +3,6 @@
 
 pub mod arguments;
 pub mod block;
+pub mod counterpart;
 pub mod random;
 pub mod stamp;

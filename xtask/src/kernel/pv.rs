@@ -14,10 +14,11 @@ use crate::{build, image};
 
 /// What it does.
 const INIT: &str = include_str!("../../../guests/linux/pv/init.sh");
-/// What is measured.
+/// What is measured, of disks and of networks.
 const BENCH: &str = include_str!("../../../guests/linux/bench/io.sh");
+const BENCH_NETWORK: &str = include_str!("../../../guests/linux/bench/net.sh");
 /// Names of busybox's that it needs besides those of every initial RAM disk of ours.
-const MORE_APPLETS: &str = "insmod switch_root umount usleep";
+const MORE_APPLETS: &str = "insmod ip switch_root umount usleep";
 
 /// The archive for the full kernel, fetched if it is not there yet.
 ///
@@ -28,7 +29,7 @@ pub(crate) fn initramfs(board: Board) -> Result<PathBuf> {
     put("pv.cpio", board, &tree(&busybox(board)?, &modules, board)?.archive())
 }
 
-/// The same with the program that measures requests, and the command `bench-io`.
+/// The same with the program that measures requests, and the commands `bench-io` and `bench-net`.
 ///
 /// # Errors
 /// The same, or the program does not compile.
@@ -39,6 +40,7 @@ pub(crate) fn bench(board: Board) -> Result<PathBuf> {
     let program = fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
     tree.program("bin/io", image::only_loaded(&program));
     tree.program("bin/bench-io", BENCH);
+    tree.program("bin/bench-net", BENCH_NETWORK);
     put("bench-io.cpio", board, &tree.archive())
 }
 

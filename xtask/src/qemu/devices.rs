@@ -7,6 +7,9 @@ use crate::board::Board;
 use crate::devices::{Device, Files};
 use crate::scenario::{Machine, Resolution, Scenario};
 
+/// Keeps what comes from this host until the next of these times, in us.
+const PACE: &str = "filter-buffer,id=pace,netdev=uplink,queue=tx,interval=10000";
+
 /// The first place on a PC's bus that the machine's own devices leave.
 const FIRST_PCI: usize = 2;
 
@@ -71,15 +74,19 @@ fn drive(serial: &str, writable: bool, files: &Files) -> Vec<OsString> {
 fn network(machine: &Machine) -> (Vec<OsString>, &'static str, String) {
     let user = machine.has_user_network();
     let uplink = if user { "user,id=uplink" } else { "hubport,id=uplink,hubid=1" };
+    let mut behind = vec!["-netdev", uplink];
     let mut options = ",netdev=uplink,mac=52:54:00:00:00:01".to_owned();
-    if !user {
+    if machine.has_paced_network() {
+        behind.extend(["-object", PACE]);
+    }
+    if !user || machine.has_paced_network() {
         options += ",tx=timer,x-txtimer=10000";
     }
     if machine.board == Board::X86 {
         // No program of the card's own runs before the hypervisor.
         options += ",romfile=";
     }
-    (vec!["-netdev".into(), uplink.into()], "net", options)
+    (behind.into_iter().map(OsString::from).collect(), "net", options)
 }
 
 /// A file that takes sound as it comes.
@@ -174,6 +181,13 @@ mod tests {
         assert_eq!(
             devices(&(TEXT.replace("limit_ns", "machine.network = \"user\"\nlimit_ns") + guests)),
             format!("-netdev user,id=uplink {card},bus=virtio-mmio-bus.2 {rest}")
+        );
+        assert_eq!(
+            devices(&(TEXT.replace("limit_ns", "machine.network = \"paced\"\nlimit_ns") + guests)),
+            format!(
+                "-netdev user,id=uplink -object filter-buffer,id=pace,netdev=uplink,queue=tx,interval=10000 \
+                 {card},tx=timer,x-txtimer=10000,bus=virtio-mmio-bus.2 {rest}"
+            )
         );
     }
 }

@@ -52,6 +52,11 @@ impl Monitor {
         parse(answer.as_str()?)
     }
 
+    /// How many instructions all CPUs have executed under the deterministic clock, without what was skipped of idle time.
+    pub(crate) fn instructions(&mut self) -> Option<u64> {
+        self.ask(&serde_json::json!({ "execute": "query-replay" }))?.get("icount")?.as_u64()
+    }
+
     /// Presses a key of the machine's keyboard, or several at once, by QEMU's names with hyphens between.
     pub(crate) fn press(&mut self, key: &str) -> Option<()> {
         let keys: Vec<_> = key.split('-').map(|name| serde_json::json!({ "type": "qcode", "data": name })).collect();

@@ -20,7 +20,7 @@ use crate::devices::Files;
 use crate::events::{self, Event, Problem, Said, Source};
 use crate::kernel::{self, Flavour};
 use crate::peer;
-use crate::qemu::{self, Child, Clock, Finished, Output, Qemu};
+use crate::qemu::{self, Child, Clock, Finished, Output, Place, Qemu};
 use crate::scenario::Scenario;
 
 /// How often the virtual clock is read while nothing else happens.
@@ -74,6 +74,8 @@ pub(crate) struct Machine<'s> {
     /// Lets go of the files when the machine is gone.
     _hold: Hold,
     hands: Hands,
+    /// Who is to know where the machine's second monitor is.
+    at_monitor: Option<Box<dyn FnOnce(Place)>>,
 }
 
 impl<'s> Machine<'s> {
@@ -134,7 +136,7 @@ impl<'s> Machine<'s> {
             Whose::Ours => Emulator::new(&image, scenario, qemu, &sources, (clock, folder), &files)?,
         };
         let log = folder.join(format!("{}.log", scenario.name()));
-        Ok(Self { emulator, scenario, console, log, files, hands: Hands::Scenario, _hold: hold })
+        Ok(Self { emulator, scenario, console, log, files, hands: Hands::Scenario, at_monitor: None, _hold: hold })
     }
 
     /// The machine of a scenario without any hypervisor: its only guest beside an I/O domain, a stock kernel, has what the guest
@@ -158,7 +160,7 @@ impl<'s> Machine<'s> {
         let console = Demultiplexer::of_peer(vec![guest.name.clone()]);
         let log = folder.join(format!("{}.log", scenario.name()));
         let emulator = Emulator::Qemu(qemu, arguments);
-        Ok(Self { emulator, scenario, console, log, files, hands: Hands::Scenario, _hold: hold })
+        Ok(Self { emulator, scenario, console, log, files, hands: Hands::Scenario, at_monitor: None, _hold: hold })
     }
 
     /// Lets a person type at a guest's console instead of the scenario.
@@ -166,13 +168,21 @@ impl<'s> Machine<'s> {
         self.hands = Hands::person(self.scenario, guest);
     }
 
+    /// Starts it with a monitor, and tells somebody where that is, who alone may use it: nobody else operates this machine.
+    pub(crate) fn at_monitor(&mut self, tell: impl FnOnce(Place) + 'static) {
+        self.at_monitor = Some(Box::new(tell));
+    }
+
     /// Runs it to its end; `watch` sees every line as it comes, with its event if it is one.
     ///
     /// # Errors
     /// If the emulator cannot be started or the log not be written.
     pub(crate) fn run(self, watch: &mut dyn FnMut(&Line, Option<&Said>)) -> Result<Session> {
-        let operated = operator::is_needed(self.scenario);
+        let operated = operator::is_needed(self.scenario) || self.at_monitor.is_some();
         let mut child = self.emulator.start(self.hands.need_keyboard(self.scenario), operated)?;
+        if let (Some(tell), Some(place)) = (self.at_monitor, child.operators_monitor()) {
+            tell(place);
+        }
         let mut operator = Operator::new(self.scenario, &self.files, &child);
         let mut typist = Typist::new(self.hands, self.scenario, child.keyboard());
         let mut log =

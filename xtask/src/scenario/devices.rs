@@ -181,6 +181,9 @@ pub(crate) enum Network {
     Hub,
     /// This host, by addresses that QEMU translates: runs do not repeat.
     User,
+    /// The same, but what comes from this host comes all at once each 10 ms of virtual time: as the host has answered by then,
+    /// the machine does the same in each run, except for how long it waits.
+    Paced,
 }
 
 /// Pixels of a display, across and down.

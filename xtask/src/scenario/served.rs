@@ -11,7 +11,7 @@ use super::{After, Scenario};
 use crate::http;
 
 /// The host's own address on QEMU's user network.
-const HOST: &str = "10.0.2.2";
+pub(crate) const HOST: &str = "10.0.2.2";
 
 /// A file of bytes that look random.
 #[derive(Clone, Debug, Deserialize)]

@@ -204,7 +204,7 @@ picture = { name = "screen", at = [1, 2], colour = "ff0000" }
         ("00:16:3e:00:00:02", "00:16:3e:00:00:02:03", "is no address such as"),
         ("00:16:3e:00:00:02", "00:16:3e:00:00:03", "2 network cards have this address"),
         ("rate = 1000", "rate = 0", "rate = 0 lets nothing through"),
-        ("\"user\"", "\"usr\"", "x/y.toml:4: unknown variant `usr`, expected `hub` or `user`"),
+        ("\"user\"", "\"usr\"", "x/y.toml:4: unknown variant `usr`, expected one of `hub`, `user`, `paced`"),
         ("network = \"user\"", "network = \"hub\"", "guests reach the host only with machine.network = \"user\""),
         ("800x600", "800", "display `800` is no size such as 800x600"),
         ("800x600", "800x6000", "is no size such as"),

@@ -1,6 +1,6 @@
 //! What requests to a disk and packets cost, from the side of the program that makes them. Under the emulator's deterministic
-//! clock a nanosecond is an instruction of whoever ran: this program, its kernel, the hypervisor, the back end. One event line
-//! an invocation.
+//! clock a nanosecond is an instruction of whoever ran: this program, its kernel, the hypervisor, the back end. Where somebody
+//! has to wait for the world outside, instructions are counted instead. One event line an invocation.
 
 mod disk;
 mod net;
@@ -13,8 +13,7 @@ use linux_programs::arguments::Arguments;
 
 const USAGE: &str =
     "io disk device=PATH [operation=read|write] [pattern=random|sequential] [block=4096] [depth=1] [requests=1000]
-io serve [port=5001]
-io stream|datagrams|echo address=A.B.C.D:PORT [requests=1000] [bytes=SIZE]
+io send|receive|send-packets|receive-packets|echo address=A.B.C.D:PORT [requests=N] [bytes=SIZE]
 each with name=NAME for the event line";
 
 /// What was measured.
@@ -23,7 +22,7 @@ struct Measured {
     requests: u64,
     /// Bytes in all of them.
     bytes: u64,
-    /// From the first one's start to the last one's end, ns.
+    /// From the first one's start to the last one's end, ns that somebody was busy.
     ns: u64,
 }
 
@@ -50,9 +49,10 @@ fn run() -> Result<()> {
     let name = arguments.or("name", what.clone())?;
     let measured = match what.as_str() {
         "disk" => disk::run(arguments)?,
-        "serve" => return net::serve(arguments),
-        "stream" => net::stream(arguments)?,
-        "datagrams" => net::datagrams(arguments)?,
+        "send" => net::send(arguments)?,
+        "receive" => net::receive(arguments)?,
+        "send-packets" => net::send_packets(arguments)?,
+        "receive-packets" => net::receive_packets(arguments)?,
         "echo" => net::echo(arguments)?,
         _ => bail!("`{what}` is nothing that can be measured"),
     };
