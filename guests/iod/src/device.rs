@@ -2,6 +2,7 @@
 
 pub(crate) mod disk;
 pub(crate) mod nic;
+pub(crate) mod sound;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -35,6 +36,13 @@ pub(crate) trait Back {
     ) -> Result<Nodes, String>;
     /// Lets go of rings, mappings and ports.
     fn disconnect(&mut self, hardware: &mut Hardware);
+    /// What the next life has to know, if that is another than it was: it is written down before [`serve`](Self::serve) is
+    /// called once more.
+    fn keep(&mut self) -> Option<String> {
+        None
+    }
+    /// What a life that is over wrote down last, before [`connect`](Self::connect) resumes.
+    fn recall(&mut self, _text: &str) {}
     /// An operation of the device below is over, and whether it was done.
     fn complete(&mut self, _hardware: &mut Hardware, _operation: Operation, _done: bool) {}
     /// Does what there is to do. Returns whether there may be more at once.
@@ -44,9 +52,12 @@ pub(crate) trait Back {
     fn serve(&mut self, hardware: &mut Hardware) -> Result<bool, String>;
 }
 
+/// The node of the back end in which it keeps what its next life has to know.
+const KEPT: &str = "kept";
+
 /// Writes nodes below a directory.
-fn write_all(store: &mut Store, directory: &str, nodes: impl IntoIterator<Item = (&'static str, String)>) {
-    nodes.into_iter().for_each(|(name, value)| store.write(&format!("{directory}/{name}"), &value));
+fn write_all(store: &mut Store, directory: &str, nodes: impl IntoIterator<Item = (impl AsRef<str>, String)>) {
+    nodes.into_iter().for_each(|(name, value)| store.write(&format!("{directory}/{}", name.as_ref()), &value));
 }
 
 /// Binds a port of a guest's, and lets its events come.
@@ -80,12 +91,18 @@ pub(crate) struct Device {
     end: End,
     driver: Box<dyn Back>,
     /// Nodes of the front end that are there from the start.
-    given: Nodes,
+    given: Vec<(String, String)>,
 }
 
 impl Device {
     /// A device whose nodes do not exist yet.
-    pub(crate) fn new(own: u16, identity: Identity, given: Nodes, driver: Box<dyn Back>) -> Self {
+    pub(crate) fn new(
+        own: u16,
+        identity: Identity,
+        given: Vec<(impl Into<String>, String)>,
+        driver: Box<dyn Back>,
+    ) -> Self {
+        let given = given.into_iter().map(|(name, value)| (name.into(), value)).collect();
         let Identity { domain, kind, number } = identity;
         let front = format!("/local/domain/{domain}/device/{kind}/{number}");
         let back = format!("/local/domain/{own}/backend/{kind}/{domain}/{number}");
@@ -111,7 +128,8 @@ impl Device {
         write_all(store, &self.back, common.into_iter().chain(self.driver.offer(hardware)));
         store.write(&format!("{}/state", self.back), &initialising.to_string());
         let common = [("backend", self.back.clone()), ("backend-id", own.to_string())];
-        write_all(store, &self.front, common.into_iter().chain(self.given.clone()));
+        write_all(store, &self.front, common);
+        write_all(store, &self.front, self.given.clone());
         store.write(&format!("{}/state", self.front), &initialising.to_string());
         self.end = End::new(Side::Back);
     }
@@ -142,6 +160,9 @@ impl Device {
 
     fn link(&mut self, store: &mut Store, hardware: &mut Hardware) {
         let resumes = self.told(store) == State::Connected;
+        if resumes && let Some(text) = store.read(&format!("{}/{KEPT}", self.back)) {
+            self.driver.recall(&String::from_utf8_lossy(&text));
+        }
         let front = self.front.clone();
         let mut get = |name: &str| store.read(&format!("{front}/{name}"));
         match self.driver.connect(hardware, &mut get, resumes) {
@@ -182,7 +203,13 @@ impl Device {
             return false;
         }
         match self.driver.serve(hardware) {
-            Ok(again) => again,
+            Ok(again) => match self.driver.keep() {
+                Some(text) => {
+                    store.write(&format!("{}/{KEPT}", self.back), &text);
+                    true
+                }
+                None => again,
+            },
             Err(why) => {
                 self.fail(store, hardware, &why);
                 true

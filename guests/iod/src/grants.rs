@@ -4,7 +4,8 @@
 use alloc::vec::Vec;
 
 use hyp_pvio::network::Piece;
-use rt::grants::{self, PAGE};
+use rt::grants;
+pub(crate) use rt::grants::PAGE;
 use rt::virtio::Buffer;
 use xen_abi::domid::DOMID_SELF;
 use xen_abi::grant_table::{Copy, CopyPtr, GNTCOPY_DEST_GREF, GNTCOPY_SOURCE_GREF, GNTST_OKAY};

@@ -10,7 +10,7 @@ use rt::{Machine, cpu, events, hypercall, interrupts, timer, virtio};
 use xen_abi::io_domain;
 
 use crate::console::Consoles;
-use crate::device::{Device, Identity, disk, nic};
+use crate::device::{Device, Identity, disk, nic, sound};
 use crate::hardware::Hardware;
 use crate::pace::Pace;
 use crate::plan::{self, Plan};
@@ -91,6 +91,9 @@ impl Iod {
             let device = self.nic(*domain, number, wanted);
             self.devices.push(device);
         }
+        if guest.sound {
+            self.sound(*domain, name);
+        }
         if anew {
             self.store.introduce(*domain, name);
             self.publish(*domain);
@@ -130,6 +133,15 @@ impl Iod {
         Device::new(self.own, Identity { domain, kind: "vif", number }, given, Box::new(driver))
     }
 
+    fn sound(&mut self, domain: u16, name: &str) {
+        let Some((output, limits)) = self.hardware.sound.take_output() else {
+            return rt::println!("{name}: no sound card has a stream left that plays: it runs without sound");
+        };
+        let driver = sound::Sound::new(domain, output, limits);
+        let given = driver.card().nodes();
+        self.devices.push(Device::new(self.own, Identity { domain, kind: "vsnd", number: 0 }, given, Box::new(driver)));
+    }
+
     /// Makes the nodes of a guest's devices anew.
     fn publish(&mut self, domain: u16) {
         let Self { own, store, hardware, devices, .. } = self;
@@ -157,9 +169,11 @@ impl Iod {
             }
             again |= self.complete();
             again |= self.hardware.bridge.poll();
+            self.hardware.sound.poll();
             again |= self.serve_devices();
             self.hardware.disks.notify();
             self.hardware.bridge.notify();
+            self.hardware.sound.notify();
             if !again && !self.store.has_more() {
                 self.pace.learn(core::mem::take(&mut self.hardware.begun));
                 self.sleep();

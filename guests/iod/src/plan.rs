@@ -24,6 +24,8 @@ pub(crate) struct Guest {
     pub(crate) disks: Vec<Disk>,
     /// Its network cards.
     pub(crate) nics: Vec<Nic>,
+    /// It has a sound card.
+    pub(crate) sound: bool,
 }
 
 /// `makuhari,nic`: "[mac=XX:XX:XX:XX:XX:XX][,rate=BYTES][,uplink=off]".
@@ -101,13 +103,23 @@ fn guest(node: &FdtNode<'_>, domain: u16) -> Result<Guest, String> {
     let disks = disks.iter().map(|text| disk(text)).collect::<Result<_, _>>()?;
     let nics = strings(node, "makuhari,nic")?;
     let nics = nics.iter().zip(0..).map(|(text, number)| nic(text, domain, number)).collect::<Result<_, _>>()?;
-    for property in ["makuhari,sound", "makuhari,display", "makuhari,keyboard"] {
+    let sound = flag(node, "makuhari,sound")?;
+    for property in ["makuhari,display", "makuhari,keyboard"] {
         if node.property(property).is_some() {
             rt::println!("/chosen/{}: {property} is not served yet: the guest runs without", node.name());
         }
     }
     let serves = bytes(node, "makuhari,io-domain").is_some();
-    Ok(Guest { domain, name: node.name().to_string(), enhanced, serves, disks, nics })
+    Ok(Guest { domain, name: node.name().to_string(), enhanced, serves, disks, nics, sound })
+}
+
+/// A device without options.
+fn flag(node: &FdtNode<'_>, name: &str) -> Result<bool, String> {
+    match bytes(node, name) {
+        None => Ok(false),
+        Some(&[] | &[0]) => Ok(true),
+        Some(_) => Err(format!("{name} has a value, but there is no option yet")),
+    }
 }
 
 fn disk(text: &str) -> Result<Disk, String> {

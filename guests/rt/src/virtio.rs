@@ -7,11 +7,13 @@
 
 mod arena;
 pub mod block;
+mod exchange;
 #[cfg(target_arch = "aarch64")]
 mod mmio;
 pub mod network;
 #[cfg(target_arch = "x86_64")]
 mod pci;
+pub mod sound;
 
 pub use arena::{Buffer, init};
 #[cfg(target_arch = "aarch64")]

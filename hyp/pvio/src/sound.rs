@@ -13,11 +13,13 @@ mod back;
 mod card;
 mod front;
 mod parameters;
+mod play;
 
 pub use back::Back;
 pub use card::{Card, Connection, Device, Stream};
 pub use front::{Answer, AnswerError, Front};
 pub use parameters::{Format, Limits, Opened};
+pub use play::Play;
 use xen_abi::io::sndif::{
     Event, Request, Response, XENSND_EVT_CUR_POS, XENSND_IN_RING_LEN, XENSND_IN_RING_OFFS, XENSND_OP_TRIGGER_PAUSE,
     XENSND_OP_TRIGGER_RESUME, XENSND_OP_TRIGGER_START, XENSND_OP_TRIGGER_STOP,
