@@ -102,6 +102,11 @@ impl Consoles {
         }
     }
 
+    /// The guest to which what is typed goes.
+    pub(crate) fn focus(&self) -> Option<u16> {
+        self.terminals.get(self.focus).map(|terminal| terminal.domain)
+    }
+
     /// Prints lines that were begun some time ago. Returns when it is to be called again, in ns.
     pub(crate) fn show_begun(&mut self) -> Option<u64> {
         let now = rt::timer::now();

@@ -1,6 +1,7 @@
 //! A device of a guest: both ends' nodes in xenstore, how far its connection has come, and what serves it.
 
 pub(crate) mod disk;
+pub(crate) mod display;
 pub(crate) mod nic;
 pub(crate) mod sound;
 

@@ -19,30 +19,74 @@ pub(crate) enum Way {
     Out,
 }
 
-/// Copies pieces of a guest to or from a buffer, in which they lie one behind the other from byte `at` on. Returns
-/// whether all were copied: the hypervisor checks each grant.
-pub(crate) fn copy(domain: u16, pieces: impl Iterator<Item = Piece>, buffer: &mut Buffer, at: usize, way: Way) -> bool {
-    let mut copies = Vec::with_capacity(32);
-    let mut at = at;
-    for piece in pieces {
-        // A piece may cross a page of ours: then it is two.
-        let (mut offset, mut left) = (piece.offset, usize::from(piece.length));
-        if at + left > buffer.size() {
+/// How a guest's page is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Page {
+    /// By a grant.
+    Grant(u32),
+    /// By its frame, as old protocols do; the hypervisor allows it where the guest has a frame buffer.
+    Frame(u64),
+}
+
+/// Copies that are done together.
+pub(crate) struct Copies<'b> {
+    domain: u16,
+    buffer: &'b mut Buffer,
+    way: Way,
+    copies: Vec<Copy>,
+}
+
+impl<'b> Copies<'b> {
+    /// None yet, between this buffer and pages of a guest.
+    pub(crate) fn new(domain: u16, buffer: &'b mut Buffer, way: Way) -> Self {
+        Self { domain, buffer, way, copies: Vec::with_capacity(32) }
+    }
+
+    /// One more: of `length` bytes from `offset` of a page, to or from byte `at` of the buffer. Returns whether that is in
+    /// the buffer.
+    pub(crate) fn add(&mut self, page: Page, offset: u16, length: u16, at: usize) -> bool {
+        // It may cross a page of ours: then it is two.
+        let (mut at, mut offset, mut left) = (at, offset, usize::from(length));
+        if at + left > self.buffer.size() {
             return false;
         }
+        let (named, granted) = match page {
+            Page::Grant(reference) => (u64::from(reference), true),
+            Page::Frame(frame) => (frame, false),
+        };
         while left > 0 {
             let length = left.min(PAGE - at % PAGE);
-            let theirs = CopyPtr { u: u64::from(piece.grant), domid: domain, offset, pad0: 0 };
-            let ours = CopyPtr { u: buffer.frame(at), domid: DOMID_SELF, offset: (at % PAGE) as u16, pad0: 0 };
-            let (source, dest, flags) = match way {
+            let theirs = CopyPtr { u: named, domid: self.domain, offset, pad0: 0 };
+            let ours = CopyPtr { u: self.buffer.frame(at), domid: DOMID_SELF, offset: (at % PAGE) as u16, pad0: 0 };
+            let (source, dest, flags) = match self.way {
                 Way::In => (theirs, ours, GNTCOPY_SOURCE_GREF),
                 Way::Out => (ours, theirs, GNTCOPY_DEST_GREF),
             };
-            copies.push(Copy { source, dest, len: length as u16, flags, status: 0, pad0: 0 });
+            let flags = if granted { flags } else { 0 };
+            self.copies.push(Copy { source, dest, len: length as u16, flags, status: 0, pad0: 0 });
             (at, left, offset) = (at + length, left - length, offset + length as u16);
         }
+        true
     }
-    grants::copy(&mut copies).is_ok() && copies.iter().all(|copy| copy.status == GNTST_OKAY)
+
+    /// Does them. Returns whether all were done: the hypervisor checks each.
+    pub(crate) fn perform(mut self) -> bool {
+        grants::copy(&mut self.copies).is_ok() && self.copies.iter().all(|copy| copy.status == GNTST_OKAY)
+    }
+}
+
+/// Copies pieces of a guest to or from a buffer, in which they lie one behind the other from byte `at` on. Returns
+/// whether all were copied.
+pub(crate) fn copy(domain: u16, pieces: impl Iterator<Item = Piece>, buffer: &mut Buffer, at: usize, way: Way) -> bool {
+    let mut copies = Copies::new(domain, buffer, way);
+    let mut at = at;
+    for Piece { grant, offset, length } in pieces {
+        if !copies.add(Page::Grant(grant), offset, length, at) {
+            return false;
+        }
+        at += usize::from(length);
+    }
+    copies.perform()
 }
 
 /// The first bytes of pages of a guest, as if they lay one behind the other.

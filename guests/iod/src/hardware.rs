@@ -2,6 +2,7 @@
 
 pub(crate) mod bridge;
 pub(crate) mod disks;
+pub(crate) mod screen;
 pub(crate) mod sound;
 
 use alloc::vec::Vec;
@@ -10,9 +11,11 @@ use rt::virtio::{DeviceType, Found};
 
 use bridge::Bridge;
 use disks::Disks;
+use screen::Screen;
 use sound::Sound;
 
 /// All of them.
+#[derive(Default)]
 pub(crate) struct Hardware {
     /// The disks.
     pub(crate) disks: Disks,
@@ -20,20 +23,25 @@ pub(crate) struct Hardware {
     pub(crate) bridge: Bridge,
     /// The sound cards.
     pub(crate) sound: Sound,
+    /// The display.
+    pub(crate) screen: Screen,
     /// Requests of guests that were begun since somebody looked.
     pub(crate) begun: usize,
 }
 
 impl Hardware {
-    /// Brings up what was found. What cannot be used is named.
-    pub(crate) fn new(found: Vec<Found>) -> Self {
-        let mut hardware =
-            Self { disks: Disks::default(), bridge: Bridge::default(), sound: Sound::default(), begun: 0 };
+    /// Brings up what was found. What cannot be used is named. `screen`: columns and lines of guests' largest pictures.
+    pub(crate) fn new(found: Vec<Found>, screen: Option<(u32, u32)>) -> Self {
+        let mut hardware = Self::default();
         for Found { transport, kind, interrupt } in found {
             match kind {
                 DeviceType::Block => hardware.disks.add(transport, interrupt),
                 DeviceType::Network => hardware.bridge.add_card(transport, interrupt),
                 DeviceType::Sound => hardware.sound.add(transport, interrupt),
+                DeviceType::GPU => match screen {
+                    Some(size) => hardware.screen.add(transport, interrupt, size),
+                    None => rt::println!("there is a display, and no guest has makuhari,display"),
+                },
                 _ => rt::println!("a virtio device of kind {kind:?} has no driver here"),
             }
         }

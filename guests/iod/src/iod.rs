@@ -10,7 +10,7 @@ use rt::{Machine, cpu, events, hypercall, interrupts, timer, virtio};
 use xen_abi::io_domain;
 
 use crate::console::Consoles;
-use crate::device::{Device, Identity, disk, nic, sound};
+use crate::device::{Device, Identity, Nodes, disk, display, nic, sound};
 use crate::hardware::Hardware;
 use crate::pace::Pace;
 use crate::plan::{self, Plan};
@@ -54,7 +54,7 @@ impl Iod {
             .ok_or("there is no RAM disk with the loader's tree: is this guest's node without makuhari,io-domain?")?;
         let plan = Plan::read(tree)?;
         virtio::init(plan.memory.map_or(0, |host| host.wrapping_sub(machine.ram_start() as u64)));
-        let hardware = Hardware::new(found);
+        let hardware = Hardware::new(found, plan.screen());
         events::connect().map_err(|error| format!("no events: {error:?}"))?;
         let mut iod = Self {
             own: plan.own,
@@ -93,6 +93,9 @@ impl Iod {
         }
         if guest.sound {
             self.sound(*domain, name);
+        }
+        if let Some(size) = guest.display {
+            self.display(*domain, name, size);
         }
         if anew {
             self.store.introduce(*domain, name);
@@ -142,6 +145,15 @@ impl Iod {
         self.devices.push(Device::new(self.own, Identity { domain, kind: "vsnd", number: 0 }, given, Box::new(driver)));
     }
 
+    fn display(&mut self, domain: u16, name: &str, size: (u32, u32)) {
+        if !self.hardware.screen.is_there() {
+            return rt::println!("{name}: the machine has no display: it runs without");
+        }
+        let identity = Identity { domain, kind: "vfb", number: 0 };
+        let driver = Box::new(display::Display::new(domain, size));
+        self.devices.push(Device::new(self.own, identity, Nodes::new(), driver));
+    }
+
     /// Makes the nodes of a guest's devices anew.
     fn publish(&mut self, domain: u16) {
         let Self { own, store, hardware, devices, .. } = self;
@@ -160,6 +172,8 @@ impl Iod {
             });
             while let Some(byte) = rt::console::read() {
                 self.consoles.typed(byte);
+                // Who has the keyboard has the display.
+                self.consoles.focus().into_iter().for_each(|guest| self.hardware.screen.choose(guest));
             }
             let mut again = self.consoles.serve();
             if self.store.begin_round() {
@@ -170,6 +184,7 @@ impl Iod {
             again |= self.complete();
             again |= self.hardware.bridge.poll();
             self.hardware.sound.poll();
+            self.hardware.screen.poll();
             again |= self.serve_devices();
             self.hardware.disks.notify();
             self.hardware.bridge.notify();

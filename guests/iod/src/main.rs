@@ -14,6 +14,7 @@ mod checksum;
 mod console;
 mod crashes;
 mod device;
+mod frame;
 mod grants;
 mod hardware;
 mod iod;

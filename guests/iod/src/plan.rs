@@ -9,6 +9,9 @@ use core::str;
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
 
+/// Most columns, and most lines, of a display.
+const MOST_PIXELS: u32 = 4096;
+
 /// A guest, and what it is to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Guest {
@@ -26,6 +29,8 @@ pub(crate) struct Guest {
     pub(crate) nics: Vec<Nic>,
     /// It has a sound card.
     pub(crate) sound: bool,
+    /// Columns and lines of its display.
+    pub(crate) display: Option<(u32, u32)>,
 }
 
 /// `makuhari,nic`: "[mac=XX:XX:XX:XX:XX:XX][,rate=BYTES][,uplink=off]".
@@ -94,6 +99,14 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Columns and lines of which a display has room for any guest's picture; none if no guest is to have one.
+    pub(crate) fn screen(&self) -> Option<(u32, u32)> {
+        let sizes = self.guests.iter().filter_map(|guest| guest.display);
+        sizes.reduce(|one, other| (one.0.max(other.0), one.1.max(other.1)))
+    }
+}
+
 fn guest(node: &FdtNode<'_>, domain: u16) -> Result<Guest, String> {
     let enhanced = bytes(node, "xen,enhanced").is_some_and(|value| {
         let word = value.strip_suffix(&[0]).unwrap_or(value);
@@ -104,13 +117,14 @@ fn guest(node: &FdtNode<'_>, domain: u16) -> Result<Guest, String> {
     let nics = strings(node, "makuhari,nic")?;
     let nics = nics.iter().zip(0..).map(|(text, number)| nic(text, domain, number)).collect::<Result<_, _>>()?;
     let sound = flag(node, "makuhari,sound")?;
-    for property in ["makuhari,display", "makuhari,keyboard"] {
+    let display = strings(node, "makuhari,display")?.first().map(|text| display(text)).transpose()?;
+    for property in ["makuhari,keyboard"] {
         if node.property(property).is_some() {
             rt::println!("/chosen/{}: {property} is not served yet: the guest runs without", node.name());
         }
     }
     let serves = bytes(node, "makuhari,io-domain").is_some();
-    Ok(Guest { domain, name: node.name().to_string(), enhanced, serves, disks, nics, sound })
+    Ok(Guest { domain, name: node.name().to_string(), enhanced, serves, disks, nics, sound, display })
 }
 
 /// A device without options.
@@ -120,6 +134,13 @@ fn flag(node: &FdtNode<'_>, name: &str) -> Result<bool, String> {
         Some(&[] | &[0]) => Ok(true),
         Some(_) => Err(format!("{name} has a value, but there is no option yet")),
     }
+}
+
+/// `makuhari,display`: "800x600".
+fn display(text: &str) -> Result<(u32, u32), String> {
+    let number = |text: &str| text.parse().ok().filter(|number| (1..=MOST_PIXELS).contains(number));
+    let size = text.split_once('x').and_then(|(width, height)| Some((number(width)?, number(height)?)));
+    size.ok_or_else(|| format!("makuhari,display {text:?}: want \"800x600\", at most {MOST_PIXELS} each"))
 }
 
 fn disk(text: &str) -> Result<Disk, String> {

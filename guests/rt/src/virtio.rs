@@ -8,6 +8,7 @@
 mod arena;
 pub mod block;
 mod exchange;
+pub mod gpu;
 #[cfg(target_arch = "aarch64")]
 mod mmio;
 pub mod network;

@@ -111,6 +111,11 @@ impl Drop for Buffer {
     }
 }
 
+/// Where a device finds a buffer.
+pub(super) fn device_address(buffer: &Buffer) -> u64 {
+    buffer.at.as_ptr() as u64 + OFFSET.load(Relaxed)
+}
+
 /// How the drivers get and name memory.
 pub(crate) struct Memory;
 

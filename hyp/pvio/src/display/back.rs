@@ -27,7 +27,7 @@ pub struct Back<M> {
     screen: Screen,
 }
 
-impl<M: SharedMemory + Copy> Back<M> {
+impl<M: SharedMemory + Clone> Back<M> {
     /// Begins with the page of a front end, of at least 4096 bytes, or goes on with it: the page says how far the events
     /// have come. The picture's memory may have `most` bytes. Where it is is for the caller to find out and to map.
     ///
@@ -38,7 +38,7 @@ impl<M: SharedMemory + Copy> Back<M> {
     /// The picture is not in its memory, or that is larger.
     pub fn attach(memory: M, most: u32) -> Result<(Self, Frames), Fault> {
         let (screen, frames) = read(&memory, most)?;
-        let (reader, writer) = (EventReader::attach(memory, OUT), EventWriter::attach(memory, IN));
+        let (reader, writer) = (EventReader::attach(memory.clone(), OUT), EventWriter::attach(memory, IN));
         Ok((Self { reader, writer, screen }, frames))
     }
 
