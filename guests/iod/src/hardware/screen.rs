@@ -94,8 +94,8 @@ impl Screen {
             if interrupts::take(*interrupt) {
                 display.acknowledge();
             }
-            if let Some(answer) = display.poll() {
-                rt::println!("the display refused a command: answer {answer:#x}");
+            if let Some((command, answer)) = display.poll() {
+                rt::println!("the display refused command {command:#x}: answer {answer:#x}");
             }
         }
     }

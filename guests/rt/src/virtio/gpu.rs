@@ -77,7 +77,7 @@ pub struct Display {
     /// For the one message under way.
     free: Option<Buffer>,
     waiting: VecDeque<Command>,
-    refused: Option<u32>,
+    refused: Option<(u32, u32)>,
 }
 
 impl Display {
@@ -129,13 +129,13 @@ impl Display {
         }
     }
 
-    /// Takes answers, and gives the device the next command. What it refused since this was last called, by its answer's
-    /// type.
-    pub fn poll(&mut self) -> Option<u32> {
-        while let Some(Message { buffer, .. }) = self.control.take() {
+    /// Takes answers, and gives the device the next command. What it refused since this was last called: the types of
+    /// the command and of the answer.
+    pub fn poll(&mut self) -> Option<(u32, u32)> {
+        while let Some(Message { buffer, cookie, .. }) = self.control.take() {
             let kind = buffer.bytes().first_chunk().map_or(0, |kind| u32::from_le_bytes(*kind));
             if kind != OK {
-                self.refused = Some(kind);
+                self.refused = Some((cookie as u32, kind));
             }
             self.free = Some(buffer);
         }
@@ -154,7 +154,7 @@ impl Display {
         // It is as long as that.
         let _ = words.write_to_prefix(place);
         let question = (ANSWER, size_of::<Words>());
-        self.free = self.control.add(Message { buffer, answer: ANSWER, question, cookie: 0 }).err();
+        self.free = self.control.add(Message { buffer, answer: ANSWER, question, cookie: words.kind.into() }).err();
         self.control.notify(&mut self.transport);
     }
 
