@@ -192,6 +192,11 @@ proptest! {
         let lives: Vec<Life> = lengths.into_iter().chain([u32::MAX]).map(Life::new).collect();
         let mut life = 0;
         let mut keeper = begin(&region, &pages, &lives[life]);
+        // A guest asks nothing before its page says that it is connected.
+        while lives[life].is_over() {
+            life += 1;
+            keeper = begin(&region, &pages, &lives[life]);
+        }
         let mut guests: [Guest<'_>; 2] = std::array::from_fn(|at| Guest::new(at as u16 + 1, &pages[at]));
         let private = |owner| (vec![], vec![('n', owner)]);
         let above = ["/", "/local", "/local/domain"].map(|path| (path.to_owned(), private(0)));
