@@ -89,13 +89,13 @@ pub(crate) fn copy(domain: u16, pieces: impl Iterator<Item = Piece>, buffer: &mu
     copies.perform()
 }
 
-/// The first bytes of pages of a guest, as if they lay one behind the other.
-pub(crate) fn read(domain: u16, references: &[u32], bytes: usize) -> Option<Vec<u8>> {
-    let mut buffer = Buffer::new(bytes)?;
+/// The first bytes of pages of a guest, as if they lay one behind the other, by way of a buffer that has room for them.
+pub(crate) fn read<'b>(domain: u16, references: &[u32], bytes: usize, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
     let pieces = references.iter().enumerate().map(|(number, grant)| Piece {
         grant: *grant,
         offset: 0,
         length: bytes.saturating_sub(number * PAGE).min(PAGE) as u16,
     });
-    copy(domain, pieces, &mut buffer, 0, Way::In).then(|| buffer.bytes().get(..bytes).unwrap_or_default().to_vec())
+    let copied = copy(domain, pieces, buffer, 0, Way::In);
+    if copied { buffer.bytes().get(..bytes) } else { None }
 }

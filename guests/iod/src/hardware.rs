@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use rt::virtio::{DeviceType, Found};
 
+use crate::device::disk::Mappings;
 use bridge::Bridge;
 use disks::Disks;
 use screen::Screen;
@@ -25,6 +26,8 @@ pub(crate) struct Hardware {
     pub(crate) sound: Sound,
     /// The display.
     pub(crate) screen: Screen,
+    /// Pages of guests that may be kept mapped.
+    pub(crate) mappings: Mappings,
     /// Requests of guests that were begun since somebody looked.
     pub(crate) begun: usize,
 }

@@ -4,7 +4,10 @@ use alloc::rc::Rc;
 
 use hyp_pvio::memory::SharedMemory;
 use rt::foreign::{MapError, Mapping};
+use rt::virtio::Buffer;
 use rt::window::Window;
+
+use crate::grants::Way;
 
 /// A page that the hypervisor made for both of us. It is there for as long as we are.
 #[derive(Clone, Copy)]
@@ -25,6 +28,17 @@ impl Granted {
     pub(crate) fn map(domain: u16, references: &[u32]) -> Result<Self, MapError> {
         let mapping = Mapping::new(domain, references, false)?;
         Ok(Self { window: mapping.window(), _mapping: Rc::new(mapping) })
+    }
+}
+
+impl Granted {
+    /// Copies between the pages, from byte `offset` on, and bytes of a buffer from `at` on. What is in neither is left.
+    pub(crate) fn copy(&self, offset: usize, buffer: &mut Buffer, at: usize, bytes: usize, way: Way) {
+        let Some(part) = buffer.bytes_mut().get_mut(at..at + bytes) else { return };
+        match way {
+            Way::In => self.window.read(offset, part),
+            Way::Out => self.window.write(offset, part),
+        }
     }
 }
 

@@ -64,6 +64,9 @@ impl Window {
             return;
         }
         let from = self.address + offset;
+        // SAFETY: inside the range as checked above; nothing of Rust's is there, so that the slice is elsewhere.
+        let copied = unsafe { crate::memory::copy_blocks(from, into.as_mut_ptr() as usize, into.len()) };
+        let (from, into) = (from + copied, into.get_mut(copied..).unwrap_or_default());
         let head = from.wrapping_neg() % 8;
         let (first, rest) = into.split_at_mut(head.min(into.len()));
         let words = from + first.len();
@@ -83,6 +86,9 @@ impl Window {
             return;
         }
         let to = self.address + offset;
+        // SAFETY: inside the range as checked above; nothing of Rust's is there, so that the slice is elsewhere.
+        let copied = unsafe { crate::memory::copy_blocks(from.as_ptr() as usize, to, from.len()) };
+        let (to, from) = (to + copied, from.get(copied..).unwrap_or_default());
         let head = to.wrapping_neg() % 8;
         let (first, rest) = from.split_at(head.min(from.len()));
         let words = to + first.len();

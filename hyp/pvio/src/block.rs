@@ -13,13 +13,11 @@
 mod back;
 mod front;
 mod negotiate;
-mod persistent;
 mod request;
 
 pub use back::{Back, Todo, UnknownTag};
 pub use front::{AnswerError, AskError, Front};
 pub use negotiate::{Connection, Offer, Queue};
-pub use persistent::Persistent;
 pub use request::{Kind, Operation, Segment, Segments};
 use xen_abi::io::blkif::{BLKIF_SLOT_SIZE, Request, Response};
 

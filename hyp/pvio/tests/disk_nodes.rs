@@ -3,9 +3,8 @@
 
 use std::collections::HashMap;
 
-use hyp_pvio::block::{Connection, Disk, Offer, Persistent, Queue};
+use hyp_pvio::block::{Connection, Disk, Offer, Queue};
 use hyp_pvio::nodes::NodeError;
-use proptest::prelude::*;
 
 const OFFER: Offer = Offer { queues: 4, ring_page_order: 2, persistent: true };
 
@@ -80,49 +79,5 @@ fn a_back_end_says_what_its_disk_can_do() {
         ("sector-size", "512"),
     ] {
         assert_eq!(nodes[name], value, "{name}");
-    }
-}
-
-proptest! {
-    #[test]
-    fn grants_stay_mapped_until_others_are_used_more(
-        most in 0_usize..5, steps in prop::collection::vec((0_u32..8, any::<bool>()), 1..200),
-    ) {
-        let mut kept = Persistent::new(most);
-        // Grants by the order of their last use, with their handles and how often they are in use.
-        let (mut model, mut next): (Vec<(u32, u64, u32)>, u64) = (Vec::new(), 0);
-        for (grant, give_back) in steps {
-            let at = model.iter().position(|(other, ..)| *other == grant);
-            if give_back {
-                kept.give_back(grant);
-                at.into_iter().for_each(|at| model[at].2 = model[at].2.saturating_sub(1));
-                continue;
-            }
-            let taken = kept.take(grant);
-            prop_assert_eq!(taken, at.map(|at| model[at].1));
-            if let Some(at) = at {
-                let (grant, handle, uses) = model.remove(at);
-                model.push((grant, handle, uses + 1));
-                continue;
-            }
-            next += 1;
-            let idle = model.iter().position(|(_, _, uses)| *uses == 0);
-            let expected = match idle {
-                _ if most == 0 => Err(next),
-                _ if model.len() < most => Ok(None),
-                Some(at) => Ok(Some(model.remove(at).1)),
-                None => Err(next),
-            };
-            prop_assert_eq!(kept.keep(grant, next), expected);
-            if expected.is_ok() {
-                model.push((grant, next, 1));
-            }
-        }
-        let mut left: Vec<_> = kept.drain().collect();
-        left.sort_unstable();
-        let mut all: Vec<_> = model.into_iter().map(|(_, handle, _)| handle).collect();
-        all.sort_unstable();
-        prop_assert_eq!(left, all);
-        prop_assert_eq!(kept.drain().count(), 0);
     }
 }

@@ -1,11 +1,11 @@
 //! A guest's disk: all of a disk of the machine.
 
-use alloc::collections::VecDeque;
+mod data;
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use hyp_pvio::block::{self, Connection, Offer, Outcome, Tag, Todo};
-use hyp_pvio::network::Piece;
 use rt::hypercall;
 use rt::virtio::Buffer;
 use rt::virtio::block as device;
@@ -15,9 +15,11 @@ use crate::grants::{self, Way};
 use crate::hardware::Hardware;
 use crate::hardware::disks::{LARGEST, Physical};
 use crate::shared::Granted;
+use data::Data;
+pub(crate) use data::Mappings;
 
 /// What every disk offers.
-const OFFER: Offer = Offer { queues: 1, ring_page_order: 2, persistent: false };
+const OFFER: Offer = Offer { queues: 1, ring_page_order: 2, persistent: true };
 /// Most segments of a request: as much as a buffer holds.
 const SEGMENTS: u16 = (LARGEST / 4096) as u16;
 
@@ -25,8 +27,8 @@ const SEGMENTS: u16 = (LARGEST / 4096) as u16;
 struct Queue {
     back: block::Back<Granted>,
     port: u32,
-    /// What waits for a buffer or for the device.
-    waiting: VecDeque<(Tag, block::Operation)>,
+    /// How its data comes and goes.
+    data: Data,
 }
 
 /// An operation that the device has.
@@ -66,34 +68,41 @@ impl Disk {
         Self { domain, physical, offered, queues: Vec::new(), jobs: Vec::new(), number, connection: 0 }
     }
 
-    /// Begins what can be begun of a queue.
-    fn begin(&mut self, hardware: &mut Hardware, number: usize) -> Result<(), String> {
+    /// Begins what can be begun of a queue. Returns whether that was all that there is.
+    fn begin(&mut self, hardware: &mut Hardware, number: usize) -> Result<bool, String> {
         let Hardware { disks, begun, .. } = hardware;
-        let Some(physical) = disks.get(self.physical) else { return Ok(()) };
-        loop {
-            let Some(queue) = self.queues.get_mut(number) else { return Ok(()) };
-            let (tag, operation) = match queue.waiting.pop_front() {
-                Some(waiting) => waiting,
-                None => match queue.back.take().map_err(|error| error.to_string())? {
-                    None => return Ok(()),
-                    Some(Todo::Operate(tag, operation)) => (tag, operation),
-                    Some(Todo::Look(tag, segments)) => {
-                        let bytes = grants::read(self.domain, &segments.grants, segments.bytes).unwrap_or_default();
-                        match queue.back.look(tag, &bytes) {
-                            Ok(Some(operation)) => (tag, operation),
-                            // Refused, and answered.
-                            _ => continue,
+        let Some(physical) = disks.get(self.physical) else { return Ok(true) };
+        while let Some(mut buffer) = physical.buffer() {
+            let Some(queue) = self.queues.get_mut(number) else { return Ok(true) };
+            let next = match queue.back.take() {
+                Ok(Some(Todo::Operate(tag, operation))) => Ok(Some((tag, operation))),
+                Ok(Some(Todo::Look(tag, segments))) => {
+                    let bytes = grants::read(self.domain, &segments.grants, segments.bytes, &mut buffer);
+                    match queue.back.look(tag, bytes.unwrap_or_default()) {
+                        Ok(Some(operation)) => Ok(Some((tag, operation))),
+                        // Refused, and answered.
+                        _ => {
+                            physical.give_back(buffer);
+                            continue;
                         }
                     }
-                },
+                }
+                Ok(None) => Ok(None),
+                Err(error) => Err(error.to_string()),
             };
-            let Some(buffer) = physical.buffer() else {
-                queue.waiting.push_front((tag, operation));
-                return Ok(());
-            };
-            *begun += 1;
-            self.submit(physical, number, tag, operation, buffer);
+            match next {
+                Ok(Some((tag, operation))) => {
+                    *begun += 1;
+                    self.submit(physical, number, tag, operation, buffer);
+                }
+                Ok(None) | Err(_) => {
+                    physical.give_back(buffer);
+                    return next.map(|_| true);
+                }
+            }
         }
+        // The rest is begun when a buffer comes back.
+        Ok(false)
     }
 
     fn submit(&mut self, physical: &mut Physical, queue: usize, tag: Tag, operation: block::Operation, buffer: Buffer) {
@@ -106,7 +115,9 @@ impl Disk {
             block::Kind::Discard { sectors, .. } => (device::Kind::Discard, sectors as usize),
         };
         let fits = length <= buffer.size() || kind == device::Kind::Discard;
-        let ready = fits && (kind != device::Kind::Write || copy(self.domain, &operation, &mut buffer, Way::In));
+        let data = self.queues.get_mut(queue).map(|queue| &mut queue.data);
+        let copy = || data.is_some_and(|data| data.copy(&operation.segments, &mut buffer, Way::In));
+        let ready = fits && (kind != device::Kind::Write || copy());
         let slot = self.slot();
         let cookie = u64::from(self.number) << 32 | u64::from(self.connection) << 16 | slot as u64;
         let sector = operation.sector;
@@ -132,16 +143,6 @@ impl Disk {
     }
 }
 
-/// Copies the data of an operation between the guest's pages and a buffer. Returns whether all of it was.
-fn copy(domain: u16, operation: &block::Operation, buffer: &mut Buffer, way: Way) -> bool {
-    let pieces = operation.segments.iter().map(|segment| Piece {
-        grant: segment.grant,
-        offset: segment.offset,
-        length: segment.length,
-    });
-    grants::copy(domain, pieces, buffer, 0, way)
-}
-
 impl Back for Disk {
     fn offer(&mut self, _: &mut Hardware) -> Nodes {
         let mode = if self.offered.read_only { "r" } else { "w" };
@@ -152,7 +153,7 @@ impl Back for Disk {
 
     fn connect(
         &mut self,
-        _: &mut Hardware,
+        hardware: &mut Hardware,
         get: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
         resumes: bool,
     ) -> Result<Nodes, String> {
@@ -166,13 +167,15 @@ impl Back for Disk {
             };
             let back = back.map_err(|error| error.to_string())?;
             let port = bind(self.domain, wanted.port)?;
-            self.queues.push(Queue { back, port, waiting: VecDeque::new() });
+            let data = Data::new(self.domain, if connection.persistent { hardware.mappings.take() } else { 0 });
+            self.queues.push(Queue { back, port, data });
         }
         Ok(self.offered.properties())
     }
 
-    fn disconnect(&mut self, _: &mut Hardware) {
+    fn disconnect(&mut self, hardware: &mut Hardware) {
         for queue in self.queues.drain(..) {
+            hardware.mappings.give_back(queue.data.most());
             // It was bound by us, and is closed once.
             let _ = hypercall::close(queue.port);
         }
@@ -189,7 +192,8 @@ impl Back for Disk {
         {
             let mut outcome = if well { Outcome::Done } else { Outcome::Failed };
             if well && operation.kind == block::Kind::Read {
-                let copied = buffer.as_mut().is_some_and(|buffer| copy(self.domain, &operation, buffer, Way::Out));
+                let data = &mut queue.data;
+                let copied = buffer.as_mut().is_some_and(|buffer| data.copy(&operation.segments, buffer, Way::Out));
                 outcome = if copied { Outcome::Done } else { Outcome::Failed };
             }
             // The tag came from this queue, and goes back once.
@@ -203,12 +207,12 @@ impl Back for Disk {
     fn serve(&mut self, hardware: &mut Hardware) -> Result<bool, String> {
         let mut again = false;
         for number in 0..self.queues.len() {
-            self.begin(hardware, number)?;
+            let all = self.begin(hardware, number)?;
             let Some(queue) = self.queues.get_mut(number) else { continue };
             if queue.back.push() {
                 let _ = hypercall::send(queue.port);
             }
-            again |= queue.waiting.is_empty() && queue.back.wait().map_err(|error| error.to_string())?;
+            again |= all && queue.back.wait().map_err(|error| error.to_string())?;
         }
         Ok(again)
     }

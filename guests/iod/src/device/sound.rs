@@ -236,7 +236,8 @@ fn parameters(opened: &Opened) -> Parameters {
 fn read_directory(domain: u16, opened: &Opened) -> Result<directory::Buffer, Errno> {
     let mut buffer = directory::Buffer::new(opened.buffer, opened.directory);
     while let Some(grant) = buffer.wanted() {
-        let bytes = grants::read(domain, &[grant], grants::PAGE).ok_or(Errno::EFAULT)?;
+        let mut list = Buffer::new(grants::PAGE).ok_or(Errno::ENOMEM)?;
+        let bytes = grants::read(domain, &[grant], grants::PAGE, &mut list).ok_or(Errno::EFAULT)?;
         let page = bytes.first_chunk().ok_or(Errno::EFAULT)?;
         buffer.list(page).map_err(|_| Errno::EINVAL)?;
     }

@@ -19,8 +19,10 @@ use crate::vcpu::{ANYWHERE, RunState, VcpuId, members};
 
 /// While there is a job, it gets a step this often.
 const JOB_PERIOD: Nanos = MILLISECOND;
-/// Event channels, or mappings of grants, that one step of a job closes.
+/// Event channels that one step of a job closes.
 const CLOSE_BUDGET: u32 = 16;
+/// Mappings of others' pages that one step takes down, which takes longer.
+const RELEASE_BUDGET: u32 = 8;
 
 /// Work on one domain that is done in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +65,16 @@ impl<A: Arch> Hypervisor<A> {
             }
             Job::Close(then) if self.close_some(&local.held, id, CLOSE_BUDGET) => Job::Release(then),
             Job::Close(_) => job,
-            Job::Release(then) => match (self.close_grants(&local.held, domain, then.is_some(), CLOSE_BUDGET), then) {
-                (false, _) => job,
-                (true, None) => Job::None,
-                (true, Some(reason)) => {
-                    self.forget(&local.held, domain);
-                    Job::Reset(reason, 0)
+            Job::Release(then) => {
+                match (self.close_grants(&local.held, domain, then.is_some(), RELEASE_BUDGET), then) {
+                    (false, _) => job,
+                    (true, None) => Job::None,
+                    (true, Some(reason)) => {
+                        self.forget(&local.held, domain);
+                        Job::Reset(reason, 0)
+                    }
                 }
-            },
+            }
             Job::Reset(reason, step) => match self.arch.reset_domain(domain.arch(), step) {
                 None => Job::Reset(reason, step.saturating_add(1)),
                 Some((entry, argument)) => {
