@@ -2,6 +2,7 @@
 
 pub(crate) mod bridge;
 pub(crate) mod disks;
+pub(crate) mod partitions;
 pub(crate) mod screen;
 pub(crate) mod sound;
 

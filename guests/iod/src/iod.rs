@@ -11,7 +11,7 @@ use xen_abi::io_domain;
 
 use crate::console::Consoles;
 use crate::device::{Device, Identity, Nodes, disk, display, nic, sound};
-use crate::hardware::Hardware;
+use crate::hardware::{Hardware, partitions};
 use crate::pace::Pace;
 use crate::plan::{self, Plan};
 use crate::shared::Fixed;
@@ -115,14 +115,18 @@ impl Iod {
 
     fn disk(&mut self, domain: u16, wanted: &plan::Disk) -> Result<Device, String> {
         let plan::Disk { name, device, number, partition, read_only } = wanted;
-        if let Some(partition) = partition {
-            return Err(format!(
-                "{name}: partition {partition} of `{device}`: partitions are not served yet, give the whole disk"
-            ));
-        }
         let physical = self.hardware.disks.find(device).ok_or_else(|| format!("no disk calls itself `{device}`"))?;
         let disk = self.hardware.disks.get(physical).ok_or("no such disk")?;
-        let driver = disk::Disk::new(domain, self.devices.len() as u32, physical, disk, *read_only);
+        let sectors = match partition {
+            None => 0..disk.sectors(),
+            Some(partition) => {
+                partitions::find(disk, *partition).map_err(|why| format!("{name}: disk `{device}`: {why}"))?
+            }
+        };
+        if !disk.give(sectors.clone(), *read_only) {
+            return Err(format!("{name}: of disk `{device}`, some is another's too, and one of them may write it"));
+        }
+        let driver = disk::Disk::new(domain, self.devices.len() as u32, (physical, disk), &sectors, *read_only);
         let given = Vec::from([("virtual-device", format!("{number}")), ("device-type", "disk".into())]);
         let identity = Identity { domain, kind: "vbd", number: *number };
         Ok(Device::new(self.own, identity, given, Box::new(driver)))

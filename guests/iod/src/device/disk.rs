@@ -1,9 +1,10 @@
-//! A guest's disk: all of a disk of the machine.
+//! A guest's disk: a disk of the machine, or a partition of one.
 
 mod data;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use hyp_pvio::block::{self, Connection, Offer, Outcome, Tag, Todo};
 use rt::hypercall;
@@ -43,6 +44,8 @@ pub(crate) struct Disk {
     domain: u16,
     /// Which disk of the machine.
     physical: usize,
+    /// The first sector of what of it is the guest's.
+    first: u64,
     offered: block::Disk,
     queues: Vec<Queue>,
     /// By the low half of a cookie. What a front end left behind that is gone has no job.
@@ -54,18 +57,34 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// A disk for a guest. `number` is unique among the back ends of disks.
-    pub(crate) fn new(domain: u16, number: u32, physical: usize, disk: &Physical, read_only: bool) -> Self {
+    /// A disk for a guest: these sectors of one of the machine's, which has room for them. `number` is unique among the back
+    /// ends of disks.
+    pub(crate) fn new(
+        domain: u16,
+        number: u32,
+        (physical, disk): (usize, &Physical),
+        sectors: &Range<u64>,
+        read_only: bool,
+    ) -> Self {
         let read_only = read_only || disk.is_read_only();
         let offered = block::Disk {
-            sectors: disk.sectors(),
+            sectors: sectors.end - sectors.start,
             read_only,
             flush: disk.has_cache(),
             barrier: false,
             discard: disk.can_discard() && !read_only,
             indirect: SEGMENTS,
         };
-        Self { domain, physical, offered, queues: Vec::new(), jobs: Vec::new(), number, connection: 0 }
+        Self {
+            domain,
+            physical,
+            first: sectors.start,
+            offered,
+            queues: Vec::new(),
+            jobs: Vec::new(),
+            number,
+            connection: 0,
+        }
     }
 
     /// Begins what can be begun of a queue. Returns whether that was all that there is.
@@ -120,7 +139,8 @@ impl Disk {
         let ready = fits && (kind != device::Kind::Write || copy());
         let slot = self.slot();
         let cookie = u64::from(self.number) << 32 | u64::from(self.connection) << 16 | slot as u64;
-        let sector = operation.sector;
+        // The operation is inside of what is the guest's.
+        let sector = self.first + operation.sector;
         let request = device::Operation { kind, sector, length, buffer: Some(buffer), cookie };
         let begun = if ready { physical.begin(request) } else { Err(request) };
         match begun {

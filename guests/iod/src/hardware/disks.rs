@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use rt::interrupts;
 use rt::virtio::block::{DEPTH, Disk, Kind, Operation, SECTOR};
@@ -18,6 +19,8 @@ pub(crate) struct Physical {
     pub(crate) name: String,
     /// Buffers that no operation has.
     free: Vec<Buffer>,
+    /// What of it guests have, and whether they may only read it.
+    given: Vec<(Range<u64>, bool)>,
 }
 
 /// All of them.
@@ -68,12 +71,32 @@ impl Physical {
         disk.acknowledge();
         interrupts::enable(interrupt);
         rt::println!("disk `{name}`: {} sectors", disk.sectors());
-        Ok(Self { disk, interrupt, name, free })
+        Ok(Self { disk, interrupt, name, free, given: Vec::new() })
     }
 
     /// How many sectors it has.
     pub(crate) const fn sectors(&self) -> u64 {
         self.disk.sectors()
+    }
+
+    /// A sector, at the start only: nothing else may be under way.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn read(&mut self, sector: u64) -> Result<Vec<u8>, String> {
+        let buffer = ask(&mut self.disk, Kind::Read, sector, SECTOR as usize)?;
+        let buffer = buffer.ok_or_else(|| alloc::format!("its sector {sector} cannot be read"))?;
+        Ok(buffer.bytes().get(..SECTOR as usize).unwrap_or_default().to_vec())
+    }
+
+    /// Gives sectors to a guest. Returns whether they are not another's, or nobody may write what both have.
+    pub(crate) fn give(&mut self, sectors: Range<u64>, read_only: bool) -> bool {
+        let meets = |other: &Range<u64>| sectors.start < other.end && other.start < sectors.end;
+        let free = self.given.iter().all(|(other, theirs)| !meets(other) || (*theirs && read_only));
+        if free {
+            self.given.push((sectors, read_only));
+        }
+        free
     }
 
     /// It cannot be written.
@@ -112,17 +135,21 @@ impl Physical {
 
 /// Asks a disk for its name, and waits for the answer.
 fn identify(disk: &mut Disk) -> Result<String, String> {
-    let buffer = Buffer::new(SECTOR as usize).ok_or("no memory for devices")?;
-    let operation = Operation { kind: Kind::Identify, sector: 0, length: 20, buffer: Some(buffer), cookie: 0 };
-    disk.begin(operation).map_err(|_| "it takes no request")?;
-    disk.notify();
-    let (operation, done) = loop {
-        match disk.complete() {
-            Some(answer) => break answer,
-            None => rt::cpu::relax(),
-        }
-    };
-    let buffer = operation.buffer.filter(|_| done).ok_or("it does not tell its name")?;
+    let buffer = ask(disk, Kind::Identify, 0, 20)?.ok_or("it does not tell its name")?;
     let name = buffer.bytes().iter().take(20).take_while(|byte| **byte != 0);
     Ok(name.map(|byte| char::from(*byte)).collect())
+}
+
+/// Has a disk do one thing while it does nothing else, and waits until it is done: what it says, if it was done.
+fn ask(disk: &mut Disk, kind: Kind, sector: u64, length: usize) -> Result<Option<Buffer>, String> {
+    let buffer = Buffer::new(SECTOR as usize).ok_or("no memory for devices")?;
+    let operation = Operation { kind, sector, length, buffer: Some(buffer), cookie: 0 };
+    disk.begin(operation).map_err(|_| "it takes no request")?;
+    disk.notify();
+    loop {
+        match disk.complete() {
+            Some((operation, done)) => return Ok(operation.buffer.filter(|_| done)),
+            None => rt::cpu::relax(),
+        }
+    }
 }
