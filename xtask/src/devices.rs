@@ -29,8 +29,8 @@ pub(crate) enum Device<'s> {
     Disk(&'s Disk, bool),
     /// A network card.
     Network,
-    /// Sound, of which a file is left.
-    Sound,
+    /// Sound, of which a file is left, with a stream for each of so many guests.
+    Sound(usize),
     /// A display.
     Display(Resolution),
     /// A keyboard.
@@ -45,13 +45,13 @@ pub(crate) fn of(scenario: &Scenario) -> Vec<Device<'_>> {
     let disks = disks.map(|disk| Device::Disk(disk, writable(disk)));
     let guests = &scenario.guests;
     let network = guests.iter().flat_map(|guest| &guest.nics).any(|nic| nic.uplink);
-    let sound = guests.iter().any(|guest| guest.sound);
+    let sound = guests.iter().filter(|guest| guest.sound).count();
     let displays = guests.iter().filter_map(|guest| guest.display);
     let display = displays.reduce(|one, other| Resolution(one.0.max(other.0), one.1.max(other.1)));
     let keyboard = guests.iter().any(|guest| guest.keyboard);
     disks
         .chain(network.then_some(Device::Network))
-        .chain(sound.then_some(Device::Sound))
+        .chain((sound > 0).then_some(Device::Sound(sound)))
         .chain(display.map(Device::Display))
         .chain(keyboard.then_some(Device::Keyboard))
         .collect()

@@ -2,6 +2,7 @@
 
 pub(crate) mod disk;
 pub(crate) mod display;
+pub(crate) mod keyboard;
 pub(crate) mod nic;
 pub(crate) mod sound;
 

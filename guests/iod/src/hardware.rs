@@ -2,6 +2,7 @@
 
 pub(crate) mod bridge;
 pub(crate) mod disks;
+pub(crate) mod keyboard;
 pub(crate) mod partitions;
 pub(crate) mod screen;
 pub(crate) mod sound;
@@ -13,6 +14,7 @@ use rt::virtio::{DeviceType, Found};
 use crate::device::disk::Mappings;
 use bridge::Bridge;
 use disks::Disks;
+use keyboard::Keyboards;
 use screen::Screen;
 use sound::Sound;
 
@@ -29,6 +31,8 @@ pub(crate) struct Hardware {
     pub(crate) screen: Screen,
     /// Pages of guests that may be kept mapped.
     pub(crate) mappings: Mappings,
+    /// The keyboards.
+    pub(crate) keyboards: Keyboards,
     /// Requests of guests that were begun since somebody looked.
     pub(crate) begun: usize,
 }
@@ -46,6 +50,7 @@ impl Hardware {
                     Some(size) => hardware.screen.add(transport, interrupt, size),
                     None => rt::println!("there is a display, and no guest has makuhari,display"),
                 },
+                DeviceType::Input => hardware.keyboards.add(transport, interrupt),
                 _ => rt::println!("a virtio device of kind {kind:?} has no driver here"),
             }
         }

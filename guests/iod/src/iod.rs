@@ -10,7 +10,7 @@ use rt::{Machine, cpu, events, hypercall, interrupts, timer, virtio};
 use xen_abi::io_domain;
 
 use crate::console::Consoles;
-use crate::device::{Device, Identity, Nodes, disk, display, nic, sound};
+use crate::device::{Device, Identity, Nodes, disk, display, keyboard, nic, sound};
 use crate::hardware::{Hardware, partitions};
 use crate::pace::Pace;
 use crate::plan::{self, Plan};
@@ -97,6 +97,9 @@ impl Iod {
         if let Some(size) = guest.display {
             self.display(*domain, name, size);
         }
+        if guest.keyboard {
+            self.keyboard(*domain);
+        }
         if anew {
             self.store.introduce(*domain, name);
             self.publish(*domain);
@@ -158,6 +161,12 @@ impl Iod {
         self.devices.push(Device::new(self.own, identity, Nodes::new(), driver));
     }
 
+    fn keyboard(&mut self, domain: u16) {
+        let driver = keyboard::Keyboard::new(domain, self.hardware.keyboards.add_guest(domain));
+        let identity = Identity { domain, kind: "vkbd", number: 0 };
+        self.devices.push(Device::new(self.own, identity, Nodes::new(), Box::new(driver)));
+    }
+
     /// Makes the nodes of a guest's devices anew.
     fn publish(&mut self, domain: u16) {
         let Self { own, store, hardware, devices, .. } = self;
@@ -189,6 +198,7 @@ impl Iod {
             again |= self.hardware.bridge.poll();
             self.hardware.sound.poll();
             self.hardware.screen.poll();
+            self.hardware.keyboards.poll(self.consoles.focus());
             again |= self.serve_devices();
             self.hardware.disks.notify();
             self.hardware.bridge.notify();

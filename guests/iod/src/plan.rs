@@ -31,6 +31,8 @@ pub(crate) struct Guest {
     pub(crate) sound: bool,
     /// Columns and lines of its display.
     pub(crate) display: Option<(u32, u32)>,
+    /// It has a keyboard.
+    pub(crate) keyboard: bool,
 }
 
 /// `makuhari,nic`: "[mac=XX:XX:XX:XX:XX:XX][,rate=BYTES][,uplink=off]".
@@ -118,13 +120,9 @@ fn guest(node: &FdtNode<'_>, domain: u16) -> Result<Guest, String> {
     let nics = nics.iter().zip(0..).map(|(text, number)| nic(text, domain, number)).collect::<Result<_, _>>()?;
     let sound = flag(node, "makuhari,sound")?;
     let display = strings(node, "makuhari,display")?.first().map(|text| display(text)).transpose()?;
-    for property in ["makuhari,keyboard"] {
-        if node.property(property).is_some() {
-            rt::println!("/chosen/{}: {property} is not served yet: the guest runs without", node.name());
-        }
-    }
+    let keyboard = flag(node, "makuhari,keyboard")?;
     let serves = bytes(node, "makuhari,io-domain").is_some();
-    Ok(Guest { domain, name: node.name().to_string(), enhanced, serves, disks, nics, sound, display })
+    Ok(Guest { domain, name: node.name().to_string(), enhanced, serves, disks, nics, sound, display, keyboard })
 }
 
 /// A device without options.

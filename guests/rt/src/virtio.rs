@@ -9,6 +9,7 @@ mod arena;
 pub mod block;
 mod exchange;
 pub mod gpu;
+pub mod input;
 #[cfg(target_arch = "aarch64")]
 mod mmio;
 pub mod network;

@@ -33,7 +33,8 @@ pub(crate) fn devices(scenario: &Scenario, files: &Files) -> Vec<OsString> {
                 (drive(serial, writable, files), "blk", format!(",drive={serial},serial={serial}"))
             }
             Device::Network => network(machine),
-            Device::Sound => (recording(files), "sound", ",audiodev=sound".into()),
+            // Half of its streams record, rounded down.
+            Device::Sound(guests) => (recording(files), "sound", format!(",audiodev=sound,streams={}", 2 * guests - 1)),
             Device::Display(Resolution(width, height)) => (Vec::new(), "gpu", format!(",xres={width},yres={height}")),
             Device::Keyboard => (Vec::new(), "keyboard", String::new()),
         };
@@ -170,7 +171,7 @@ mod tests {
             arguments[12..].join(" ")
         };
         let rest = "-audiodev wav,id=sound,path=sound.wav,out.mixing-engine=on,out.frequency=48000,out.channels=2,\
-                    out.format=s16 -device virtio-sound-device,audiodev=sound,bus=virtio-mmio-bus.3 -device \
+                    out.format=s16 -device virtio-sound-device,audiodev=sound,streams=3,bus=virtio-mmio-bus.3 -device \
                     virtio-gpu-device,xres=640,yres=600,bus=virtio-mmio-bus.4 -device \
                     virtio-keyboard-device,bus=virtio-mmio-bus.5";
         let card = "-device virtio-net-device,netdev=uplink,mac=52:54:00:00:00:01";
