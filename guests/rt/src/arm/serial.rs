@@ -1,6 +1,6 @@
 //! The serial port: a PL011 (Arm DDI 0183), of the bare machine or one that the hypervisor emulates.
 
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use crate::{cpu, gic, memory};
 
@@ -14,6 +14,9 @@ const RECEIVED: u32 = 1 << 4 | 1 << 6;
 
 /// INTID of the port that is listened to; 0 is none.
 static INTID: AtomicU32 = AtomicU32::new(0);
+
+/// Something was typed that was not read.
+static WAITS: AtomicBool = AtomicBool::new(false);
 
 /// Send a byte by the port at this address.
 pub(crate) fn put(port: usize, byte: u8) {
@@ -40,11 +43,18 @@ pub(crate) fn quiet(port: usize) {
     memory::write_device(port + MASK, 0);
 }
 
-/// A byte that was typed; with none left, the port interrupts again.
+/// A byte that was typed. The port is only asked after its interrupt; with none left, it interrupts again.
 pub(crate) fn get(port: usize) -> Option<u8> {
+    if gic::take_shared(intid()) {
+        WAITS.store(true, Relaxed);
+    }
+    if !WAITS.load(Relaxed) {
+        return None;
+    }
     if memory::read_device(port + FLAGS) & EMPTY == 0 {
         return Some(memory::read_device(port) as u8);
     }
+    WAITS.store(false, Relaxed);
     memory::write_device(port + MASK, RECEIVED);
     None
 }
