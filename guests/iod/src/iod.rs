@@ -56,9 +56,10 @@ impl Iod {
         virtio::init(plan.memory.map_or(0, |host| host.wrapping_sub(machine.ram_start() as u64)));
         let hardware = Hardware::new(found, plan.screen());
         events::connect().map_err(|error| format!("no events: {error:?}"))?;
+        let wanted = plan.guests.iter().map(|guest| guest.disks.len() + guest.nics.len()).sum();
         let mut iod = Self {
             own: plan.own,
-            store: Store::open(plan.own, kept(&plan, machine)?),
+            store: Store::open(plan.own, kept(&plan, machine)?, plan.guests.len(), wanted),
             consoles: Consoles::default(),
             hardware,
             devices: Vec::new(),

@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
+use hyp_pvio::memory::SharedMemory;
 use hyp_pvio::xenstore::{Access, Event, Found, Keeper, Look, Manager, Quota};
 use rt::hypercall;
 
@@ -10,6 +11,10 @@ use crate::shared::Fixed;
 
 /// Messages of a guest that are handled in one go.
 const BUDGET: u32 = 16;
+
+/// Bytes, by far not so many, of our own nodes for each guest and for each device.
+const GUEST: usize = 2 << 10;
+const DEVICE: usize = 6 << 10;
 
 /// A guest's page, and our port of it.
 struct Client {
@@ -39,9 +44,16 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// The tree that is kept in this memory, or a new one, which is ours.
-    pub(crate) fn open(own: u16, memory: Fixed) -> Self {
-        let (keeper, found) = Keeper::open(memory, own, Quota::default());
+    /// The tree that is kept in this memory, or a new one, which is ours. So many guests are to have so many devices in it.
+    pub(crate) fn open(own: u16, memory: Fixed, guests: usize, devices: usize) -> Self {
+        let ours = guests * GUEST + devices * DEVICE;
+        let quota = Quota::fitting(memory.size(), guests, ours);
+        if quota.memory(guests, ours) > memory.size() {
+            rt::println!(
+                "the shared memory \"iod\" is too small: a guest may fill it, so that no next life of ours finds anything"
+            );
+        }
+        let (keeper, found) = Keeper::open(memory, own, quota);
         match found {
             Found::Nothing => {}
             Found::Everything => rt::println!("goes on where the last life of this domain ended"),

@@ -109,16 +109,32 @@ fn memory_that_is_too_small_is_as_none() {
 #[test]
 fn a_quota_says_how_much_memory_it_takes() {
     let quota = Quota { nodes: 40, bytes: 9000, watches: 9, watch_bytes: 200, ..Quota::default() };
-    let (region, pages) = (Memory::new(quota.memory(2, 2000)), [Memory::new(4096), Memory::new(4096)]);
-    let (mut keeper, _) = Keeper::<_, &Memory>::open(&region, 0, quota);
+    let region = Memory::new(quota.memory(2, 2000));
+    fill(&region, quota, 200);
+}
+
+#[test]
+fn a_quota_that_fits_memory_leaves_room_there() {
+    for size in [300_000, 600_000, 1 << 20] {
+        let (region, quota) = (Memory::new(size), Quota::fitting(size, 2, 2000));
+        assert!(2 * quota.memory(2, 2000) <= size && quota.bytes >= size / 32, "{quota:?}");
+        fill(&region, quota, 1000);
+    }
+    assert_eq!(Quota::fitting(64 << 20, 8, 1 << 16), Quota::default());
+    assert!(Quota::fitting(4096, 8, 1 << 16).memory(8, 1 << 16) > 4096);
+}
+
+/// Two guests ask for more of everything than they may have, so many times: all that they got is kept.
+fn fill(region: &Memory, quota: Quota, times: u32) {
+    let pages = [Memory::new(4096), Memory::new(4096)];
+    let (mut keeper, _) = Keeper::<_, &Memory>::open(region, 0, quota);
     for (guest, page) in (1..).zip(&pages) {
         keeper.attach(guest, page);
         let home = format!("/local/domain/{guest}");
         keeper.manager().make(&home).unwrap();
         keeper.manager().set_permissions(&home, guest, Access::BOTH, &[]).unwrap();
         let (mut client, mut end) = (Client::default(), client_page(page));
-        // More of everything than it may have.
-        for number in 0..200 {
+        for number in 0..times {
             let value = [format!("n{number}\0").as_bytes(), &[1; 90]].concat();
             let (kind, payload) =
                 if number % 2 == 0 { (XS_WRITE, value) } else { (XS_WATCH, format!("n{number}\0\0").into_bytes()) };
@@ -130,7 +146,7 @@ fn a_quota_says_how_much_memory_it_takes() {
             }
         }
     }
-    assert_eq!(Keeper::<_, &Memory>::open(&region, 0, quota).1, Found::Everything);
+    assert_eq!(Keeper::<_, &Memory>::open(region, 0, quota).1, Found::Everything);
 }
 
 #[test]

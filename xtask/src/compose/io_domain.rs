@@ -15,7 +15,7 @@ use crate::scenario::{Disk, Guest, Nic, Scenario, Setting, Shared, StaticMemory}
 
 /// The memory that outlives it: guest address (in what the bare guests' runtime maps, far from RAM), size, and name.
 const KEPT: u64 = 0xc000_0000;
-const KEPT_KIB: u64 = 256;
+const KEPT_KIB: u64 = 2048;
 const KEPT_ID: &str = "iod";
 
 /// QEMU's `virt` has places for virtio devices 0x200 bytes apart; each has an interrupt line of its own (hw/arm/virt.c).
@@ -198,7 +198,7 @@ mod tests {
         shared-memory@c0000000 {
             compatible = "xen,domain-shared-memory-v1";
             xen,shm-id = "iod";
-            xen,shared-mem = <0x00 0xc0000000 0x00 0x40000>;
+            xen,shared-mem = <0x00 0xc0000000 0x00 0x200000>;
         };
     };
 

@@ -8,6 +8,10 @@ use xen_abi::domid::DomId;
 use xen_abi::errno::Errno;
 use xen_abi::io::xs_wire::{XENSTORE_ABS_PATH_MAX, XENSTORE_REL_PATH_MAX};
 
+/// Most names in a path. A device's nodes have ten; each name is a node that is looked at, made and charged by itself, with a
+/// path of its own, so that a long path of short names would be a thousand requests in one.
+const DEPTH_MAX: usize = 32;
+
 /// Where the nodes of a domain are.
 pub(super) fn home(domain: DomId) -> String {
     format!("/local/domain/{domain}")
@@ -16,13 +20,14 @@ pub(super) fn home(domain: DomId) -> String {
 /// The whole path of what `domain` calls `text`.
 ///
 /// # Errors
-/// `EINVAL` for what is no path: a wrong character, an empty part, too long.
+/// `EINVAL` for what is no path: a wrong character, an empty part, too long, too deep.
 pub(super) fn resolve(text: &[u8], domain: DomId) -> Result<String, Errno> {
     let most = if text.first() == Some(&b'/') { XENSTORE_ABS_PATH_MAX } else { XENSTORE_REL_PATH_MAX };
     let text = core::str::from_utf8(text).ok().filter(|text| text.len() <= most).ok_or(Errno::EINVAL)?;
     let relative = text.strip_prefix('/');
     let parts = relative.unwrap_or(text);
-    if !(text == "/" || parts.split('/').all(is_name)) || text.starts_with('@') {
+    let is_path = text == "/" || parts.split('/').all(is_name) && parts.split('/').count() <= DEPTH_MAX;
+    if !is_path || text.starts_with('@') {
         return Err(Errno::EINVAL);
     }
     Ok(if relative.is_some() { text.into() } else { format!("{}/{text}", home(domain)) })
@@ -61,6 +66,8 @@ mod tests {
         assert_eq!(resolve(b"device/vbd", 7).unwrap(), "/local/domain/7/device/vbd");
         assert_eq!(resolve(b"/", 7).unwrap(), "/");
         assert!(resolve(&[b'a'; 2048], 1).is_ok() && resolve(&[b'a'; 2049], 1).is_err());
+        let deep = |names: usize| [b"a".as_slice(), &b"/a".repeat(names - 1)].concat();
+        assert!(resolve(&deep(32), 1).is_ok() && resolve(&deep(33), 1).is_err());
         let long = |length| [b"/".as_slice(), &[b'a'; 3071][..length]].concat();
         assert!(resolve(&long(3071), 1).is_ok() && resolve(&[&long(3071)[..], b"a"].concat(), 1).is_err());
     }

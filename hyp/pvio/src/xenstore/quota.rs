@@ -34,6 +34,24 @@ impl Quota {
     /// Bytes that a node costs beside its text.
     pub const NODE: usize = 128;
 
+    /// The largest one whose tree a [`Keeper`](super::Keeper) can keep in so many bytes, with room to spare: what is kept is
+    /// written whole when its half is full, and a guest that fills its quota is not to make that happen all the time. Where
+    /// there is not even memory for the smallest one, it is that.
+    pub fn fitting(memory: usize, guests: usize, manager: usize) -> Self {
+        const PARTS: usize = 16;
+        let all = Self::default();
+        let part = |parts: usize| Self {
+            bytes: all.bytes * parts / PARTS,
+            watches: all.watches * parts / PARTS,
+            watch_bytes: all.watch_bytes * parts / PARTS,
+            events: all.events * parts / PARTS,
+            event_bytes: all.event_bytes * parts / PARTS,
+            ..all
+        };
+        let fits = |quota: &Self| 2 * quota.memory(guests, manager) <= memory;
+        (1..=PARTS).rev().map(part).find(fits).unwrap_or_else(|| part(1))
+    }
+
     /// Bytes of memory in which a [`Keeper`](super::Keeper) can keep a tree that so many guests fill, and `manager`
     /// bytes of nodes that are the manager's own, counted as a guest's.
     pub const fn memory(&self, guests: usize, manager: usize) -> usize {
