@@ -28,6 +28,7 @@ pub(crate) use tree::read;
 use crate::Machine;
 
 global_asm!(include_str!("arm/entry.s"));
+global_asm!(include_str!("arm/compare.s"));
 
 /// Where the page that we share with the hypervisor has what.
 pub(crate) const SHARED_INFO: Layout = Layout::ARM;
