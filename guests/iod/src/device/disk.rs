@@ -23,6 +23,8 @@ pub(crate) use data::Mappings;
 const OFFER: Offer = Offer { queues: 1, ring_page_order: 2, persistent: true };
 /// Most segments of a request: as much as a buffer holds.
 const SEGMENTS: u16 = (LARGEST / 4096) as u16;
+/// Requests that are taken from a guest in one go.
+const BUDGET: usize = 128;
 
 /// A queue of a connected front end.
 struct Queue {
@@ -91,7 +93,10 @@ impl Disk {
     fn begin(&mut self, hardware: &mut Hardware, number: usize) -> Result<bool, String> {
         let Hardware { disks, begun, .. } = hardware;
         let Some(physical) = disks.get(self.physical) else { return Ok(true) };
-        while let Some(mut buffer) = physical.buffer() {
+        // A front end that fills the ring as fast as it is refused has its turn again after the others.
+        for _ in 0..BUDGET {
+            // The rest is begun when a buffer comes back.
+            let Some(mut buffer) = physical.buffer() else { return Ok(false) };
             let Some(queue) = self.queues.get_mut(number) else { return Ok(true) };
             let next = match queue.back.take() {
                 Ok(Some(Todo::Operate(tag, operation))) => Ok(Some((tag, operation))),
@@ -120,8 +125,7 @@ impl Disk {
                 }
             }
         }
-        // The rest is begun when a buffer comes back.
-        Ok(false)
+        Ok(true)
     }
 
     fn submit(&mut self, physical: &mut Physical, queue: usize, tag: Tag, operation: block::Operation, buffer: Buffer) {

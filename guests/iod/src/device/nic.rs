@@ -161,7 +161,14 @@ impl Back for Nic {
             let receive = receive.map_err(|error| error.to_string())?;
             let ports = match wanted.ports {
                 Ports::One(port) => bind(self.domain, port).map(|own| (own, own))?,
-                Ports::Two { transmit, receive } => (bind(self.domain, transmit)?, bind(self.domain, receive)?),
+                Ports::Two { transmit, receive } => {
+                    let transmit = bind(self.domain, transmit)?;
+                    let receive = bind(self.domain, receive).inspect_err(|_| {
+                        // It was bound just now.
+                        let _ = hypercall::close(transmit);
+                    })?;
+                    (transmit, receive)
+                }
             };
             self.queues.push(Queue { transmit, receive, ports });
         }
