@@ -5,15 +5,23 @@
 //! the tests of how the hypervisor reports it and whether the neighbours live on.
 #![no_std]
 #![no_main]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
 
 #[cfg(target_arch = "aarch64")]
 mod arm;
+mod attack;
 mod calls;
 mod check;
 mod control;
+mod devices;
 mod events;
 mod io_domain;
+mod lies;
+mod neighbour;
 mod queues;
+mod random;
 mod sharing;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -51,7 +59,9 @@ fn main(machine: &'static Machine) {
         "crash" => power::crash(),
         "panic" => stop("asked to"),
         "reboot" => reboot(machine),
-        "lend" | "borrow" | "control" | "io-domain" | "io-guest" => with_others(machine, mode),
+        "lend" | "borrow" | "control" | "io-domain" | "io-guest" | "attack" | "neighbour" | "liar" | "lied-to" => {
+            with_others(machine, mode);
+        }
         "sleep" => sleep(),
         "spin" => spin(),
         _ if arch::mode(mode, machine) => {}
@@ -59,7 +69,9 @@ fn main(machine: &'static Machine) {
             println!(
                 "probe: unknown mode; known: checks, undefined, undefined-caught, unmapped, nowhere, crash, panic,"
             );
-            println!("probe: reboot, lend, borrow, control, io-domain, io-guest, sleep, spin;");
+            println!(
+                "probe: reboot, lend, borrow, control, io-domain, io-guest, attack, neighbour, liar, lied-to, sleep, spin;"
+            );
             println!("probe: of this architecture: {}", arch::MODES);
             power::crash();
         }
@@ -82,13 +94,17 @@ fn checks(machine: &'static Machine) {
 }
 
 /// One of two domains that share pages, or one that controls or serves another.
-fn with_others(machine: &Machine, mode: &str) {
+fn with_others(machine: &'static Machine, mode: &str) {
     let mut checks = check::Checks::default();
     match mode {
         "lend" => sharing::lend(&mut checks, machine),
         "control" => control::run(&mut checks, machine),
         "io-domain" => io_domain::server(&mut checks, machine),
         "io-guest" => io_domain::guest(&mut checks, machine),
+        "attack" => attack::run(&mut checks, machine),
+        "neighbour" => neighbour::run(&mut checks, machine),
+        "liar" => lies::lie(&mut checks, machine),
+        "lied-to" => lies::believe(&mut checks, machine),
         _ => sharing::borrow(&mut checks, machine),
     }
     checks.print_sum();

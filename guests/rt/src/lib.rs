@@ -33,6 +33,7 @@ mod heap;
 pub mod hypercall;
 mod image;
 mod machine;
+pub mod pages;
 mod panic;
 pub mod power;
 pub mod queues;

@@ -34,6 +34,11 @@ impl Window {
         self.size
     }
 
+    /// The guest frame of the page with this byte, where the window is of our own RAM.
+    pub const fn frame(&self, offset: usize) -> u64 {
+        ((self.address + offset) / crate::grants::PAGE) as u64
+    }
+
     /// A part of it; nothing if it is not inside.
     pub fn part(&self, offset: usize, size: usize) -> Option<Self> {
         let fits = offset.checked_add(size)? <= self.size && offset.is_multiple_of(8);

@@ -1,0 +1,151 @@
+//! What a bare guest needs to have devices of an I/O domain: its pages as the protocols want them, xenstore, disks, cards.
+//!
+//! The halves of the protocols are those of `hyp_pvio`, which nobody else runs in a guest: so the I/O domain is tested with
+//! them, and they are tested with I/O domains that lie.
+
+pub(crate) mod card;
+pub(crate) mod disk;
+pub(crate) mod store;
+
+use alloc::string::String;
+use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use hyp_pvio::memory::SharedMemory;
+use hyp_pvio::xenstore;
+use rt::grants::{self, PAGE};
+use rt::window::Window;
+use rt::{cpu, events, hypercall, pages, timer};
+use xen_abi::errno::Errno;
+
+/// How long the other side may take for anything, ns.
+pub(crate) const PATIENCE: u64 = 1_000_000_000;
+/// How long we sleep at most between two looks, ns: not all that we wait for is announced.
+const NAP: u64 = 200_000;
+
+/// Pages that are shared, ours or the hypervisor's.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared(pub(crate) Window);
+
+impl SharedMemory for Shared {
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn load(&self, offset: usize) -> u32 {
+        self.0.load(offset)
+    }
+
+    fn store(&self, offset: usize, value: u32) {
+        self.0.store(offset, value);
+    }
+
+    fn read(&self, offset: usize, into: &mut [u8]) {
+        self.0.read(offset, into);
+    }
+
+    fn write(&self, offset: usize, from: &[u8]) {
+        self.0.write(offset, from);
+    }
+
+    fn fence(&self) {
+        self.0.fence();
+    }
+}
+
+/// Why something did not come about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The server refused it.
+    Refused(Errno),
+    /// The server broke the protocol of xenstore.
+    Store(xenstore::Fault),
+    /// A back end broke the protocol of its device.
+    Device(String),
+    /// Nothing happened for [`PATIENCE`].
+    Silence,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => write!(out, "{error:?}"),
+            Self::Store(fault) => write!(out, "{fault}"),
+            Self::Device(what) => write!(out, "{what}"),
+            Self::Silence => write!(out, "silence"),
+        }
+    }
+}
+
+/// Looks again and again until there is something.
+///
+/// # Errors
+/// There was nothing in time, or looking itself failed.
+pub(crate) fn wait<T>(mut look: impl FnMut() -> Result<Option<T>, Trouble>) -> Result<T, Trouble> {
+    let end = timer::now() + PATIENCE;
+    loop {
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        if timer::now() > end {
+            return Err(Trouble::Silence);
+        }
+        nap();
+    }
+}
+
+/// Sleeps until somebody notifies us, or [`NAP`] is over.
+fn nap() {
+    timer::set(timer::to_ticks(timer::now() + NAP));
+    cpu::mask_interrupts();
+    if !events::any_raised() {
+        cpu::wait_for_interrupt();
+    }
+    cpu::unmask_interrupts();
+    events::take_raised(|_| ());
+}
+
+/// A port of ours that a domain may bind, whose events come.
+///
+/// # Errors
+/// There are no more.
+pub(crate) fn open_port(to: u16) -> Result<u32, Trouble> {
+    let port = hypercall::alloc_unbound(to).map_err(Trouble::Refused)?;
+    hypercall::unmask(port).map_err(Trouble::Refused)?;
+    Ok(port)
+}
+
+/// The next entry of the grant table that nobody had; the first ones are Xen's own.
+static ENTRY: AtomicU32 = AtomicU32::new(8);
+
+/// A page of ours that another domain may use.
+#[derive(Clone, Copy)]
+pub(crate) struct Lent {
+    /// The page.
+    pub(crate) memory: Shared,
+    /// Its entry.
+    pub(crate) grant: u32,
+}
+
+impl Lent {
+    /// A new page for a domain. There are 500 of them in a life.
+    pub(crate) fn new(to: u16, read_only: bool) -> Self {
+        let (memory, grant) = (Shared(pages::allocate(1)), ENTRY.fetch_add(1, Relaxed));
+        grants::grant(grant, to, memory.0.frame(0), read_only);
+        Self { memory, grant }
+    }
+
+    /// Sets all its words, by their numbers.
+    pub(crate) fn fill(&self, word: impl Fn(u64) -> u64) {
+        let mut bytes = [0; PAGE];
+        bytes.chunks_exact_mut(8).zip(0..).for_each(|(place, at)| place.copy_from_slice(&word(at).to_le_bytes()));
+        self.memory.0.write(0, &bytes);
+    }
+
+    /// The first word that is not as it should be.
+    pub(crate) fn differs(&self, word: impl Fn(u64) -> u64) -> Option<u64> {
+        let mut bytes = [0; PAGE];
+        self.memory.0.read(0, &mut bytes);
+        bytes.chunks_exact(8).zip(0..).find(|(found, at)| **found != word(*at).to_le_bytes()).map(|(_, at)| at)
+    }
+}
