@@ -22,7 +22,7 @@ const JOB_PERIOD: Nanos = MILLISECOND;
 /// Event channels that one step of a job closes.
 const CLOSE_BUDGET: u32 = 16;
 /// Mappings of others' pages that one step takes down, which takes longer.
-const RELEASE_BUDGET: u32 = 8;
+const RELEASE_BUDGET: u32 = 6;
 
 /// Work on one domain that is done in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
