@@ -4,6 +4,9 @@
 //! at the same place in every life of this guest and holds nothing else: what a device still writes for a life that is
 //! over hits nothing that matters. A [`Buffer`] belongs to the device from the moment at which it is handed over until it
 //! comes back.
+//!
+//! Event indices (`VIRTIO_F_EVENT_IDX`) are not asked for: the crate compares them without regard to their wrapping, and a
+//! device that was behind when 65,536 requests had been made would not hear of any more.
 
 mod arena;
 pub mod block;

@@ -26,7 +26,6 @@ bitflags! {
         const FLUSH = 1 << 9;
         const DISCARD = 1 << 13;
         const INDIRECT = 1 << 28;
-        const EVENT_INDEX = 1 << 29;
         const VERSION_1 = 1 << 32;
     }
 }
@@ -159,7 +158,7 @@ impl Disk {
         let low: u32 = transport.read_config_space(0)?;
         let high: u32 = transport.read_config_space(4)?;
         let indirect = features.contains(Features::INDIRECT);
-        let queue = VirtQueue::new(&mut transport, QUEUE, indirect, features.contains(Features::EVENT_INDEX))?;
+        let queue = VirtQueue::new(&mut transport, QUEUE, indirect, false)?;
         transport.finish_init();
         let headers = Buffer::new(DEPTH * PLACE).ok_or(Error::Memory)?;
         let sectors = u64::from(high) << 32 | u64::from(low);

@@ -42,12 +42,12 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Sets up a device's queue of this number. `events`: the device says when it wants to hear of messages.
+    /// Sets up a device's queue of this number.
     ///
     /// # Errors
     /// The device has no such queue, or there is no memory.
-    pub(super) fn new(transport: &mut SomeTransport<'static>, number: u16, events: bool) -> Result<Self, Error> {
-        let queue = VirtQueue::new(transport, number, false, events)?;
+    pub(super) fn new(transport: &mut SomeTransport<'static>, number: u16) -> Result<Self, Error> {
+        let queue = VirtQueue::new(transport, number, false, false)?;
         Ok(Self { queue, number, going: [const { None }; DESCRIPTORS], added: false })
     }
 

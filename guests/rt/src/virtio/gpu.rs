@@ -27,7 +27,6 @@ const OK: u32 = 0x1100;
 bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     struct Features: u64 {
-        const EVENT_INDEX = 1 << 29;
         const VERSION_1 = 1 << 32;
     }
 }
@@ -86,8 +85,8 @@ impl Display {
     /// # Errors
     /// It cannot be used, or there is no memory.
     pub fn new(mut transport: SomeTransport<'static>, width: u32, height: u32) -> Result<Self, Error> {
-        let features = transport.begin_init(Features::all());
-        let control = Exchange::new(&mut transport, CONTROL, features.contains(Features::EVENT_INDEX))?;
+        transport.begin_init(Features::all());
+        let control = Exchange::new(&mut transport, CONTROL)?;
         transport.finish_init();
         let bytes =
             width.checked_mul(height).and_then(|pixels| pixels.checked_mul(PIXEL as u32)).ok_or(Error::Memory)?;

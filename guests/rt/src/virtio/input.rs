@@ -16,7 +16,6 @@ const EVENTS: u16 = 0;
 bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     struct Features: u64 {
-        const EVENT_INDEX = 1 << 29;
         const VERSION_1 = 1 << 32;
     }
 }
@@ -45,8 +44,8 @@ impl Input {
     /// # Errors
     /// It cannot be used, or there is no memory.
     pub fn new(mut transport: SomeTransport<'static>) -> Result<Self, Error> {
-        let features = transport.begin_init(Features::all());
-        let mut events = Exchange::new(&mut transport, EVENTS, features.contains(Features::EVENT_INDEX))?;
+        transport.begin_init(Features::all());
+        let mut events = Exchange::new(&mut transport, EVENTS)?;
         for _ in 0..DESCRIPTORS {
             let buffer = Buffer::new(size_of::<Event>()).ok_or(Error::Memory)?;
             events.add(message(buffer)).map_err(|_| Error::Memory)?;

@@ -24,7 +24,6 @@ bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     struct Features: u64 {
         const MAC = 1 << 5;
-        const EVENT_INDEX = 1 << 29;
         const VERSION_1 = 1 << 32;
     }
 }
@@ -39,8 +38,8 @@ struct Lane {
 }
 
 impl Lane {
-    fn new(transport: &mut SomeTransport<'static>, number: u16, features: Features) -> Result<Self, Error> {
-        let queue = VirtQueue::new(transport, number, false, features.contains(Features::EVENT_INDEX))?;
+    fn new(transport: &mut SomeTransport<'static>, number: u16) -> Result<Self, Error> {
+        let queue = VirtQueue::new(transport, number, false, false)?;
         Ok(Self { queue, number, going: [const { None }; DEPTH], added: false })
     }
 
@@ -93,10 +92,10 @@ impl Card {
     /// # Errors
     /// It cannot be used, or there is no memory.
     pub fn new(mut transport: SomeTransport<'static>) -> Result<Self, Error> {
-        let features = transport.begin_init(Features::all());
+        transport.begin_init(Features::all());
         let address = transport.read_config_space(0)?;
-        let receive = Lane::new(&mut transport, RECEIVE, features)?;
-        let send = Lane::new(&mut transport, SEND, features)?;
+        let receive = Lane::new(&mut transport, RECEIVE)?;
+        let send = Lane::new(&mut transport, SEND)?;
         transport.finish_init();
         Ok(Self { transport, receive, send, address })
     }

@@ -39,7 +39,6 @@ const STREAM: usize = SAMPLES - 4;
 bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     struct Features: u64 {
-        const EVENT_INDEX = 1 << 29;
         const VERSION_1 = 1 << 32;
     }
 }
@@ -187,8 +186,8 @@ struct Control {
 }
 
 impl Control {
-    fn new(transport: &mut SomeTransport<'static>, features: Features) -> Result<Self, Error> {
-        let exchange = Exchange::new(transport, CONTROL, features.contains(Features::EVENT_INDEX))?;
+    fn new(transport: &mut SomeTransport<'static>) -> Result<Self, Error> {
+        let exchange = Exchange::new(transport, CONTROL)?;
         Ok(Self { exchange, free: Vec::new() })
     }
 
@@ -255,11 +254,11 @@ impl Card {
     /// It cannot be used, or there is no memory.
     pub fn new(mut transport: SomeTransport<'static>) -> Result<Self, Error> {
         let old = empty(&mut transport)?;
-        let features = transport.begin_init(Features::all());
+        transport.begin_init(Features::all());
         // The device has been reset by that.
         drop(old);
-        let mut control = Control::new(&mut transport, features)?;
-        let transmit = Exchange::new(&mut transport, TRANSMIT, features.contains(Features::EVENT_INDEX))?;
+        let mut control = Control::new(&mut transport)?;
+        let transmit = Exchange::new(&mut transport, TRANSMIT)?;
         transport.finish_init();
         let count = streams(&transport)?;
         let query = Query { code: PCM_INFO, first: 0, count, size: size_of::<Info>() as u32 };
@@ -334,8 +333,8 @@ fn streams(transport: &SomeTransport<'static>) -> Result<u32, Error> {
 /// what it was given before, and answers into queues that do not know it: so streams are released once while there is no
 /// queue to answer into. Returns what the device may use until it is reset.
 fn empty(transport: &mut SomeTransport<'static>) -> Result<Control, Error> {
-    let features = transport.begin_init(Features::all());
-    let mut control = Control::new(transport, features)?;
+    transport.begin_init(Features::all());
+    let mut control = Control::new(transport)?;
     transport.finish_init();
     let usual = Parameters { buffer: 8192, period: 2048, channels: 2, format: Format::S16, rate: 7 };
     for stream in 0..streams(transport)? {
