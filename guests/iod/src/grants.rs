@@ -1,8 +1,11 @@
 //! Data between guests' pages and our own, by grant copies: one hypercall moves all pieces of a request, and nothing has to
 //! be unmapped after it.
 
+mod batch;
+
 use alloc::vec::Vec;
 
+pub(crate) use batch::Batch;
 use hyp_pvio::network::Piece;
 use rt::grants;
 pub(crate) use rt::grants::PAGE;
@@ -45,34 +48,47 @@ impl<'b> Copies<'b> {
     /// One more: of `length` bytes from `offset` of a page, to or from byte `at` of the buffer. Returns whether that is in
     /// the buffer.
     pub(crate) fn add(&mut self, page: Page, offset: u16, length: u16, at: usize) -> bool {
-        // It may cross a page of ours: then it is two.
-        let (mut at, mut offset, mut left) = (at, offset, usize::from(length));
-        if at + left > self.buffer.size() {
-            return false;
-        }
-        let (named, granted) = match page {
-            Page::Grant(reference) => (u64::from(reference), true),
-            Page::Frame(frame) => (frame, false),
-        };
-        while left > 0 {
-            let length = left.min(PAGE - at % PAGE);
-            let theirs = CopyPtr { u: named, domid: self.domain, offset, pad0: 0 };
-            let ours = CopyPtr { u: self.buffer.frame(at), domid: DOMID_SELF, offset: (at % PAGE) as u16, pad0: 0 };
-            let (source, dest, flags) = match self.way {
-                Way::In => (theirs, ours, GNTCOPY_SOURCE_GREF),
-                Way::Out => (ours, theirs, GNTCOPY_DEST_GREF),
-            };
-            let flags = if granted { flags } else { 0 };
-            self.copies.push(Copy { source, dest, len: length as u16, flags, status: 0, pad0: 0 });
-            (at, left, offset) = (at + length, left - length, offset + length as u16);
-        }
-        true
+        push(&mut self.copies, self.domain, (page, offset, length), self.buffer, at, self.way)
     }
 
     /// Does them. Returns whether all were done: the hypervisor checks each.
     pub(crate) fn perform(mut self) -> bool {
         grants::copy(&mut self.copies).is_ok() && self.copies.iter().all(|copy| copy.status == GNTST_OKAY)
     }
+}
+
+/// Adds the copy of `length` bytes from `offset` of a guest's page, to or from byte `at` of a buffer. Returns whether that is
+/// in the buffer.
+fn push(
+    copies: &mut Vec<Copy>,
+    domain: u16,
+    (page, offset, length): (Page, u16, u16),
+    buffer: &Buffer,
+    at: usize,
+    way: Way,
+) -> bool {
+    // It may cross a page of ours: then it is two.
+    let (mut at, mut offset, mut left) = (at, offset, usize::from(length));
+    if at + left > buffer.size() {
+        return false;
+    }
+    let (named, granted) = match page {
+        Page::Grant(reference) => (u64::from(reference), true),
+        Page::Frame(frame) => (frame, false),
+    };
+    while left > 0 {
+        let length = left.min(PAGE - at % PAGE);
+        let theirs = CopyPtr { u: named, domid: domain, offset, pad0: 0 };
+        let ours = CopyPtr { u: buffer.frame(at), domid: DOMID_SELF, offset: (at % PAGE) as u16, pad0: 0 };
+        let (source, dest, flags) = match way {
+            Way::In => (theirs, ours, GNTCOPY_SOURCE_GREF),
+            Way::Out => (ours, theirs, GNTCOPY_DEST_GREF),
+        };
+        let flags = if granted { flags } else { 0 };
+        copies.push(Copy { source, dest, len: length as u16, flags, status: 0, pad0: 0 });
+        (at, left, offset) = (at + length, left - length, offset + length as u16);
+    }
+    true
 }
 
 /// Copies pieces of a guest to or from a buffer, in which they lie one behind the other from byte `at` on. Returns

@@ -256,8 +256,9 @@ impl Iod {
 
     /// Until somebody wants something.
     fn sleep(&mut self) {
-        if let Some(when) = self.consoles.show_begun() {
-            timer::set(timer::to_ticks(when));
+        let lines = self.consoles.show_begun().map(timer::to_ticks);
+        if let Some(when) = lines.into_iter().chain(self.hardware.bridge.end_of_patience()).min() {
+            timer::set(when);
         }
         cpu::mask_interrupts();
         if !events::any_raised() && !interrupts::any() {

@@ -10,7 +10,6 @@
 
 extern crate alloc;
 
-mod checksum;
 mod console;
 mod crashes;
 mod device;

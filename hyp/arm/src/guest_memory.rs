@@ -178,11 +178,11 @@ pub(crate) fn write(domain: &ArmDomain, to: u64, from: &[u8]) -> Result<(), BadA
 const STRIDE: u64 = 256;
 
 /// Copies whole strides from the start of two ranges of mapped RAM that do not overlap, those of [`load`] or [`copy`], and
-/// returns how many bytes that were: none where the ranges are not aligned to words. A kernel is tens of MiB and a granted
-/// page is copied for each request to a disk, and the compiler's own copy takes a word at a time, which makes four times as
-/// many instructions of it.
+/// returns how many bytes that were. RAM is normal memory and SCTLR_EL2.A is clear, so that they need not be aligned: frames of
+/// a network seldom are. A kernel is tens of MiB and a granted page is copied for each request to a disk, and the compiler's
+/// own copy takes a word at a time, which makes four times as many instructions of it, and ten times where it is not aligned.
 fn copy_strides(from: u64, to: u64, size: u64) -> usize {
-    let strides = if (from | to).is_multiple_of(8) { size / STRIDE } else { 0 };
+    let strides = size / STRIDE;
     if strides == 0 {
         return 0;
     }
@@ -209,7 +209,7 @@ fn copy_strides(from: u64, to: u64, size: u64) -> usize {
 /// Both ranges lie in mapped RAM and do not overlap.
 pub(crate) fn load(from: u64, to: u64, size: u64) {
     let (from, to) = (layout::va(from), layout::va(to));
-    // What is no whole stride, or not aligned to its words, is left to the compiler's copy.
+    // What is no whole stride is left to the compiler's copy.
     let copied = copy_strides(from, to, size) as u64;
     let (from_rest, to_rest) = (from.wrapping_add(copied), to.wrapping_add(copied));
     let rest = size.wrapping_sub(copied) as usize;

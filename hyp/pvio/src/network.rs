@@ -6,18 +6,27 @@
 //! [`Packet`] whose pieces lie within their pages and add up, and back. What does not add up is answered with an error;
 //! a row without an end cannot be answered and ends the device.
 //!
+//! What costs is packets, not bytes. So a guest may send large ones, which are [`Cut`] where the network cannot do that
+//! itself, and what comes one behind the other is [`Join`]ed before a guest gets it.
+//!
 //! Source: `public/io/netif.h`. What is not here: the control ring, multicast and hashes, which a back end does not have
 //! to offer.
 
 mod back;
+pub mod checksum;
+mod cut;
 mod front;
+mod headers;
+mod join;
 mod negotiate;
 mod packet;
 
 use core::fmt;
 
 pub use back::{Place, ReceiveBack, TransmitBack};
+pub use cut::Cut;
 pub use front::{ReceiveFront, Received, TransmitFront};
+pub use join::Join;
 pub use negotiate::{Connection, Offer, Ports, Queue};
 pub use packet::{Checksum, Packet, Piece, Segmentation};
 use xen_abi::io::netif::{RxRequest, TxResponse};

@@ -1,23 +1,26 @@
-//! A guest's network card: frames out of its rings into the bridge, and back.
+//! A guest's network card: packets out of its rings into the bridge, and back.
+
+mod incoming;
+mod outgoing;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::num::NonZeroU16;
 
-use hyp_pvio::network::{Checksum, Connection, Offer, Outcome, Packet, Piece, Ports, ReceiveBack, TransmitBack};
+use hyp_pvio::network::{Connection, Offer, Outcome, Ports, ReceiveBack, TransmitBack};
 use rt::hypercall;
-use rt::virtio::network::{FRAME, HEADER};
 
 use super::{Back, Nodes, bind};
-use crate::grants::{self, Way};
 use crate::hardware::Hardware;
-use crate::hardware::bridge::Frame;
 use crate::shared::Granted;
+use incoming::Incoming;
+use outgoing::Outgoing;
 
 /// What every card offers.
 const OFFER: Offer = Offer { queues: 1 };
-/// Frames that are taken from a guest in one go.
+/// Frames that are taken from a guest in one go, but for those of the last packet.
 const BUDGET: usize = 64;
+/// Bytes of the largest packet.
+const LARGEST: u64 = u16::MAX as u64;
 
 struct Queue {
     transmit: TransmitBack<Granted>,
@@ -32,8 +35,8 @@ pub(crate) struct Nic {
     /// Its port of the bridge.
     port: usize,
     queues: Vec<Queue>,
-    /// It takes packets whose checksum is not made.
-    blank: bool,
+    outgoing: Outgoing,
+    incoming: Incoming,
     /// How fast it may send.
     limit: Option<Limit>,
 }
@@ -50,7 +53,7 @@ impl Limit {
     fn allows(&mut self, bytes: u64) -> bool {
         let now = rt::timer::now();
         let more = u128::from(now - self.since) * u128::from(self.rate) / 1_000_000_000;
-        let most = (self.rate / 100).max(FRAME as u64);
+        let most = (self.rate / 100).max(LARGEST);
         self.left = (u128::from(self.left) + more).min(u128::from(most)) as u64;
         self.since = now;
         let enough = self.left >= bytes;
@@ -65,76 +68,41 @@ impl Nic {
     /// A card for a guest at a port of the bridge; `rate` limits what it sends, in bytes a second.
     pub(crate) fn new(domain: u16, port: usize, rate: Option<u64>) -> Self {
         let limit = rate.map(|rate| Limit { rate, left: 0, since: 0 });
-        Self { domain, port, queues: Vec::new(), blank: false, limit }
+        Self { domain, port, queues: Vec::new(), outgoing: Outgoing::default(), incoming: Incoming::default(), limit }
     }
 
     /// Takes what a queue sends. Returns whether there may be more.
     fn send(&mut self, hardware: &mut Hardware, number: usize) -> Result<bool, String> {
-        for _ in 0..BUDGET {
-            let Some(queue) = self.queues.get_mut(number) else { return Ok(false) };
-            let Some((tag, packet)) = queue.transmit.take().map_err(|fault| fault.to_string())? else {
-                return Ok(false);
-            };
+        let Some(queue) = self.queues.get_mut(number) else { return Ok(false) };
+        let mut frames = 0;
+        while frames < BUDGET {
+            let Some((tag, packet)) = queue.transmit.take().map_err(|fault| fault.to_string())? else { break };
             hardware.begun += 1;
-            let allowed = self.limit.as_mut().is_none_or(|limit| limit.allows(packet.length() as u64));
-            let frame = if allowed { frame(self.domain, &packet, hardware) } else { Err(Outcome::Dropped) };
-            let outcome = match frame {
-                Ok(frame) => {
-                    hardware.bridge.forward(self.port, frame);
-                    Outcome::Done
-                }
-                Err(outcome) => outcome,
-            };
-            // It was taken just now.
-            let _ = queue.transmit.complete(tag, outcome);
-        }
-        Ok(true)
-    }
-
-    /// Gives a guest what waits for it, as far as it has room.
-    fn receive(&mut self, hardware: &mut Hardware, number: usize) -> Result<(), String> {
-        let Some(queue) = self.queues.get_mut(number) else { return Ok(()) };
-        while let Some(mut frame) = hardware.bridge.next(self.port) {
-            let Some(length) = u16::try_from(frame.length).ok().and_then(NonZeroU16::new) else { continue };
-            if frame.checksum == Checksum::Blank && !self.blank {
-                frame.make_checksum();
+            frames += packet.frames();
+            if self.limit.as_mut().is_none_or(|limit| limit.allows(packet.length() as u64)) {
+                self.outgoing.add(self.domain, tag, packet, &mut hardware.bridge);
+            } else {
+                // It was taken just now.
+                let _ = queue.transmit.complete(tag, Outcome::Dropped);
             }
-            let places = queue.receive.reserve(length, frame.checksum, None).map_err(|error| error.to_string())?;
-            let Some(places) = places else {
-                hardware.bridge.put_back(self.port, frame);
-                break;
-            };
-            let pieces = places.iter().map(|place| Piece { grant: place.grant, offset: 0, length: place.length });
-            let copied = grants::copy(self.domain, pieces, &mut frame.buffer, HEADER, Way::Out);
-            // It was reserved just now.
-            let _ = queue.receive.deliver(if copied { Outcome::Done } else { Outcome::Failed });
-            hardware.bridge.give_back(frame.buffer);
         }
-        Ok(())
-    }
-}
-
-/// A packet's bytes, in a buffer of ours.
-fn frame(domain: u16, packet: &Packet, hardware: &mut Hardware) -> Result<Frame, Outcome> {
-    let length = packet.length();
-    // Large packets are not offered, so nobody may send one.
-    if length + HEADER > FRAME || packet.segmentation.is_some() {
-        return Err(Outcome::Failed);
-    }
-    let mut buffer = hardware.bridge.buffer().ok_or(Outcome::Dropped)?;
-    if grants::copy(domain, packet.pieces.iter().copied(), &mut buffer, HEADER, Way::In) {
-        Ok(Frame { buffer, length, checksum: packet.checksum })
-    } else {
-        hardware.bridge.give_back(buffer);
-        Err(Outcome::Failed)
+        let bridge = &mut hardware.bridge;
+        self.outgoing.run(
+            self.domain,
+            bridge,
+            |bridge, frame| bridge.forward(self.port, frame),
+            |tag, outcome| {
+                // It was taken above.
+                let _ = queue.transmit.complete(tag, outcome);
+            },
+        );
+        Ok(frames >= BUDGET)
     }
 }
 
 impl Back for Nic {
     fn offer(&mut self, _: &mut Hardware) -> Nodes {
-        let mut nodes = OFFER.features();
-        nodes.retain(|(name, _)| !name.starts_with("feature-gso"));
-        nodes
+        OFFER.features()
     }
 
     fn connect(
@@ -144,7 +112,7 @@ impl Back for Nic {
         resumes: bool,
     ) -> Result<Nodes, String> {
         let connection = Connection::read(&OFFER, get).map_err(|error| error.to_string())?;
-        self.blank = connection.blank_ipv4 && connection.blank_ipv6;
+        self.incoming.takes(&connection);
         for wanted in connection.queues {
             let map = |grant| Granted::map(self.domain, &[grant]).map_err(|error| error.to_string());
             let transmit = if resumes {
@@ -190,9 +158,11 @@ impl Back for Nic {
     fn serve(&mut self, hardware: &mut Hardware) -> Result<bool, String> {
         let mut again = false;
         for number in 0..self.queues.len() {
-            again |= self.send(hardware, number)?;
-            self.receive(hardware, number)?;
+            // What a card has no room for waits in the guest, and the card tells us when it has sent something.
+            let held_up = hardware.bridge.is_congested(self.port);
+            again |= !held_up && self.send(hardware, number)?;
             let Some(queue) = self.queues.get_mut(number) else { continue };
+            self.incoming.give(self.domain, self.port, &mut queue.receive, &mut hardware.bridge)?;
             let (transmit, receive) = (queue.transmit.push(), queue.receive.push());
             if transmit {
                 let _ = hypercall::send(queue.ports.0);
@@ -200,7 +170,9 @@ impl Back for Nic {
             if receive && !(transmit && queue.ports.0 == queue.ports.1) {
                 let _ = hypercall::send(queue.ports.1);
             }
-            again |= queue.transmit.wait().map_err(|error| error.to_string())?;
+            if !held_up {
+                again |= queue.transmit.wait().map_err(|error| error.to_string())?;
+            }
             if hardware.bridge.waits(self.port) {
                 again |= queue.receive.wait().map_err(|error| error.to_string())?;
             }

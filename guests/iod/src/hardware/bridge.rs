@@ -7,22 +7,27 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use hyp_pvio::network::Checksum;
-use rt::virtio::network::{Card, DEPTH, FRAME, HEADER};
+use hyp_pvio::network::{Checksum, checksum};
+use rt::virtio::network::{BUFFER, Card, DEPTH, START};
 use rt::virtio::{Buffer, SomeTransport};
 use rt::{interrupts, timer};
 
-use crate::checksum;
-
 /// Frames that wait for a port at most.
 const QUEUE: usize = 128;
+/// Frames that are taken from a card in one go.
+const ROUND: usize = 64;
 /// Addresses that are known at most; then the one that was heard of longest ago is forgotten.
 const ADDRESSES: usize = 256;
 
 /// An Ethernet address.
 pub(crate) type Address = [u8; 6];
 
-/// A frame, behind [`HEADER`] bytes of a buffer.
+/// Room of each card's that a guest must find before it sends: for all frames that it may send in one go.
+const ROOM: usize = DEPTH * 3 / 4;
+/// How long a card that sends nothing is waited for, in ns.
+const PATIENCE: u64 = 10_000_000;
+
+/// A frame, which begins at [`START`] in a buffer.
 pub(crate) struct Frame {
     /// Where it is.
     pub(crate) buffer: Buffer,
@@ -36,14 +41,19 @@ impl Frame {
     /// Makes its checksum, if that is left to whoever sends it on.
     pub(crate) fn make_checksum(&mut self) {
         if self.checksum == Checksum::Blank {
-            let bytes = self.buffer.bytes_mut().get_mut(HEADER..HEADER + self.length);
-            checksum::fill(bytes.unwrap_or_default());
+            checksum::fill(self.bytes_mut());
             self.checksum = Checksum::There;
         }
     }
 
-    fn bytes(&self) -> &[u8] {
-        self.buffer.bytes().get(HEADER..HEADER + self.length).unwrap_or_default()
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.buffer.bytes().get(START..START + self.length).unwrap_or_default()
+    }
+
+    /// Its bytes, to be written.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.buffer.bytes_mut().get_mut(START..START + self.length).unwrap_or_default()
     }
 }
 
@@ -64,7 +74,20 @@ enum Port {
         card: Box<Card>,
         /// Its interrupt.
         interrupt: u32,
+        /// When it last sent something, or had nothing to send, by the counter.
+        moved: u64,
     },
+}
+
+impl Port {
+    /// Of a card that has much to send: until when it is waited for, by the counter. One that sends nothing, as its cable is out or
+    /// the card hangs, must not keep guests from each other.
+    fn end_of_patience(&self) -> Option<u64> {
+        match self {
+            Self::Card { card, moved, .. } if card.room() < ROOM => Some(moved + timer::to_ticks(PATIENCE)),
+            _ => None,
+        }
+    }
 }
 
 /// The bridge.
@@ -94,7 +117,7 @@ impl Bridge {
         interrupts::enable(interrupt);
         let [a, b, c, d, e, f] = card.address();
         rt::println!("network card {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
-        self.ports.push(Port::Card { card: Box::new(card), interrupt });
+        self.ports.push(Port::Card { card: Box::new(card), interrupt, moved: 0 });
     }
 
     /// A port for a guest.
@@ -114,7 +137,7 @@ impl Bridge {
 
     /// A buffer for a frame; nothing if there is no memory.
     pub(crate) fn buffer(&mut self) -> Option<Buffer> {
-        self.free.pop().or_else(|| Buffer::new(FRAME))
+        self.free.pop().or_else(|| Buffer::new(BUFFER))
     }
 
     /// A buffer is not needed any more.
@@ -128,6 +151,26 @@ impl Bridge {
             Port::Guest { queue, .. } => queue.pop_front(),
             Port::Card { .. } => None,
         }
+    }
+
+    /// The one that waits behind `number` others.
+    pub(crate) fn peek(&self, port: usize, number: usize) -> Option<&Frame> {
+        match self.ports.get(port)? {
+            Port::Guest { queue, .. } => queue.get(number),
+            Port::Card { .. } => None,
+        }
+    }
+
+    /// A card that this port reaches has so much to send that more might be lost, and it goes on sending.
+    pub(crate) fn is_congested(&self, from: usize) -> bool {
+        let now = timer::counter();
+        self.ports.iter().enumerate().any(|(to, port)| port.end_of_patience() > Some(now) && self.may(from, to))
+    }
+
+    /// When a card is not waited for any longer, if one is, by the counter.
+    pub(crate) fn end_of_patience(&self) -> Option<u64> {
+        let now = timer::counter();
+        self.ports.iter().filter_map(Port::end_of_patience).filter(|end| *end > now).min()
     }
 
     /// It had no room for it yet.
@@ -168,7 +211,7 @@ impl Bridge {
         let others = (0..self.ports.len()).filter(|port| *port != from && self.may(from, *port));
         for port in others.collect::<Vec<usize>>() {
             let Some(mut buffer) = self.buffer() else { break };
-            let bytes = HEADER + frame.length;
+            let bytes = START + frame.length;
             if let (Some(to), Some(from)) = (buffer.bytes_mut().get_mut(..bytes), frame.buffer.bytes().get(..bytes)) {
                 to.copy_from_slice(from);
             }
@@ -206,19 +249,23 @@ impl Bridge {
         self.give_back(left);
     }
 
-    /// Takes what cards received and have sent, as many frames of each as it has buffers. Returns whether there was something.
+    /// Takes what cards received and have sent, not too many frames of each. Returns whether there was something.
     pub(crate) fn poll(&mut self) -> bool {
         let mut any = false;
         for number in 0..self.ports.len() {
-            if let Some(Port::Card { card, interrupt }) = self.ports.get_mut(number)
+            if let Some(Port::Card { card, interrupt, .. }) = self.ports.get_mut(number)
                 && interrupts::take(*interrupt)
             {
                 card.acknowledge();
             }
-            for _ in 0..DEPTH {
-                let Some(Port::Card { card, .. }) = self.ports.get_mut(number) else { break };
+            for _ in 0..ROUND {
+                let Some(Port::Card { card, moved, .. }) = self.ports.get_mut(number) else { break };
+                if card.room() == DEPTH {
+                    *moved = timer::counter();
+                }
                 while let Some(buffer) = card.sent() {
                     self.free.push(buffer);
+                    *moved = timer::counter();
                 }
                 let Some((buffer, length)) = card.receive() else { break };
                 any = true;

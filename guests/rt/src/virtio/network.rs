@@ -11,11 +11,15 @@ use super::arena::{Buffer, Memory};
 use super::block::Error;
 
 /// Frames under way at most, each way.
-pub const DEPTH: usize = 64;
-/// Bytes before the frame in a buffer, for the device (`struct virtio_net_hdr`).
-pub const HEADER: usize = 12;
-/// Bytes of a buffer for a frame.
+pub const DEPTH: usize = 256;
+/// Bytes before a frame, for the device (`struct virtio_net_hdr`).
+const HEADER: usize = 12;
+/// Where a frame begins in a buffer: behind room for the device, and aligned, as copies are cheaper then.
+pub const START: usize = 16;
+/// Most bytes of a frame.
 pub const FRAME: usize = 2048;
+/// Bytes of a buffer for a frame.
+pub const BUFFER: usize = START + FRAME;
 
 const RECEIVE: u16 = 0;
 const SEND: u16 = 1;
@@ -32,7 +36,7 @@ bitflags! {
 struct Lane {
     queue: VirtQueue<Memory, DEPTH>,
     number: u16,
-    /// By the queue's number for it: a buffer, and how many bytes of it.
+    /// By the queue's number for it: a buffer, and how many bytes of it, from the device's header on.
     going: [Option<(Buffer, usize)>; DEPTH],
     added: bool,
 }
@@ -44,7 +48,9 @@ impl Lane {
     }
 
     fn add(&mut self, mut buffer: Buffer, bytes: usize) -> Result<(), Buffer> {
-        let Some(part) = buffer.part_mut(0, bytes).filter(|part| !part.is_empty()) else { return Err(buffer) };
+        let Some(part) = buffer.part_mut(START - HEADER, bytes).filter(|part| !part.is_empty()) else {
+            return Err(buffer);
+        };
         let (inputs, outputs): (&[&[u8]], &mut [&mut [u8]]) =
             if self.number == SEND { (&[part], &mut []) } else { (&[], &mut [part]) };
         // SAFETY: the buffer is put away until `take` gets the same piece back.
@@ -63,7 +69,7 @@ impl Lane {
     fn take(&mut self) -> Option<(Buffer, usize)> {
         let token = self.queue.peek_used()?;
         let (mut buffer, bytes) = self.going.get_mut(usize::from(token))?.take()?;
-        let part = buffer.part_mut(0, bytes)?;
+        let part = buffer.part_mut(START - HEADER, bytes)?;
         let (inputs, outputs): (&[&[u8]], &mut [&mut [u8]]) =
             if self.number == SEND { (&[part], &mut []) } else { (&[], &mut [part]) };
         // SAFETY: the same piece as in `add`.
@@ -105,16 +111,21 @@ impl Card {
         self.address
     }
 
-    /// Sends a frame of `length` bytes that begins behind [`HEADER`] bytes of the buffer, which are overwritten.
+    /// Sends a frame of `length` bytes that begins at [`START`] in the buffer; what is before it is overwritten.
     ///
     /// # Errors
     /// Too many are under way, or it is longer than its buffer: it comes back.
     pub fn send(&mut self, mut buffer: Buffer, length: usize) -> Result<(), Buffer> {
-        match buffer.part_mut(0, HEADER) {
+        match buffer.part_mut(START - HEADER, HEADER) {
             Some(header) => header.fill(0),
             None => return Err(buffer),
         }
         self.send.add(buffer, HEADER + length)
+    }
+
+    /// How many more frames can be sent at the moment.
+    pub fn room(&self) -> usize {
+        self.send.queue.available_desc()
     }
 
     /// A buffer whose frame was sent.
@@ -122,15 +133,15 @@ impl Card {
         self.send.take().map(|(buffer, _)| buffer)
     }
 
-    /// Gives a buffer to receive into, of [`FRAME`] bytes at least.
+    /// Gives a buffer to receive into, of [`BUFFER`] bytes at least.
     ///
     /// # Errors
     /// There are as many as can be: it comes back.
     pub fn give(&mut self, buffer: Buffer) -> Result<(), Buffer> {
-        self.receive.add(buffer, FRAME)
+        self.receive.add(buffer, HEADER + FRAME)
     }
 
-    /// A frame that was received: it begins behind [`HEADER`] bytes of the buffer and has so many.
+    /// A frame that was received: it begins at [`START`] in the buffer and has so many bytes.
     pub fn receive(&mut self) -> Option<(Buffer, usize)> {
         self.receive.take().map(|(buffer, written)| (buffer, written.saturating_sub(HEADER)))
     }

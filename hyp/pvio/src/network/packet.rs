@@ -1,6 +1,7 @@
 //! A packet, from its slots and to its slots.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use xen_abi::io::netif::{
     ExtraInfo, NETTXF_CSUM_BLANK, NETTXF_DATA_VALIDATED, NETTXF_EXTRA_INFO, NETTXF_MORE_DATA, TxRequest,
@@ -57,6 +58,26 @@ impl Packet {
     /// Bytes of all pieces.
     pub fn length(&self) -> usize {
         self.pieces.iter().map(|piece| usize::from(piece.length)).sum()
+    }
+
+    /// How many frames it will be on a network that takes none that are larger.
+    pub fn frames(&self) -> usize {
+        self.segmentation.map_or(1, |segmentation| self.length().div_ceil(usize::from(segmentation.size).max(1)))
+    }
+
+    /// The pieces that hold these bytes of it.
+    pub fn part(&self, bytes: Range<usize>) -> impl Iterator<Item = Piece> {
+        let mut at = 0;
+        self.pieces.iter().filter_map(move |piece| {
+            let start = at;
+            at += usize::from(piece.length);
+            let (from, to) = (bytes.start.max(start), bytes.end.min(at));
+            (from < to).then(|| Piece {
+                offset: piece.offset + (from - start) as u16,
+                length: (to - from) as u16,
+                grant: piece.grant,
+            })
+        })
     }
 
     /// The packet of these requests and this extra information; nothing if it does not add up.
