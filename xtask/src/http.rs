@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use linux_programs::random::Random;
 use sha2::{Digest, Sha256};
 
-use crate::random;
 use crate::scenario::{Scenario, Served};
 
 /// How long a client may be silent, so that no thread stays for ever.
@@ -101,11 +101,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// A file's bytes.
 fn pieces(file: &Served) -> impl Iterator<Item = Vec<u8>> {
-    let (mut left, mut state) = (file.bytes, file.seed);
+    let (mut left, mut random) = (file.bytes, Random::new(file.seed));
     std::iter::from_fn(move || {
         let size = left.min(PIECE);
         left -= size;
-        let mut piece: Vec<u8> = (0..size.div_ceil(8)).flat_map(|_| random::next(&mut state).to_le_bytes()).collect();
+        let mut piece: Vec<u8> = (0..size.div_ceil(8)).flat_map(|_| random.number().to_le_bytes()).collect();
         piece.truncate(size as usize);
         (size > 0).then_some(piece)
     })

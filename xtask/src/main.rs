@@ -27,7 +27,6 @@ mod peer;
 mod process;
 mod progress;
 mod qemu;
-mod random;
 mod report;
 mod run;
 mod scenario;

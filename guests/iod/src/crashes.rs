@@ -2,6 +2,7 @@
 //! has each of our first lives end at some instruction of that time, but none before that time since power-on, by the handler
 //! of a timer that nothing else uses.
 
+use rt::random::Random;
 use rt::{Machine, memory, timer};
 
 /// Sets the timer, if that was asked for.
@@ -16,10 +17,8 @@ pub(crate) fn arrange(machine: &Machine) {
     }
 }
 
-/// A number that looks random, the same in each run (the finalizer of splitmix64).
-const fn spread(seed: u64) -> u64 {
-    let mut value = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ value >> 31
+/// A number that looks random, the same in each run: that of this place in their row.
+fn spread(place: u64) -> u64 {
+    let mut row = Random::new(0);
+    (0..=place).fold(0, |_, _| row.next())
 }

@@ -21,7 +21,6 @@ mod io_domain;
 mod lies;
 mod neighbour;
 mod queues;
-mod random;
 mod sharing;
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -16,7 +16,7 @@ use crate::devices::Trouble;
 use crate::devices::card::Card;
 use crate::devices::disk::{Disk, SECTORS, XVDA};
 use crate::devices::store::Store;
-use crate::random::Random;
+use rt::random::Random;
 
 /// The longest that an operation may take while others attack, ns.
 const BOUND: u64 = 20_000_000;

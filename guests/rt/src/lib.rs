@@ -37,6 +37,7 @@ pub mod pages;
 mod panic;
 pub mod power;
 pub mod queues;
+pub mod random;
 pub mod runstate;
 mod time;
 #[cfg(feature = "virtio")]

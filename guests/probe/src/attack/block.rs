@@ -21,7 +21,7 @@ use crate::check::Checks;
 use crate::devices::disk::XVDA;
 use crate::devices::store::{Ends, Store};
 use crate::devices::{Lent, Shared, Trouble, open_port, wait};
-use crate::random::Random;
+use rt::random::Random;
 
 /// An entry of the grant table that gives nothing.
 const NOTHING: u32 = 500;

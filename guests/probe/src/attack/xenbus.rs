@@ -9,7 +9,7 @@ use crate::check::Checks;
 use crate::devices::disk::{Disk, XVDA};
 use crate::devices::store::{Ends, Store};
 use crate::devices::{Lent, Trouble, open_port};
-use crate::random::Random;
+use rt::random::Random;
 
 /// Steps at random.
 const STEPS: u32 = 300;

@@ -19,7 +19,7 @@ use super::wire::Wire;
 use crate::check::Checks;
 use crate::devices::Trouble;
 use crate::devices::store::Store;
-use crate::random::Random;
+use rt::random::Random;
 
 /// A name, a type, a payload, and the error that it gets.
 type Shape<'a> = (&'a str, u32, &'a [u8], Errno);

@@ -2,10 +2,10 @@
 //! as text into a file, so that one of them can be repeated and changed by hand.
 
 use clap::ValueEnum;
+use linux_programs::random::Random;
 
 use super::work::Work;
 use crate::board::Board;
-use crate::random;
 
 /// Who schedules: our classes, or the peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -187,8 +187,8 @@ impl Cell {
     /// From their start to the first release of player and probe, ns: long enough for all others to have started, and then
     /// anywhere in the period.
     fn leads(&self) -> [u64; 2] {
-        let mut state = self.seed;
-        [SECOND / 60, PROBE_PERIOD].map(|period| LEAD + random::next(&mut state) % period)
+        let mut random = Random::new(self.seed);
+        [SECOND / 60, PROBE_PERIOD].map(|period| LEAD + random.below(period))
     }
 }
 
