@@ -73,6 +73,16 @@ fn bind(domain: u16, port: u32) -> Result<u32, String> {
     Ok(own)
 }
 
+/// Binds two ports of a guest's, or none.
+fn bind_both(domain: u16, ports: [u32; 2]) -> Result<(u32, u32), String> {
+    let first = bind(domain, ports[0])?;
+    let second = bind(domain, ports[1]).inspect_err(|_| {
+        // It was bound just now.
+        let _ = hypercall::close(first);
+    })?;
+    Ok((first, second))
+}
+
 /// Which device of a guest.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {

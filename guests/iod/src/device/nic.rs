@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use hyp_pvio::network::{Connection, Offer, Outcome, Ports, ReceiveBack, TransmitBack};
 use rt::hypercall;
 
-use super::{Back, Nodes, bind};
+use super::{Back, Nodes, bind, bind_both};
 use crate::hardware::Hardware;
 use crate::shared::Granted;
 use incoming::Incoming;
@@ -129,14 +129,7 @@ impl Back for Nic {
             let receive = receive.map_err(|error| error.to_string())?;
             let ports = match wanted.ports {
                 Ports::One(port) => bind(self.domain, port).map(|own| (own, own))?,
-                Ports::Two { transmit, receive } => {
-                    let transmit = bind(self.domain, transmit)?;
-                    let receive = bind(self.domain, receive).inspect_err(|_| {
-                        // It was bound just now.
-                        let _ = hypercall::close(transmit);
-                    })?;
-                    (transmit, receive)
-                }
+                Ports::Two { transmit, receive } => bind_both(self.domain, [transmit, receive])?,
             };
             self.queues.push(Queue { transmit, receive, ports });
         }

@@ -18,7 +18,7 @@ use rt::virtio::Buffer;
 use rt::virtio::sound::{Command, Parameters, RATES, SAMPLES};
 use xen_abi::errno::Errno;
 
-use super::{Back, KEPT, Nodes, bind};
+use super::{Back, KEPT, Nodes, bind_both};
 use crate::grants::{self, Way};
 use crate::hardware::Hardware;
 use crate::hardware::sound::{LARGEST, News, Output, format};
@@ -235,8 +235,8 @@ fn parameters(opened: &Opened) -> Parameters {
 /// Learns which pages a guest's buffer is in.
 fn read_directory(domain: u16, opened: &Opened) -> Result<directory::Buffer, Errno> {
     let mut buffer = directory::Buffer::new(opened.buffer, opened.directory);
+    let mut list = Buffer::new(grants::PAGE).ok_or(Errno::ENOMEM)?;
     while let Some(grant) = buffer.wanted() {
-        let mut list = Buffer::new(grants::PAGE).ok_or(Errno::ENOMEM)?;
         let bytes = grants::read(domain, &[grant], grants::PAGE, &mut list).ok_or(Errno::EFAULT)?;
         let page = bytes.first_chunk().ok_or(Errno::EFAULT)?;
         buffer.list(page).map_err(|_| Errno::EINVAL)?;
@@ -289,7 +289,7 @@ impl Back for Sound {
             steps.extend([Command::Set(parameters(play.opened())), Command::Prepare]);
             steps.extend(play.is_running().then_some(Command::Start));
         }
-        let ports = (bind(self.domain, port)?, bind(self.domain, events_port)?);
+        let ports = bind_both(self.domain, [port, events_port])?;
         let (asked, wanted, outcome, changed) = (false, None, None, resumes);
         self.link = Some(Link { back, positions, ports, open, steps, asked, wanted, outcome, changed });
         Ok(if resumes { Nodes::new() } else { Nodes::from([(KEPT, String::new())]) })

@@ -1,10 +1,19 @@
 //! A queue whose every message is one buffer: what the device writes is at its begin, what it reads behind that.
 
+use bitflags::bitflags;
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::{SomeTransport, Transport};
 
 use super::arena::{Buffer, Memory};
 use super::block::Error;
+
+bitflags! {
+    /// What is asked of devices that have such queues.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) struct Features: u64 {
+        const VERSION_1 = 1 << 32;
+    }
+}
 
 /// Descriptors of a queue. A message that the device reads and writes takes two.
 pub(super) const DESCRIPTORS: usize = 64;

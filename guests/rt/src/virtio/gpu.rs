@@ -5,13 +5,12 @@
 
 use alloc::collections::VecDeque;
 
-use bitflags::bitflags;
 use virtio_drivers::transport::{SomeTransport, Transport};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::arena::{Buffer, device_address};
 use super::block::Error;
-use super::exchange::{Exchange, Message};
+use super::exchange::{Exchange, Features, Message};
 
 /// Bytes of a pixel: blue, green, red, and one that is not shown.
 pub const PIXEL: usize = 4;
@@ -23,13 +22,6 @@ const SCANOUT: u32 = 0;
 /// `VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM`.
 const FORMAT: u32 = 2;
 const OK: u32 = 0x1100;
-
-bitflags! {
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    struct Features: u64 {
-        const VERSION_1 = 1 << 32;
-    }
-}
 
 /// A part of the picture, in pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]

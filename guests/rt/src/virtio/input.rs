@@ -3,22 +3,14 @@
 //! The crate's own driver has the memory that the device writes on the heap, which is not at the same place in each life.
 //! Source: Virtual I/O Device specification 1.3, 5.8.
 
-use bitflags::bitflags;
 use virtio_drivers::transport::{SomeTransport, Transport};
 use zerocopy::FromBytes;
 
 use super::arena::Buffer;
 use super::block::Error;
-use super::exchange::{DESCRIPTORS, Exchange, Message};
+use super::exchange::{DESCRIPTORS, Exchange, Features, Message};
 
 const EVENTS: u16 = 0;
-
-bitflags! {
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    struct Features: u64 {
-        const VERSION_1 = 1 << 32;
-    }
-}
 
 /// What happened (`struct virtio_input_event`); the numbers are those of Linux's input layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes)]

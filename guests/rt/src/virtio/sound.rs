@@ -5,13 +5,12 @@
 
 use alloc::vec::Vec;
 
-use bitflags::bitflags;
 use virtio_drivers::transport::{SomeTransport, Transport};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::arena::Buffer;
 use super::block::Error;
-use super::exchange::{Exchange, Message};
+use super::exchange::{Exchange, Features, Message};
 use crate::cpu;
 
 /// Where samples begin in a buffer.
@@ -35,13 +34,6 @@ const QUESTION: usize = 1024;
 /// A transfer's: what the device answers, and the number of the stream, behind which the samples are.
 const STATUS: usize = 8;
 const STREAM: usize = SAMPLES - 4;
-
-bitflags! {
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    struct Features: u64 {
-        const VERSION_1 = 1 << 32;
-    }
-}
 
 /// How samples are laid out, by the device's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
