@@ -8,8 +8,7 @@ use alloc::vec::Vec;
 
 use hyp_pvio::console::{self, Console};
 use rt::hypercall;
-
-use crate::shared::Fixed;
+use rt::window::Window;
 
 /// Longest piece of a line.
 const LINE: usize = 256;
@@ -24,9 +23,9 @@ const SWITCH: u8 = 1;
 struct Terminal {
     domain: u16,
     name: String,
-    memory: Fixed,
+    memory: Window,
     port: u32,
-    ends: Option<Console<Fixed>>,
+    ends: Option<Console<Window>>,
     line: Vec<u8>,
     /// There may be something to move.
     raised: bool,
@@ -46,7 +45,7 @@ pub(crate) struct Consoles {
 
 impl Consoles {
     /// A guest's console by this page and this port of ours.
-    pub(crate) fn add(&mut self, domain: u16, name: &str, memory: Fixed, port: u32) {
+    pub(crate) fn add(&mut self, domain: u16, name: &str, memory: Window, port: u32) {
         // What it printed while nobody was there may fill the page, and it does not say so again: it is looked at at once.
         let ends = Some(console::back(memory));
         let (line, typed) = (Vec::new(), Vec::new());

@@ -14,7 +14,6 @@ use crate::device::{Device, Identity, Nodes, disk, display, keyboard, nic, sound
 use crate::hardware::{Hardware, partitions};
 use crate::pace::Pace;
 use crate::plan::{self, Plan};
-use crate::shared::Fixed;
 use crate::store::{Served, Store};
 
 /// Where guests' pages are.
@@ -24,11 +23,11 @@ const BASE: u64 = io_domain::SHARED_BASE_ARM;
 const BASE: u64 = io_domain::SHARED_BASE_X86;
 
 /// The memory that outlives us.
-fn kept(plan: &Plan, machine: &'static Machine) -> Result<Fixed, String> {
+fn kept(plan: &Plan, machine: &'static Machine) -> Result<Window, String> {
     let (start, size) =
         plan.kept.ok_or("this guest has no shared memory with xen,shm-id = \"iod\", to keep xenstore in")?;
     let window = Window::outside_of_ram(machine, start as usize, size as usize);
-    window.map(Fixed).ok_or_else(|| format!("the shared memory at {start:#x} is inside of our RAM"))
+    window.ok_or_else(|| format!("the shared memory at {start:#x} is inside of our RAM"))
 }
 
 /// Everything.
@@ -79,7 +78,7 @@ impl Iod {
         let plan::Guest { domain, name, .. } = guest;
         let page = |at: u64| {
             let window = Window::outside_of_ram(machine, at as usize, 4096);
-            window.map(Fixed).ok_or_else(|| format!("{at:#x}, where {name} has its pages, is inside of our RAM"))
+            window.ok_or_else(|| format!("{at:#x}, where {name} has its pages, is inside of our RAM"))
         };
         let (console, store) = (io_domain::console_port(*domain), io_domain::store_port(*domain));
         self.consoles.add(*domain, name, page(io_domain::console_page(BASE, *domain))?, console);

@@ -1,4 +1,4 @@
-//! Memory shared with a guest, as the protocols want it.
+//! Pages that guests grant, as the protocols want memory.
 
 use alloc::rc::Rc;
 
@@ -8,10 +8,6 @@ use rt::virtio::Buffer;
 use rt::window::Window;
 
 use crate::grants::Way;
-
-/// A page that the hypervisor made for both of us. It is there for as long as we are.
-#[derive(Clone, Copy)]
-pub(crate) struct Fixed(pub(crate) Window);
 
 /// Pages that a guest granted. They are unmapped when the last copy of this is gone.
 #[derive(Clone)]
@@ -29,9 +25,7 @@ impl Granted {
         let mapping = Mapping::new(domain, references, false)?;
         Ok(Self { window: mapping.window(), _mapping: Rc::new(mapping) })
     }
-}
 
-impl Granted {
     /// Copies between the pages, from byte `offset` on, and bytes of a buffer from `at` on. What is in neither is left.
     pub(crate) fn copy(&self, offset: usize, buffer: &mut Buffer, at: usize, bytes: usize, way: Way) {
         let Some(part) = buffer.bytes_mut().get_mut(at..at + bytes) else { return };
@@ -42,35 +36,28 @@ impl Granted {
     }
 }
 
-macro_rules! shared {
-    ($kind:ty, $window:tt) => {
-        impl SharedMemory for $kind {
-            fn size(&self) -> usize {
-                self.$window.size()
-            }
+impl SharedMemory for Granted {
+    fn size(&self) -> usize {
+        self.window.size()
+    }
 
-            fn load(&self, offset: usize) -> u32 {
-                self.$window.load(offset)
-            }
+    fn load(&self, offset: usize) -> u32 {
+        self.window.load(offset)
+    }
 
-            fn store(&self, offset: usize, value: u32) {
-                self.$window.store(offset, value);
-            }
+    fn store(&self, offset: usize, value: u32) {
+        self.window.store(offset, value);
+    }
 
-            fn read(&self, offset: usize, into: &mut [u8]) {
-                self.$window.read(offset, into);
-            }
+    fn read(&self, offset: usize, into: &mut [u8]) {
+        self.window.read(offset, into);
+    }
 
-            fn write(&self, offset: usize, from: &[u8]) {
-                self.$window.write(offset, from);
-            }
+    fn write(&self, offset: usize, from: &[u8]) {
+        self.window.write(offset, from);
+    }
 
-            fn fence(&self) {
-                self.$window.fence();
-            }
-        }
-    };
+    fn fence(&self) {
+        self.window.fence();
+    }
 }
-
-shared!(Fixed, 0);
-shared!(Granted, window);

@@ -3,11 +3,9 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use hyp_pvio::memory::SharedMemory;
 use hyp_pvio::xenstore::{Access, Event, Found, Keeper, Look, Manager, Quota};
 use rt::hypercall;
-
-use crate::shared::Fixed;
+use rt::window::Window;
 
 /// Messages of a guest that are handled in one go.
 const BUDGET: u32 = 16;
@@ -19,7 +17,7 @@ const DEVICE: usize = 6 << 10;
 /// A guest's page, and our port of it.
 struct Client {
     domain: u16,
-    memory: Fixed,
+    memory: Window,
     port: u32,
 }
 
@@ -36,7 +34,7 @@ pub(crate) enum Served {
 
 /// The tree, and everybody's pages.
 pub(crate) struct Store {
-    keeper: Keeper<Fixed, Fixed>,
+    keeper: Keeper<Window, Window>,
     own: u16,
     clients: Vec<Client>,
     /// Something may be in a guest's page, or is to be put there: all are looked at in the next round.
@@ -45,7 +43,7 @@ pub(crate) struct Store {
 
 impl Store {
     /// The tree that is kept in this memory, or a new one, which is ours. So many guests are to have so many devices in it.
-    pub(crate) fn open(own: u16, memory: Fixed, guests: usize, devices: usize) -> Self {
+    pub(crate) fn open(own: u16, memory: Window, guests: usize, devices: usize) -> Self {
         let ours = guests * GUEST + devices * DEVICE;
         let quota = Quota::fitting(memory.size(), guests, ours);
         if quota.memory(guests, ours) > memory.size() {
@@ -63,7 +61,7 @@ impl Store {
     }
 
     /// A guest, connected by this page, and notified by this port. Whether it is connected anew.
-    pub(crate) fn add(&mut self, domain: u16, memory: Fixed, port: u32) -> bool {
+    pub(crate) fn add(&mut self, domain: u16, memory: Window, port: u32) -> bool {
         self.clients.push(Client { domain, memory, port });
         self.keeper.attach(domain, memory)
     }

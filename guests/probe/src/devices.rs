@@ -11,7 +11,6 @@ use alloc::string::String;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use hyp_pvio::memory::SharedMemory;
 use hyp_pvio::xenstore;
 use rt::grants::{self, PAGE};
 use rt::window::Window;
@@ -22,36 +21,6 @@ use xen_abi::errno::Errno;
 pub(crate) const PATIENCE: u64 = 1_000_000_000;
 /// How long we sleep at most between two looks, ns: not all that we wait for is announced.
 const NAP: u64 = 200_000;
-
-/// Pages that are shared, ours or the hypervisor's.
-#[derive(Clone, Copy)]
-pub(crate) struct Shared(pub(crate) Window);
-
-impl SharedMemory for Shared {
-    fn size(&self) -> usize {
-        self.0.size()
-    }
-
-    fn load(&self, offset: usize) -> u32 {
-        self.0.load(offset)
-    }
-
-    fn store(&self, offset: usize, value: u32) {
-        self.0.store(offset, value);
-    }
-
-    fn read(&self, offset: usize, into: &mut [u8]) {
-        self.0.read(offset, into);
-    }
-
-    fn write(&self, offset: usize, from: &[u8]) {
-        self.0.write(offset, from);
-    }
-
-    fn fence(&self) {
-        self.0.fence();
-    }
-}
 
 /// Why something did not come about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +91,7 @@ static ENTRY: AtomicU32 = AtomicU32::new(8);
 #[derive(Clone, Copy)]
 pub(crate) struct Lent {
     /// The page.
-    pub(crate) memory: Shared,
+    pub(crate) memory: Window,
     /// Its entry.
     pub(crate) grant: u32,
 }
@@ -130,8 +99,8 @@ pub(crate) struct Lent {
 impl Lent {
     /// A new page for a domain. There are 500 of them in a life.
     pub(crate) fn new(to: u16, read_only: bool) -> Self {
-        let (memory, grant) = (Shared(pages::allocate(1)), ENTRY.fetch_add(1, Relaxed));
-        grants::grant(grant, to, memory.0.frame(0), read_only);
+        let (memory, grant) = (pages::allocate(1), ENTRY.fetch_add(1, Relaxed));
+        grants::grant(grant, to, memory.frame(0), read_only);
         Self { memory, grant }
     }
 
@@ -139,13 +108,13 @@ impl Lent {
     pub(crate) fn fill(&self, word: impl Fn(u64) -> u64) {
         let mut bytes = [0; PAGE];
         bytes.chunks_exact_mut(8).zip(0..).for_each(|(place, at)| place.copy_from_slice(&word(at).to_le_bytes()));
-        self.memory.0.write(0, &bytes);
+        self.memory.write(0, &bytes);
     }
 
     /// The first word that is not as it should be.
     pub(crate) fn differs(&self, word: impl Fn(u64) -> u64) -> Option<u64> {
         let mut bytes = [0; PAGE];
-        self.memory.0.read(0, &mut bytes);
+        self.memory.read(0, &mut bytes);
         bytes.chunks_exact(8).zip(0..).find(|(found, at)| **found != word(*at).to_le_bytes()).map(|(_, at)| at)
     }
 }

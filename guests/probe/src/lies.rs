@@ -13,6 +13,7 @@ use alloc::format;
 use alloc::string::String;
 
 use hyp_pvio::block::Kind;
+use rt::window::Window;
 use rt::{Machine, events, grants, hypercall, println};
 use xen_abi::io::xs_wire::Sockmsg;
 use xen_abi::io_domain::STORE_PORT;
@@ -22,7 +23,7 @@ use crate::check::Checks;
 use crate::devices::card::Card;
 use crate::devices::disk::{Disk, XVDA};
 use crate::devices::store::Store;
-use crate::devices::{Shared, Trouble, wait};
+use crate::devices::{Trouble, wait};
 
 pub(crate) use liar::run as lie;
 
@@ -30,11 +31,11 @@ pub(crate) use liar::run as lie;
 #[derive(Clone, Copy)]
 enum Lie {
     /// The answer to a request to xenstore.
-    Store(fn(Shared, Sockmsg)),
+    Store(fn(Window, Sockmsg)),
     /// What a disk's back end writes into its ring after the first request, and what it says of its sectors.
-    Disk(fn(Shared), &'static str),
+    Disk(fn(Window), &'static str),
     /// The same of a card's rings, on which the guest sends and receives.
-    Card(fn(Shared, Shared)),
+    Card(fn(Window, Window)),
     /// Where the back end of a disk goes instead of connecting.
     State(&'static str),
 }

@@ -113,6 +113,33 @@ impl Window {
     }
 }
 
+#[cfg(feature = "pvio")]
+impl hyp_pvio::memory::SharedMemory for Window {
+    fn size(&self) -> usize {
+        self.size()
+    }
+
+    fn load(&self, offset: usize) -> u32 {
+        self.load(offset)
+    }
+
+    fn store(&self, offset: usize, value: u32) {
+        self.store(offset, value);
+    }
+
+    fn read(&self, offset: usize, into: &mut [u8]) {
+        self.read(offset, into);
+    }
+
+    fn write(&self, offset: usize, from: &[u8]) {
+        self.write(offset, from);
+    }
+
+    fn fence(&self) {
+        self.fence();
+    }
+}
+
 /// Up to 7 bytes.
 fn bytes_from(address: usize, into: &mut [u8]) {
     for (number, byte) in into.iter_mut().enumerate() {

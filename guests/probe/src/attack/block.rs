@@ -5,9 +5,9 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use hyp_pvio::block::Blkif;
-use hyp_pvio::memory::SharedMemory;
 use hyp_pvio::ring::FrontRing;
 use hyp_pvio::xenbus::State;
+use rt::window::Window;
 use rt::{grants, hypercall};
 use xen_abi::io::blkif::{
     BLKIF_OP_DISCARD, BLKIF_OP_INDIRECT, BLKIF_OP_READ, BLKIF_OP_WRITE, BLKIF_OP_WRITE_BARRIER, BLKIF_RSP_EOPNOTSUPP,
@@ -20,7 +20,7 @@ use super::xenbus::again;
 use crate::check::Checks;
 use crate::devices::disk::XVDA;
 use crate::devices::store::{Ends, Store};
-use crate::devices::{Lent, Shared, Trouble, open_port, wait};
+use crate::devices::{Lent, Trouble, open_port, wait};
 use rt::random::Random;
 
 /// An entry of the grant table that gives nothing.
@@ -29,7 +29,7 @@ const NOTHING: u32 = 500;
 /// A disk whose ring takes anything.
 struct Raw {
     ends: Ends,
-    ring: FrontRing<Shared, Blkif>,
+    ring: FrontRing<Window, Blkif>,
     memory: Lent,
     port: u32,
     data: Lent,
@@ -40,7 +40,7 @@ struct Raw {
 
 impl Raw {
     /// Connects as it should be, but that `spoil` may change the ring before.
-    fn connect(store: &mut Store, spoil: impl FnOnce(Shared)) -> Result<Self, Trouble> {
+    fn connect(store: &mut Store, spoil: impl FnOnce(Window)) -> Result<Self, Trouble> {
         let ends = Ends::find(store, "vbd", XVDA)?;
         store.wait_for(&ends.back, State::InitWait)?;
         let memory = Lent::new(ends.domain, false);
@@ -253,7 +253,7 @@ fn changed(checks: &mut Checks, store: &mut Store) -> Result<(), Trouble> {
 /// A ring whose page its owner gives up while the back end has it mapped.
 fn given_up(checks: &mut Checks, store: &mut Store) -> Result<(), Trouble> {
     let raw = Raw::connect(store, |_| ())?.ready(store)?;
-    let frames = Vec::from([raw.memory.memory.0.frame(0)]);
+    let frames = Vec::from([raw.memory.memory.frame(0)]);
     checks.same("ring-given-up", grants::give_up(&frames, 0), 1);
     (0..50).for_each(|_| raw.notify());
     raw.close(store)?;

@@ -1,7 +1,6 @@
 //! A console whose indices cannot be true, and one that prints without an end.
 
 use hyp_pvio::console;
-use hyp_pvio::memory::SharedMemory;
 use rt::window::Window;
 use rt::{Machine, hypercall, memory, timer};
 use xen_abi::io::console::{XENCONS_IN_CONS, XENCONS_IN_PROD, XENCONS_OUT_CONS, XENCONS_OUT_PROD, XENCONS_OUT_SIZE};
@@ -10,7 +9,7 @@ use xen_abi::io_domain::{CONSOLE_PORT, console_page};
 use super::wire::Wire;
 use crate::check::Checks;
 use crate::devices::store::Store;
-use crate::devices::{Shared, Trouble, wait};
+use crate::devices::{Trouble, wait};
 
 /// All of it.
 ///
@@ -18,7 +17,7 @@ use crate::devices::{Shared, Trouble, wait};
 /// The I/O domain does not answer as it has to, so that nothing more can be tried.
 pub(super) fn run(checks: &mut Checks, machine: &'static Machine, store: &mut Store) -> Result<(), Trouble> {
     let page = Window::outside_of_ram(machine, console_page(memory::SHARED_BASE, 0) as usize, 4096);
-    let page = page.map(Shared).ok_or_else(|| Trouble::Device("no page".into()))?;
+    let page = page.ok_or_else(|| Trouble::Device("no page".into()))?;
     print(page, b"console as it should be\n")?;
     let ahead = page.load(XENCONS_OUT_CONS).wrapping_add(XENCONS_OUT_SIZE as u32 + 1);
     for (index, value) in [(XENCONS_OUT_PROD, ahead), (XENCONS_IN_CONS, page.load(XENCONS_IN_PROD).wrapping_add(1))] {
@@ -44,7 +43,7 @@ fn notify() {
 }
 
 /// Prints, and waits until it is taken.
-fn print(page: Shared, text: &[u8]) -> Result<(), Trouble> {
+fn print(page: Window, text: &[u8]) -> Result<(), Trouble> {
     let written = console::front(page).writer.write(text);
     notify();
     let end = page.load(XENCONS_OUT_PROD);
@@ -56,7 +55,7 @@ fn print(page: Shared, text: &[u8]) -> Result<(), Trouble> {
 }
 
 /// Whether somebody takes more, whatever is printed.
-fn print_blindly(page: Shared, text: &[u8]) -> bool {
+fn print_blindly(page: Window, text: &[u8]) -> bool {
     let before = page.load(XENCONS_OUT_CONS);
     // It may have no room, by what the indices say.
     let _ = console::front(page).writer.write(text);
@@ -71,7 +70,7 @@ fn print_blindly(page: Shared, text: &[u8]) -> bool {
 pub(super) fn flood(machine: &'static Machine) {
     if let Some(page) = Window::outside_of_ram(machine, console_page(memory::SHARED_BASE, 0) as usize, 4096) {
         // As much as there is room for.
-        let _ = console::front(Shared(page)).writer.write(&[b'.'; 64]);
+        let _ = console::front(page).writer.write(&[b'.'; 64]);
         notify();
     }
 }

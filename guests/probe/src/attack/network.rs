@@ -5,11 +5,11 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use hyp_pvio::memory::SharedMemory;
 use hyp_pvio::network::{Receive, Transmit};
 use hyp_pvio::ring::FrontRing;
 use hyp_pvio::xenbus::State;
 use rt::hypercall;
+use rt::window::Window;
 use xen_abi::io::netif::{
     ExtraInfo, NETIF_RSP_ERROR, NETIF_RSP_NULL, NETIF_RSP_OKAY, NETTXF_EXTRA_INFO, NETTXF_MORE_DATA, RxRequest,
     TxRequest, XEN_NETIF_EXTRA_FLAG_MORE, XEN_NETIF_EXTRA_TYPE_GSO, XEN_NETIF_GSO_TYPE_TCPV4,
@@ -20,7 +20,7 @@ use zerocopy::IntoBytes;
 use crate::check::Checks;
 use crate::devices::card::{Card, LENGTH, frame};
 use crate::devices::store::{Ends, Store};
-use crate::devices::{Lent, Shared, Trouble, open_port, wait};
+use crate::devices::{Lent, Trouble, open_port, wait};
 
 /// An entry of the grant table that gives nothing.
 const NOTHING: u32 = 500;
@@ -32,8 +32,8 @@ type Slot = [u8; 12];
 /// A card whose rings take anything.
 struct Raw {
     ends: Ends,
-    transmit: FrontRing<Shared, Transmit>,
-    receive: FrontRing<Shared, Receive>,
+    transmit: FrontRing<Window, Transmit>,
+    receive: FrontRing<Window, Receive>,
     memory: [Lent; 2],
     port: u32,
     data: Lent,

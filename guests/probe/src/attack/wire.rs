@@ -3,8 +3,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use hyp_pvio::memory::SharedMemory;
 use rt::hypercall;
+use rt::window::Window;
 use xen_abi::io::xs_wire::{
     Sockmsg, XENSTORE_CONNECTED, XENSTORE_CONNECTION, XENSTORE_ERROR, XENSTORE_PAYLOAD_MAX, XENSTORE_RECONNECT,
     XENSTORE_REQ, XENSTORE_REQ_CONS, XENSTORE_REQ_PROD, XENSTORE_RING_SIZE, XENSTORE_RSP, XENSTORE_RSP_CONS,
@@ -13,11 +13,11 @@ use xen_abi::io::xs_wire::{
 use xen_abi::io_domain::STORE_PORT;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::devices::{Shared, Trouble, wait};
+use crate::devices::{Trouble, wait};
 
 /// The page.
 #[derive(Clone, Copy)]
-pub(crate) struct Wire(pub(crate) Shared);
+pub(crate) struct Wire(pub(crate) Window);
 
 impl Wire {
     /// Tells the server that there is something, or not.

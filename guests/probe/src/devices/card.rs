@@ -4,13 +4,13 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use hyp_pvio::memory::SharedMemory;
 use hyp_pvio::network::{Checksum, Packet, Piece, ReceiveFront, Received, TransmitFront};
 use hyp_pvio::xenbus::State;
 use rt::hypercall;
+use rt::window::Window;
 
 use super::store::{Ends, Store};
-use super::{Lent, Shared, Trouble, open_port};
+use super::{Lent, Trouble, open_port};
 
 /// The kind of our frames: one of those for experiments (IEEE 802).
 const KIND: [u8; 2] = [0x88, 0xb5];
@@ -24,8 +24,8 @@ const GIVEN: usize = 8;
 pub(crate) struct Card {
     /// Its nodes.
     pub(crate) ends: Ends,
-    transmit: TransmitFront<Shared>,
-    receive: ReceiveFront<Shared>,
+    transmit: TransmitFront<Window>,
+    receive: ReceiveFront<Window>,
     /// Our port of it.
     pub(crate) port: u32,
     frame: Lent,

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use hyp_pvio::block::{Front, Kind, Operation, Outcome, Segment};
 use hyp_pvio::xenbus::State;
 use rt::hypercall;
+use rt::window::Window;
 
 use super::store::{Ends, Store};
 use super::{Lent, Trouble, open_port, wait};
@@ -20,7 +21,7 @@ pub(crate) const SECTORS: u64 = 8;
 pub(crate) struct Disk {
     /// Its nodes.
     pub(crate) ends: Ends,
-    front: Front<super::Shared>,
+    front: Front<Window>,
     /// Our port of it.
     pub(crate) port: u32,
     /// A page of data.

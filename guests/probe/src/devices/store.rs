@@ -4,7 +4,6 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use hyp_pvio::memory::SharedMemory;
 use hyp_pvio::xenbus::State;
 use hyp_pvio::xenstore::{Answer, Client, Page, client_page};
 use rt::window::Window;
@@ -13,13 +12,13 @@ use xen_abi::errno::Errno;
 use xen_abi::io::xs_wire::{XENSTORE_CONNECTED, XENSTORE_CONNECTION, XS_READ, XS_RM, XS_SET_PERMS, XS_WRITE};
 use xen_abi::io_domain::{STORE_PORT, store_page};
 
-use super::{Shared, Trouble, wait};
+use super::{Trouble, wait};
 
 /// Our connection to the server.
 pub(crate) struct Store {
     /// The page.
-    pub(crate) memory: Shared,
-    page: Page<Shared>,
+    pub(crate) memory: Window,
+    page: Page<Window>,
     client: Client,
 }
 
@@ -30,14 +29,14 @@ impl Store {
     /// It is not there.
     pub(crate) fn open(machine: &'static Machine) -> Result<Self, Trouble> {
         let page = Window::outside_of_ram(machine, store_page(memory::SHARED_BASE, 0) as usize, 4096);
-        let memory = page.map(Shared).ok_or_else(|| Trouble::Device("no page".into()))?;
+        let memory = page.ok_or_else(|| Trouble::Device("no page".into()))?;
         let connected = || (memory.load(XENSTORE_CONNECTION) == XENSTORE_CONNECTED).then_some(());
         wait(|| Ok(connected()))?;
         Ok(Self::anew(memory))
     }
 
     /// Goes on with the page as it is now.
-    pub(crate) fn anew(memory: Shared) -> Self {
+    pub(crate) fn anew(memory: Window) -> Self {
         Self { memory, page: client_page(memory), client: Client::default() }
     }
 

@@ -3,7 +3,6 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use hyp_pvio::memory::SharedMemory;
 use hyp_pvio::xenbus::State;
 use hyp_pvio::xenstore::{Access, Page, Quota, Server, reset, server_page, wants_reset};
 use rt::foreign::Mapping;
@@ -16,8 +15,8 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::{Lie, TRIALS};
 use crate::check::Checks;
+use crate::devices::Trouble;
 use crate::devices::disk::XVDA;
-use crate::devices::{Shared, Trouble};
 
 const SELF: u16 = 1;
 const GUEST: u16 = 2;
@@ -27,7 +26,7 @@ const NAP: u64 = 100_000;
 /// Tells all lies, one after the other, each until the guest begins anew.
 pub(crate) fn run(checks: &mut Checks, machine: &'static Machine) {
     checks.same("events", events::connect(), Ok(()));
-    let page = Window::outside_of_ram(machine, store_page(memory::SHARED_BASE, GUEST) as usize, 4096).map(Shared);
+    let page = Window::outside_of_ram(machine, store_page(memory::SHARED_BASE, GUEST) as usize, 4096);
     let Some(page) = page else { return checks.that("page", false, "none") };
     for (name, lie, _) in TRIALS {
         while !wants_reset(page) {
@@ -58,7 +57,7 @@ fn notify() {
     let _ = hypercall::send(store_port(GUEST));
 }
 
-fn about_store(page: Shared, lie: fn(Shared, Sockmsg)) -> Result<(), Trouble> {
+fn about_store(page: Window, lie: fn(Window, Sockmsg)) -> Result<(), Trouble> {
     while (page.load(XENSTORE_REQ_PROD) as usize) < size_of::<Sockmsg>() {
         nap();
     }
@@ -76,12 +75,12 @@ struct Rings {
 }
 
 impl Rings {
-    fn get(&self, at: usize) -> Option<Shared> {
-        self.mapped.get(at).map(|mapping| Shared(mapping.window()))
+    fn get(&self, at: usize) -> Option<Window> {
+        self.mapped.get(at).map(|mapping| mapping.window())
     }
 }
 
-fn about_device(page: Shared, lie: Lie) -> Result<(), Trouble> {
+fn about_device(page: Window, lie: Lie) -> Result<(), Trouble> {
     let mut server = Server::new(SELF, Quota::default());
     server.introduce(GUEST);
     let mut end = server_page(page);
@@ -129,7 +128,7 @@ fn tell(lie: Lie, rings: &Rings) -> bool {
     true
 }
 
-fn serve(server: &mut Server, end: &mut Page<Shared>) -> Result<(), Trouble> {
+fn serve(server: &mut Server, end: &mut Page<Window>) -> Result<(), Trouble> {
     if server.serve(GUEST, end, 16).map_err(Trouble::Store)?.notify {
         notify();
     }
