@@ -38,8 +38,8 @@ impl Checks {
     }
 }
 
-/// How long another guest may take, ns.
-const PATIENCE: u64 = 1_000_000_000;
+/// How long another guest may take for anything, ns.
+pub(crate) const PATIENCE: u64 = 1_000_000_000;
 
 /// Waits for another guest; whether it did its part in time.
 pub(crate) fn comes(happened: impl Fn() -> bool) -> bool {

@@ -17,8 +17,8 @@ use rt::window::Window;
 use rt::{cpu, events, hypercall, pages, timer};
 use xen_abi::errno::Errno;
 
-/// How long the other side may take for anything, ns.
-pub(crate) const PATIENCE: u64 = 1_000_000_000;
+use crate::check::PATIENCE;
+
 /// How long we sleep at most between two looks, ns: not all that we wait for is announced.
 const NAP: u64 = 200_000;
 

@@ -78,16 +78,11 @@ impl Raw {
 
     /// The back end says what was wrong, and waits for a front end that begins anew.
     fn is_over(&self, checks: &mut Checks, store: &mut Store, name: &str, error: &str) -> Result<(), Trouble> {
-        store.wait_for(&self.ends.back, State::Closing)?;
-        let told = store.read(&format!("{}/error", self.ends.back))?;
-        checks.that(name, told.contains(error), format_args!("{told}"));
-        self.close(store)
+        self.ends.is_over(checks, store, self.port, (name, error))
     }
 
     fn close(&self, store: &mut Store) -> Result<(), Trouble> {
-        self.ends.begin_anew(store)?;
-        // It is ours.
-        hypercall::close(self.port).map_err(Trouble::Refused)
+        self.ends.close(store, self.port)
     }
 }
 

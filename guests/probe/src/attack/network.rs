@@ -78,17 +78,12 @@ impl Raw {
     }
 
     fn is_over(&self, checks: &mut Checks, store: &mut Store, name: &str, error: &str) -> Result<(), Trouble> {
-        store.wait_for(&self.ends.back, State::Closing)?;
-        let told = store.read(&format!("{}/error", self.ends.back))?;
-        checks.that(name, told.contains(error), format_args!("{told}"));
-        self.close(store)?;
+        self.ends.is_over(checks, store, self.port, (name, error))?;
         again(checks, store, name)
     }
 
     fn close(&self, store: &mut Store) -> Result<(), Trouble> {
-        self.ends.begin_anew(store)?;
-        // It is ours.
-        hypercall::close(self.port).map_err(Trouble::Refused)
+        self.ends.close(store, self.port)
     }
 }
 
@@ -216,9 +211,7 @@ fn ports(checks: &mut Checks, store: &mut Store) -> Result<(), Trouble> {
         ends.set(store, "event-channel-rx", "4000000000")?;
         ends.tell(store, State::Connected)?;
         store.wait_for(&ends.back, State::Closing)?;
-        ends.begin_anew(store)?;
-        // It is ours.
-        hypercall::close(port).map_err(Trouble::Refused)?;
+        ends.close(store, port)?;
     }
     store.remove(&format!("{}/event-channel-tx", ends.front))?;
     checks.same("no-port-is-kept", theirs(store), Ok(before));

@@ -98,8 +98,6 @@ impl Disk {
     /// # Errors
     /// As of [`Ends::begin_anew`].
     pub(crate) fn disconnect(self, store: &mut Store) -> Result<(), Trouble> {
-        self.ends.begin_anew(store)?;
-        // It is ours.
-        hypercall::close(self.port).map_err(Trouble::Refused)
+        self.ends.close(store, self.port)
     }
 }

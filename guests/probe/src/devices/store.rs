@@ -13,6 +13,7 @@ use xen_abi::io::xs_wire::{XENSTORE_CONNECTED, XENSTORE_CONNECTION, XS_READ, XS_
 use xen_abi::io_domain::{STORE_PORT, store_page};
 
 use super::{Trouble, wait};
+use crate::check::Checks;
 
 /// Our connection to the server.
 pub(crate) struct Store {
@@ -173,5 +174,32 @@ impl Ends {
         store.wait_for(&self.back, State::Closed)?;
         self.tell(store, State::Initialising)?;
         store.wait_for(&self.back, State::InitWait)
+    }
+
+    /// The same, and lets go of our port.
+    ///
+    /// # Errors
+    /// As of [`begin_anew`](Self::begin_anew).
+    pub(crate) fn close(&self, store: &mut Store, port: u32) -> Result<(), Trouble> {
+        self.begin_anew(store)?;
+        // It is ours.
+        hypercall::close(port).map_err(Trouble::Refused)
+    }
+
+    /// The back end says that this was wrong, and waits for a front end that begins anew.
+    ///
+    /// # Errors
+    /// As of [`close`](Self::close), or it goes on.
+    pub(crate) fn is_over(
+        &self,
+        checks: &mut Checks,
+        store: &mut Store,
+        port: u32,
+        (name, error): (&str, &str),
+    ) -> Result<(), Trouble> {
+        store.wait_for(&self.back, State::Closing)?;
+        let told = store.read(&format!("{}/error", self.back))?;
+        checks.that(name, told.contains(error), format_args!("{told}"));
+        self.close(store, port)
     }
 }
