@@ -21,6 +21,9 @@ use crate::store::Store;
 /// Names and values of nodes.
 pub(crate) type Nodes = Vec<(&'static str, String)>;
 
+/// Reads one of the front end's nodes by its name.
+pub(crate) type Get<'a> = &'a mut dyn FnMut(&str) -> Option<Vec<u8>>;
+
 /// What serves one kind of device.
 pub(crate) trait Back {
     /// What it offers: nodes of the back end, written before the front end looks.
@@ -30,12 +33,7 @@ pub(crate) trait Back {
     ///
     /// # Errors
     /// What the front end did wrong. Nothing is left mapped or bound.
-    fn connect(
-        &mut self,
-        hardware: &mut Hardware,
-        get: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
-        resumes: bool,
-    ) -> Result<Nodes, String>;
+    fn connect(&mut self, hardware: &mut Hardware, get: Get<'_>, resumes: bool) -> Result<Nodes, String>;
     /// Lets go of rings, mappings and ports.
     fn disconnect(&mut self, hardware: &mut Hardware);
     /// What the next life has to know, if that is another than it was: it is written down before [`serve`](Self::serve) is

@@ -94,15 +94,10 @@ fn push(
 /// Copies pieces of a guest to or from a buffer, in which they lie one behind the other from byte `at` on. Returns
 /// whether all were copied.
 pub(crate) fn copy(domain: u16, pieces: impl Iterator<Item = Piece>, buffer: &mut Buffer, at: usize, way: Way) -> bool {
-    let mut copies = Copies::new(domain, buffer, way);
-    let mut at = at;
-    for Piece { grant, offset, length } in pieces {
-        if !copies.add(Page::Grant(grant), offset, length, at) {
-            return false;
-        }
-        at += usize::from(length);
-    }
-    copies.perform()
+    let mut batch = Batch::default();
+    let copies = batch.add(domain, pieces, buffer, at, way);
+    batch.run();
+    copies.is_some_and(|copies| batch.made(copies))
 }
 
 /// The first bytes of pages of a guest, as if they lay one behind the other, by way of a buffer that has room for them.

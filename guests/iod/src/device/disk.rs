@@ -11,7 +11,7 @@ use rt::hypercall;
 use rt::virtio::Buffer;
 use rt::virtio::block as device;
 
-use super::{Back, Nodes, bind};
+use super::{Back, Get, Nodes, bind};
 use crate::grants::{self, Way};
 use crate::hardware::Hardware;
 use crate::hardware::disks::{LARGEST, Physical};
@@ -175,12 +175,7 @@ impl Back for Disk {
         nodes
     }
 
-    fn connect(
-        &mut self,
-        hardware: &mut Hardware,
-        get: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
-        resumes: bool,
-    ) -> Result<Nodes, String> {
+    fn connect(&mut self, hardware: &mut Hardware, get: Get<'_>, resumes: bool) -> Result<Nodes, String> {
         let connection = Connection::read(&OFFER, get).map_err(|error| error.to_string())?;
         for wanted in connection.queues {
             let memory = Granted::map(self.domain, &wanted.ring).map_err(|error| error.to_string())?;

@@ -9,7 +9,7 @@ use rt::hypercall;
 use rt::virtio::Buffer;
 use rt::virtio::gpu::{PIXEL, Rectangle};
 
-use super::{Back, Nodes, bind};
+use super::{Back, Get, Nodes, bind};
 use crate::frame::Frame;
 use crate::grants::{Copies, Page, Way};
 use crate::hardware::Hardware;
@@ -56,12 +56,7 @@ impl Back for Display {
         nodes
     }
 
-    fn connect(
-        &mut self,
-        hardware: &mut Hardware,
-        get: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
-        _resumes: bool,
-    ) -> Result<Nodes, String> {
+    fn connect(&mut self, hardware: &mut Hardware, get: Get<'_>, _resumes: bool) -> Result<Nodes, String> {
         let Connection { frame, port, updates } = Connection::read(get).map_err(|error| error.to_string())?;
         if !updates {
             return Err("its driver does not say what changes (feature-update)".into());

@@ -1,12 +1,11 @@
 //! A guest's keyboard: keys of the machine's, while they are for this guest.
 
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 
 use hyp_pvio::keyboard::{self as kbdif, Connection, Offer};
 use rt::hypercall;
 
-use super::{Back, Nodes, bind};
+use super::{Back, Get, Nodes, bind};
 use crate::hardware::Hardware;
 use crate::shared::Granted;
 
@@ -35,12 +34,7 @@ impl Back for Keyboard {
         OFFER.features()
     }
 
-    fn connect(
-        &mut self,
-        hardware: &mut Hardware,
-        get: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
-        _resumes: bool,
-    ) -> Result<Nodes, String> {
+    fn connect(&mut self, hardware: &mut Hardware, get: Get<'_>, _resumes: bool) -> Result<Nodes, String> {
         let Connection { page, port, .. } = Connection::read(&OFFER, get).map_err(|error| error.to_string())?;
         let page = Granted::map(self.domain, &[page]).map_err(|error| error.to_string())?;
         // What was pressed while nobody was there.

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use hyp_pvio::network::{Connection, Offer, Outcome, Ports, ReceiveBack, TransmitBack};
 use rt::hypercall;
 
-use super::{Back, Nodes, bind, bind_both};
+use super::{Back, Get, Nodes, bind, bind_both};
 use crate::hardware::Hardware;
 use crate::shared::Granted;
 use incoming::Incoming;
@@ -105,12 +105,7 @@ impl Back for Nic {
         OFFER.features()
     }
 
-    fn connect(
-        &mut self,
-        hardware: &mut Hardware,
-        get: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
-        resumes: bool,
-    ) -> Result<Nodes, String> {
+    fn connect(&mut self, hardware: &mut Hardware, get: Get<'_>, resumes: bool) -> Result<Nodes, String> {
         let connection = Connection::read(&OFFER, get).map_err(|error| error.to_string())?;
         self.incoming.takes(&connection);
         for wanted in connection.queues {

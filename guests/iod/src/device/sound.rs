@@ -18,7 +18,7 @@ use rt::virtio::Buffer;
 use rt::virtio::sound::{Command, Parameters, RATES, SAMPLES};
 use xen_abi::errno::Errno;
 
-use super::{Back, KEPT, Nodes, bind_both};
+use super::{Back, Get, KEPT, Nodes, bind_both};
 use crate::grants::{self, Way};
 use crate::hardware::Hardware;
 use crate::hardware::sound::{LARGEST, News, Output, format};
@@ -265,12 +265,7 @@ impl Back for Sound {
         self.recalled = Some(text.into());
     }
 
-    fn connect(
-        &mut self,
-        _: &mut Hardware,
-        get: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
-        resumes: bool,
-    ) -> Result<Nodes, String> {
+    fn connect(&mut self, _: &mut Hardware, get: Get<'_>, resumes: bool) -> Result<Nodes, String> {
         let connections = self.card().connections(get).map_err(|error| error.to_string())?;
         let Some(Connection { ring, port, events, events_port }) = connections.first().copied() else {
             return Err("no stream".into());

@@ -3,8 +3,8 @@
 
 use zerocopy::FromBytes;
 
-const ETHERNET: usize = 14;
-const TCP: u8 = 6;
+use super::headers::{ETHERNET, IPV6, TCP, word};
+
 const UDP: u8 = 17;
 
 /// Makes the TCP or UDP checksum of a frame over IPv4 or IPv6. What is no such frame stays as it is.
@@ -40,21 +40,20 @@ pub(super) fn blank(frame: &mut [u8]) {
 
 /// Where the segment begins, its length, its protocol, and the sum of the addresses.
 fn transport(frame: &[u8]) -> Option<(usize, usize, u8, u32)> {
-    let word = |at: usize| Some(u16::from_be_bytes(frame.get(at..at + 2)?.try_into().ok()?));
     let ip = frame.get(ETHERNET..)?;
-    match word(12)? {
+    match word(frame, 12)? {
         0x0800 => {
             let header = usize::from(ip.first()? & 0xf) * 4;
-            let length = usize::from(word(ETHERNET + 2)?).checked_sub(header)?;
+            let length = usize::from(word(frame, ETHERNET + 2)?).checked_sub(header)?;
             Some((ETHERNET + header, length, *ip.get(9)?, sum(ip.get(12..20)?)))
         }
-        0x86dd => Some((ETHERNET + 40, usize::from(word(ETHERNET + 4)?), *ip.get(6)?, sum(ip.get(8..40)?))),
+        0x86dd => Some((ETHERNET + IPV6, usize::from(word(frame, ETHERNET + 4)?), *ip.get(6)?, sum(ip.get(8..40)?))),
         _ => None,
     }
 }
 
-/// The sum of 16-bit words, with the carries added to it. As the order of bytes changes nothing but theirs in the sum, and carries come back in
-/// below, eight bytes are added at a time as they lie in memory, where they are aligned.
+/// The sum of 16-bit words, with the carries added to it. As the order of bytes changes nothing but theirs in the sum, and
+/// carries come back in below, eight bytes are added at a time as they lie in memory, where they are aligned.
 pub(super) fn sum(bytes: &[u8]) -> u32 {
     let before = bytes.as_ptr().align_offset(size_of::<u64>());
     // Words of 16 bits must not be torn.

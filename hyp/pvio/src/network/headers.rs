@@ -4,9 +4,10 @@
 /// Most bytes that all headers can have.
 pub(super) const MOST: usize = ETHERNET + 60 + 60;
 
-const ETHERNET: usize = 14;
-const IPV6: usize = 40;
-const TCP: u8 = 6;
+/// Bytes of the headers of Ethernet and of IPv6, and IP's number of TCP.
+pub(super) const ETHERNET: usize = 14;
+pub(super) const IPV6: usize = 40;
+pub(super) const TCP: u8 = 6;
 /// IPv4: more pieces, or not the first one.
 const PIECE: u16 = 0x3fff;
 
@@ -93,7 +94,8 @@ impl Headers {
     }
 }
 
-fn word(frame: &[u8], at: usize) -> Option<u16> {
+/// Two bytes, as networks order them.
+pub(super) fn word(frame: &[u8], at: usize) -> Option<u16> {
     frame.get(at..)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
 }
 
