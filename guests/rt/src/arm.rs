@@ -29,6 +29,7 @@ use crate::Machine;
 
 global_asm!(include_str!("arm/entry.s"));
 global_asm!(include_str!("arm/compare.s"));
+global_asm!(include_str!("arm/copy.s"));
 
 /// Where the page that we share with the hypervisor has what.
 pub(crate) const SHARED_INFO: Layout = Layout::ARM;

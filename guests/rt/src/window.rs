@@ -68,21 +68,8 @@ impl Window {
         if offset.checked_add(into.len()).is_none_or(|end| end > self.size) {
             return;
         }
-        let from = self.address + offset;
         // SAFETY: inside the range as checked above; nothing of Rust's is there, so that the slice is elsewhere.
-        let copied = unsafe { crate::memory::copy_blocks(from, into.as_mut_ptr() as usize, into.len()) };
-        let (from, into) = (from + copied, into.get_mut(copied..).unwrap_or_default());
-        let head = from.wrapping_neg() % 8;
-        let (first, rest) = into.split_at_mut(head.min(into.len()));
-        let words = from + first.len();
-        let (whole, last) = rest.split_at_mut(rest.len() / 8 * 8);
-        bytes_from(from, first);
-        for (number, chunk) in whole.chunks_exact_mut(8).enumerate() {
-            // SAFETY: inside the range as checked above, aligned because the head was split off.
-            let word = unsafe { ((words + 8 * number) as *const u64).read_volatile() };
-            chunk.copy_from_slice(&word.to_ne_bytes());
-        }
-        bytes_from(words + whole.len(), last);
+        unsafe { crate::memory::copy(self.address + offset, into.as_mut_ptr() as usize, into.len()) };
     }
 
     /// Copies bytes to `offset`.
@@ -90,21 +77,8 @@ impl Window {
         if offset.checked_add(from.len()).is_none_or(|end| end > self.size) {
             return;
         }
-        let to = self.address + offset;
         // SAFETY: inside the range as checked above; nothing of Rust's is there, so that the slice is elsewhere.
-        let copied = unsafe { crate::memory::copy_blocks(from.as_ptr() as usize, to, from.len()) };
-        let (to, from) = (to + copied, from.get(copied..).unwrap_or_default());
-        let head = to.wrapping_neg() % 8;
-        let (first, rest) = from.split_at(head.min(from.len()));
-        let words = to + first.len();
-        let (whole, last) = rest.split_at(rest.len() / 8 * 8);
-        bytes_to(to, first);
-        for (number, chunk) in whole.chunks_exact(8).enumerate() {
-            let word = u64::from_ne_bytes(chunk.try_into().unwrap_or_default());
-            // SAFETY: inside the range as checked above, aligned because the head was split off.
-            unsafe { ((words + 8 * number) as *mut u64).write_volatile(word) };
-        }
-        bytes_to(words + whole.len(), last);
+        unsafe { crate::memory::copy(from.as_ptr() as usize, self.address + offset, from.len()) };
     }
 
     /// Orders what came before before what comes after.
@@ -137,20 +111,5 @@ impl hyp_pvio::memory::SharedMemory for Window {
 
     fn fence(&self) {
         self.fence();
-    }
-}
-
-/// Up to 7 bytes.
-fn bytes_from(address: usize, into: &mut [u8]) {
-    for (number, byte) in into.iter_mut().enumerate() {
-        // SAFETY: callers have checked that all of it is inside their window.
-        *byte = unsafe { ((address + number) as *const u8).read_volatile() };
-    }
-}
-
-fn bytes_to(address: usize, from: &[u8]) {
-    for (number, byte) in from.iter().enumerate() {
-        // SAFETY: callers have checked that all of it is inside their window.
-        unsafe { ((address + number) as *mut u8).write_volatile(*byte) };
     }
 }

@@ -23,7 +23,7 @@ mod packet;
 
 use core::fmt;
 
-pub use back::{Place, ReceiveBack, TransmitBack};
+pub use back::{Place, Places, ReceiveBack, TransmitBack};
 pub use cut::Cut;
 pub use front::{ReceiveFront, Received, TransmitFront};
 pub use join::Join;

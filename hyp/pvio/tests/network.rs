@@ -240,7 +240,7 @@ proptest! {
                     let needed = lengths.len() + usize::from(segmentation.is_some());
                     let places = back.reserve(NonZeroU16::new(length).unwrap(), checksum, segmentation).unwrap();
                     prop_assert_eq!(places.is_some(), given.len() >= needed);
-                    let Some(places) = places else { continue };
+                    let Some(places) = places.map(Iterator::collect::<Vec<Place>>) else { continue };
                     let mut grants: Vec<u32> = given.drain(..needed).collect();
                     let nothing = grants.iter().map(|grant| Received::Nothing(*grant)).collect();
                     let spare = segmentation.map(|_| grants.remove(1));

@@ -243,6 +243,7 @@ proptest! {
                     let segmentation = large.then_some(Segmentation { size: 1000, ipv6: true });
                     let length = NonZeroU16::new(length).unwrap();
                     if let Some(places) = back.reserve(length, Checksum::There, segmentation).unwrap() {
+                        let places: Vec<network::Place> = places.collect();
                         prop_assert_eq!(places[0].grant, taken);
                         taken += places.len() as u32 + u32::from(large);
                     }

@@ -19,8 +19,20 @@ const ROUND: usize = 64;
 /// Addresses that are known at most; then the one that was heard of longest ago is forgotten.
 const ADDRESSES: usize = 256;
 
-/// An Ethernet address.
-pub(crate) type Address = [u8; 6];
+/// An Ethernet address, its first byte highest: numbers are compared by one instruction.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Address(u64);
+
+impl Address {
+    const fn new([a, b, c, d, e, f]: [u8; 6]) -> Self {
+        Self(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    }
+
+    /// Is it for more than one?
+    const fn is_group(self) -> bool {
+        self.0 >> 40 & 1 != 0
+    }
+}
 
 /// Room of each card's that a guest must find before it sends: for all frames that it may send in one go.
 const ROOM: usize = DEPTH * 3 / 4;
@@ -188,10 +200,10 @@ impl Bridge {
     /// Takes a frame that came in by a port, and gives it to whom it is for.
     pub(crate) fn forward(&mut self, from: usize, frame: Frame) {
         let Some((to, source)) = addresses(frame.bytes()) else { return self.give_back(frame.buffer) };
-        if !is_group(source) {
+        if !source.is_group() {
             self.learn(source, from);
         }
-        match self.known.get(&to).filter(|_| !is_group(to)) {
+        match self.known.get(&to).filter(|_| !to.is_group()) {
             Some((port, _)) if *port == from => self.give_back(frame.buffer),
             Some((port, _)) => self.send(*port, from, frame),
             None => self.flood(from, frame),
@@ -295,10 +307,5 @@ impl Bridge {
 fn addresses(frame: &[u8]) -> Option<(Address, Address)> {
     let (to, rest) = frame.split_first_chunk::<6>()?;
     let (source, rest) = rest.split_first_chunk::<6>()?;
-    (rest.len() >= 2).then_some((*to, *source))
-}
-
-/// Is it for more than one?
-const fn is_group(address: Address) -> bool {
-    address[0] & 1 != 0
+    (rest.len() >= 2).then_some((Address::new(*to), Address::new(*source)))
 }

@@ -52,28 +52,18 @@ const fn identity_map() -> [u64; 512] {
     entries
 }
 
-/// Copies the first bytes of `size`, as many as are a multiple of 64, and says how many those are. Either side may be memory
-/// that others change, so that compiled code may not make assumptions of it.
+unsafe extern "C" {
+    /// `copy.s`.
+    fn copy_memory(to: usize, from: usize, size: usize) -> usize;
+}
+
+/// Copies bytes. Either side may be memory that others change, so that compiled code may not make assumptions of it.
 ///
 /// # Safety
 /// `from` is readable and `to` writable for `size` bytes, and they do not overlap.
-pub(crate) unsafe fn copy_blocks(from: usize, to: usize, size: usize) -> usize {
-    let blocks = size / 64;
-    if blocks > 0 {
-        // SAFETY: the caller's ranges; all registers that change are outputs.
-        unsafe {
-            core::arch::asm!(
-                "2:",
-                "ldp {a:q}, {b:q}, [{from}], #32", "ldp {c:q}, {d:q}, [{from}], #32",
-                "stp {a:q}, {b:q}, [{to}], #32", "stp {c:q}, {d:q}, [{to}], #32",
-                "sub {blocks}, {blocks}, #1", "cbnz {blocks}, 2b",
-                from = inout(reg) from => _, to = inout(reg) to => _, blocks = inout(reg) blocks => _,
-                a = out(vreg) _, b = out(vreg) _, c = out(vreg) _, d = out(vreg) _,
-                options(nostack, preserves_flags)
-            );
-        }
-    }
-    64 * blocks
+pub(crate) unsafe fn copy(from: usize, to: usize, size: usize) {
+    // SAFETY: the caller's ranges.
+    unsafe { copy_memory(to, from, size) };
 }
 
 /// Read a device register of 32 bits. `address` must be one that the machine's tree names.

@@ -12,12 +12,11 @@ pub const MAPPED_END: u64 = 4 << 30;
 /// Where a guest's RAM ends at the latest.
 const DEVICES: usize = 3 << 30;
 
-/// Copies the first bytes of `size`, here all, and says how many those are. Either side may be memory that others change, so
-/// that compiled code may not make assumptions of it.
+/// Copies bytes. Either side may be memory that others change, so that compiled code may not make assumptions of it.
 ///
 /// # Safety
 /// `from` is readable and `to` writable for `size` bytes, and they do not overlap.
-pub(crate) unsafe fn copy_blocks(from: usize, to: usize, size: usize) -> usize {
+pub(crate) unsafe fn copy(from: usize, to: usize, size: usize) {
     // SAFETY: the caller's ranges; the direction flag is clear in compiled code.
     unsafe {
         core::arch::asm!(
@@ -25,7 +24,6 @@ pub(crate) unsafe fn copy_blocks(from: usize, to: usize, size: usize) -> usize {
             options(nostack, preserves_flags)
         );
     }
-    size
 }
 
 /// Read a device register of 32 bits.

@@ -1,6 +1,7 @@
 //! The back end's halves: takes what the guest sends, fills the pages that it gives.
 
 use alloc::collections::VecDeque;
+use alloc::collections::vec_deque::Iter;
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
 
@@ -29,6 +30,8 @@ struct Row {
 pub struct TransmitBack<M> {
     ring: BackRing<M, Transmit>,
     rows: Order<Sent, Outcome>,
+    /// Those of one packet.
+    answers: Vec<TxResponse>,
 }
 
 /// A packet that is not answered.
@@ -58,7 +61,7 @@ impl<M: SharedMemory> TransmitBack<M> {
     }
 
     const fn new(ring: BackRing<M, Transmit>) -> Self {
-        Self { ring, rows: Order::new() }
+        Self { ring, rows: Order::new(), answers: Vec::new() }
     }
 
     /// The next packet. Those that do not add up are answered on the way, a round of the ring at most.
@@ -117,9 +120,10 @@ impl<M: SharedMemory> TransmitBack<M> {
             };
             let nothing = TxResponse { id: 0, status: NETIF_RSP_NULL };
             let answers = ids.into_iter().map(|id| TxResponse { id, status });
-            let answers: Vec<TxResponse> = answers.chain(core::iter::repeat_n(nothing, extras)).collect();
+            self.answers.clear();
+            self.answers.extend(answers.chain(core::iter::repeat_n(nothing, extras)));
             // Each slot was taken and is answered once.
-            let _ = self.ring.respond(&answers);
+            let _ = self.ring.respond(&self.answers);
         }
         Ok(())
     }
@@ -157,9 +161,45 @@ pub struct Place {
     pub length: u16,
 }
 
+/// Of a packet's slots those with data, and the bytes in each.
+struct Pieces<'r> {
+    requests: Iter<'r, RxRequest>,
+    /// The next slot but one has extra information.
+    extra: bool,
+    /// Bytes that have no page yet.
+    left: u16,
+}
+
+impl<'r> Iterator for Pieces<'r> {
+    type Item = (&'r RxRequest, u16);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let request = self.requests.next()?;
+        if core::mem::take(&mut self.extra) {
+            self.requests.next();
+        }
+        let length = self.left.min(XEN_PAGE_SIZE as u16);
+        self.left -= length;
+        Some((request, length))
+    }
+}
+
+/// Places for a packet, one after the other.
+pub struct Places<'r>(Pieces<'r>);
+
+impl Iterator for Places<'_> {
+    type Item = Place;
+
+    fn next(&mut self) -> Option<Place> {
+        self.0.next().map(|(request, length)| Place { grant: request.gref, length })
+    }
+}
+
 /// A packet that is being copied to the guest.
+#[derive(Clone, Copy)]
 struct Reserved {
-    requests: Vec<RxRequest>,
+    /// Its pages, with the slot of its extra information.
+    slots: usize,
     length: u16,
     checksum: Checksum,
     segmentation: Option<Segmentation>,
@@ -168,9 +208,13 @@ struct Reserved {
 /// What the guest receives.
 pub struct ReceiveBack<M> {
     ring: BackRing<M, Receive>,
-    /// Pages that were taken from the ring and that no packet has yet.
+    /// Pages that were taken from the ring: first those of packets, then such that no packet has yet.
     given: VecDeque<RxRequest>,
+    /// How many of them packets have.
+    used: usize,
     reserved: VecDeque<Reserved>,
+    /// Those of one packet.
+    answers: Vec<[u8; 8]>,
 }
 
 impl<M: SharedMemory> ReceiveBack<M> {
@@ -192,7 +236,7 @@ impl<M: SharedMemory> ReceiveBack<M> {
     }
 
     const fn new(ring: BackRing<M, Receive>) -> Self {
-        Self { ring, given: VecDeque::new(), reserved: VecDeque::new() }
+        Self { ring, given: VecDeque::new(), used: 0, reserved: VecDeque::new(), answers: Vec::new() }
     }
 
     /// Pages for a packet of `length` bytes: copy it there, then [`deliver`](Self::deliver). Nothing if the guest has
@@ -205,17 +249,18 @@ impl<M: SharedMemory> ReceiveBack<M> {
         length: NonZeroU16,
         checksum: Checksum,
         segmentation: Option<Segmentation>,
-    ) -> Result<Option<Vec<Place>>, RingError> {
+    ) -> Result<Option<Places<'_>>, RingError> {
         let length = length.get();
         let pages = usize::from(length).div_ceil(XEN_PAGE_SIZE);
-        let needed = pages + usize::from(segmentation.is_some());
-        while self.given.len() < needed {
+        let slots = pages + usize::from(segmentation.is_some());
+        while self.given.len() < self.used + slots {
             let Some(request) = self.ring.take()? else { return Ok(None) };
             self.given.push_back(request);
         }
-        let requests: Vec<RxRequest> = self.given.drain(..needed).collect();
-        let reserved = Reserved { requests, length, checksum, segmentation };
-        let places = reserved.pieces().map(|(request, length)| Place { grant: request.gref, length }).collect();
+        let requests = self.given.range(self.used..self.used + slots);
+        let reserved = Reserved { slots, length, checksum, segmentation };
+        let places = Places(reserved.pieces(requests));
+        self.used += slots;
         self.reserved.push_back(reserved);
         Ok(Some(places))
     }
@@ -226,9 +271,20 @@ impl<M: SharedMemory> ReceiveBack<M> {
     /// None was reserved.
     pub fn deliver(&mut self, outcome: Outcome) -> Result<(), UnknownTag> {
         let reserved = self.reserved.pop_front().ok_or(UnknownTag)?;
-        let answers = if outcome == Outcome::Done { reserved.answers() } else { reserved.refusals() };
+        self.answers.clear();
+        let requests = self.given.range(..reserved.slots);
+        if outcome == Outcome::Done {
+            reserved.answer(requests, &mut self.answers);
+        } else {
+            // Each page back, as if it were a packet that failed.
+            let status = NETIF_RSP_ERROR;
+            self.answers
+                .extend(requests.map(|request| bytes(&RxResponse { id: request.id, status, ..RxResponse::default() })));
+        }
+        self.given.drain(..reserved.slots);
+        self.used -= reserved.slots;
         // Each slot was taken and is answered once.
-        let _ = self.ring.respond(&answers);
+        let _ = self.ring.respond(&self.answers);
         Ok(())
     }
 
@@ -247,23 +303,19 @@ impl<M: SharedMemory> ReceiveBack<M> {
 }
 
 impl Reserved {
-    /// The pages with data, and the bytes in each. The second slot has the extra information if there is any.
-    fn pieces(&self) -> impl Iterator<Item = (&RxRequest, u16)> {
-        let page = XEN_PAGE_SIZE as u16;
-        let extra = self.segmentation.map(|_| 1);
-        let data = self.requests.iter().enumerate().filter(move |(at, _)| Some(*at) != extra);
-        data.enumerate().map(move |(at, (_, request))| (request, (self.length - at as u16 * page).min(page)))
+    const fn pieces(self, requests: Iter<'_, RxRequest>) -> Pieces<'_> {
+        Pieces { requests, extra: self.segmentation.is_some(), left: self.length }
     }
 
-    fn answers(&self) -> Vec<[u8; 8]> {
+    /// The responses in its slots, of which these are the requests.
+    fn answer(self, requests: Iter<'_, RxRequest>, answers: &mut Vec<[u8; 8]>) {
         let checksum = match self.checksum {
             Checksum::There => 0,
             Checksum::Validated => NETRXF_DATA_VALIDATED,
             Checksum::Blank => NETRXF_CSUM_BLANK | NETRXF_DATA_VALIDATED,
         };
-        let count = self.pieces().count();
-        let mut answers: Vec<[u8; 8]> = Vec::new();
-        for (at, (request, length)) in self.pieces().enumerate() {
+        let count = usize::from(self.length).div_ceil(XEN_PAGE_SIZE);
+        for (at, (request, length)) in self.pieces(requests).enumerate() {
             let mut flags = if at + 1 < count { NETRXF_MORE_DATA } else { 0 };
             if at == 0 {
                 flags |= checksum | if self.segmentation.is_some() { NETRXF_EXTRA_INFO } else { 0 };
@@ -274,14 +326,6 @@ impl Reserved {
                 answers.push(bytes(&extra(segmentation)));
             }
         }
-        answers
-    }
-
-    /// Each page back, as if it were a packet that failed.
-    fn refusals(&self) -> Vec<[u8; 8]> {
-        let refusal =
-            |request: &RxRequest| bytes(&RxResponse { id: request.id, offset: 0, flags: 0, status: NETIF_RSP_ERROR });
-        self.requests.iter().map(refusal).collect()
     }
 }
 

@@ -61,18 +61,25 @@ pub(super) fn sum(bytes: &[u8]) -> u32 {
     let count = body.len() / size_of::<u64>();
     let (words, tail) = <[u64]>::ref_from_prefix_with_elems(body, count).unwrap_or((&[], body));
     let (blocks, words) = words.as_chunks::<8>();
-    let mut total = 0_u128;
-    for block in blocks {
-        total = block.iter().fold(total, |sum, word| sum.wrapping_add((*word).into()));
+    let (mut total, mut carries) = (0_u64, 0_u64);
+    // One chain of additions with carry for each, which processors have an instruction for.
+    let mut add = |words: &[u64]| {
+        let mut carry = false;
+        for word in words {
+            (total, carry) = total.carrying_add(*word, carry);
+        }
+        carries += u64::from(carry);
+    };
+    blocks.iter().for_each(|block| add(block));
+    add(words);
+    for part in [head, tail] {
+        for torn in part.chunks(size_of::<u64>()) {
+            let mut word = [0; size_of::<u64>()];
+            word[..torn.len()].copy_from_slice(torn);
+            add(&[u64::from_ne_bytes(word)]);
+        }
     }
-    let torn = [head, tail].into_iter().flat_map(|part| part.chunks(size_of::<u64>())).map(|chunk| {
-        let mut word = [0; size_of::<u64>()];
-        word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-        u64::from_ne_bytes(word)
-    });
-    total = words.iter().copied().chain(torn).fold(total, |sum, word| sum.wrapping_add(word.into()));
-    let (high, low) = ((total >> 64) as u64, total as u64);
-    let parts = [low, low >> 16, low >> 32, low >> 48, high, high >> 16].map(|word| word & 0xffff);
+    let parts = [total, total >> 16, total >> 32, total >> 48, carries].map(|word| word & 0xffff);
     let sum = parts.iter().sum::<u64>() as u32;
     u16::from_be(fold(sum)).into()
 }

@@ -49,7 +49,9 @@ impl Cut {
     /// Writes the headers of the frame with this data, which is there, by those of the packet, and makes its checksums.
     pub fn finish(&self, head: &[u8], data: &Range<usize>, frame: &mut [u8]) {
         let Self { headers, length, size } = *self;
-        frame.iter_mut().zip(head).take(headers.data).for_each(|(to, from)| *to = *from);
+        if let (Some(to), Some(from)) = (frame.get_mut(..headers.data), head.get(..headers.data)) {
+            to.copy_from_slice(from);
+        }
         let before = data.start - headers.data;
         headers.set_end(frame, headers.data + data.len(), (before / size) as u16);
         headers.set_sequence(frame, headers.sequence(head).wrapping_add(before as u32));

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroU16;
 use core::ops::Range;
 
-use hyp_pvio::network::{Checksum, Connection, Join, Outcome, Piece, Place, ReceiveBack, Segmentation};
+use hyp_pvio::network::{Checksum, Connection, Join, Outcome, Piece, Places, ReceiveBack, Segmentation};
 use rt::virtio::network::START;
 
 use crate::grants::{Batch, Way};
@@ -101,7 +101,7 @@ impl Incoming {
         self.frames.push(first);
         self.frames.extend((0..joined).map_while(|_| bridge.next(port)));
         let data = core::iter::once(0..usize::MAX).chain(more);
-        let copies = self.copy(domain, start, data, &places);
+        let copies = self.copy(domain, start, data, places);
         self.packets.push(copies.unwrap_or_default());
         Ok(true)
     }
@@ -131,9 +131,9 @@ impl Incoming {
         domain: u16,
         start: usize,
         data: impl Iterator<Item = Range<usize>>,
-        places: &[Place],
+        places: Places<'_>,
     ) -> Option<Range<usize>> {
-        let mut places = places.iter().map(|place| Piece { grant: place.grant, offset: 0, length: place.length });
+        let mut places = places.map(|place| Piece { grant: place.grant, offset: 0, length: place.length });
         let mut place = places.next()?;
         let mut all: Option<Range<usize>> = None;
         for (frame, data) in self.frames.iter_mut().skip(start).zip(data) {
@@ -154,12 +154,12 @@ impl Incoming {
     }
 }
 
-fn reserve(
-    receive: &mut ReceiveBack<Granted>,
+fn reserve<'r>(
+    receive: &'r mut ReceiveBack<Granted>,
     length: usize,
     checksum: Checksum,
     segmentation: Option<Segmentation>,
-) -> Result<Option<Vec<Place>>, hyp_pvio::ring::RingError> {
+) -> Result<Option<Places<'r>>, hyp_pvio::ring::RingError> {
     let length = u16::try_from(length).ok().and_then(NonZeroU16::new);
     length.map_or(Ok(None), |length| receive.reserve(length, checksum, segmentation))
 }
