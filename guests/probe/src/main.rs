@@ -15,6 +15,7 @@ mod attack;
 mod calls;
 mod check;
 mod control;
+mod copies;
 mod devices;
 mod events;
 mod io_domain;
@@ -83,6 +84,7 @@ fn platform(machine: &Machine) -> &'static str {
 
 fn checks(machine: &'static Machine) {
     let mut checks = check::Checks::default();
+    copies::run(&mut checks);
     arch::first(&mut checks, machine);
     if machine.hypervisor {
         calls::run(&mut checks);
