@@ -6,6 +6,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use hyp_pvio::command::Line;
 use hyp_pvio::console::{self, Console};
 use rt::hypercall;
 use rt::window::Window;
@@ -16,8 +17,10 @@ const LINE: usize = 256;
 const PIECES: usize = 2048 / LINE;
 /// How long a line may go on without being shown, in ns: a prompt has no end.
 const PATIENCE: u64 = 20_000_000;
-/// Ctrl-A: a digit behind it gives the keyboard to the guest with that number.
+/// Ctrl-A: a digit behind it gives the keyboard to the guest with that number, or to ourselves.
 const SWITCH: u8 = 1;
+/// Our own number there, whatever it is in the tree: nobody else has it.
+const OURSELVES: u16 = 0;
 
 /// A guest's console.
 struct Terminal {
@@ -41,6 +44,10 @@ pub(crate) struct Consoles {
     terminals: Vec<Terminal>,
     focus: usize,
     switching: bool,
+    /// What is typed is for ourselves.
+    commands: bool,
+    /// What was typed of a command.
+    line: Line,
 }
 
 impl Consoles {
@@ -82,26 +89,36 @@ impl Consoles {
         self.terminals.iter().any(|terminal| terminal.raised)
     }
 
-    /// Bytes were typed.
-    pub(crate) fn typed(&mut self, byte: u8) {
+    /// A byte was typed; the line of which it is the end, if that is for ourselves, or why there is none.
+    pub(crate) fn typed(&mut self, byte: u8) -> Option<Result<String, String>> {
         if self.switching {
             self.switching = false;
             let digit = u16::from(byte.wrapping_sub(b'0'));
+            if digit == OURSELVES {
+                self.commands = true;
+                self.line = Line::default();
+                rt::println!("commands go here; `help` shows them, Ctrl-A and a digit goes back to a guest");
+                return None;
+            }
             if let Some(at) = self.terminals.iter().position(|terminal| terminal.domain == digit) {
-                self.focus = at;
-                return;
+                (self.focus, self.commands) = (at, false);
+                return None;
             }
         } else if byte == SWITCH {
             self.switching = true;
-            return;
+            return None;
+        }
+        if self.commands {
+            return self.line.take(byte);
         }
         if let Some(terminal) = self.terminals.get_mut(self.focus) {
             terminal.typed.push(byte);
             terminal.raised = true;
         }
+        None
     }
 
-    /// The guest to which what is typed goes.
+    /// The guest to which what is typed goes, or went before it went to ourselves.
     pub(crate) fn focus(&self) -> Option<u16> {
         self.terminals.get(self.focus).map(|terminal| terminal.domain)
     }

@@ -43,6 +43,12 @@ pub(crate) trait Back {
     }
     /// What a life that is over wrote down last, before [`connect`](Self::connect) resumes.
     fn recall(&mut self, _text: &str) {}
+    /// The device below has nothing to do for it any more.
+    fn is_idle(&self) -> bool {
+        true
+    }
+    /// It is disconnected and idle, and taken away: gives back what it has of the hardware.
+    fn give_back(&mut self, _hardware: &mut Hardware) {}
     /// An operation of the device below is over, and whether it was done.
     fn complete(&mut self, _hardware: &mut Hardware, _operation: Operation, _done: bool) {}
     /// Does what there is to do. Returns whether there may be more at once.
@@ -52,6 +58,12 @@ pub(crate) trait Back {
     fn serve(&mut self, hardware: &mut Hardware) -> Result<bool, String>;
 }
 
+/// Kinds of devices that come and go, as xenstore calls them.
+pub(crate) const DISK: &str = "vbd";
+pub(crate) const NIC: &str = "vif";
+
+/// The node of the back end that says whether the device stays ("1") or is being taken away ("0").
+const ONLINE: &str = "online";
 /// The node of the back end in which it keeps what its next life has to know.
 const KEPT: &str = "kept";
 
@@ -82,7 +94,7 @@ fn bind_both(domain: u16, ports: [u32; 2]) -> Result<(u32, u32), String> {
 }
 
 /// Which device of a guest.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// The guest.
     pub(crate) domain: u16,
@@ -92,10 +104,28 @@ pub(crate) struct Identity {
     pub(crate) number: u32,
 }
 
+impl Identity {
+    /// A number that no other device of the same kind has.
+    pub(crate) fn key(&self) -> u32 {
+        u32::from(self.domain) << 16 | self.number & 0xffff
+    }
+}
+
+/// How people call a device.
+#[derive(Clone, Debug)]
+pub(crate) struct Label {
+    /// One of a guest's: `xvdb`, or its address.
+    pub(crate) name: String,
+    /// What it is.
+    pub(crate) what: String,
+}
+
 /// A device.
 pub(crate) struct Device {
     /// Which.
     pub(crate) identity: Identity,
+    /// What people call it.
+    pub(crate) label: Label,
     front: String,
     back: String,
     end: End,
@@ -109,6 +139,7 @@ impl Device {
     pub(crate) fn new(
         own: u16,
         identity: Identity,
+        label: Label,
         given: Vec<(impl Into<String>, String)>,
         driver: Box<dyn Back>,
     ) -> Self {
@@ -116,7 +147,7 @@ impl Device {
         let Identity { domain, kind, number } = identity;
         let front = format!("/local/domain/{domain}/device/{kind}/{number}");
         let back = format!("/local/domain/{own}/backend/{kind}/{domain}/{number}");
-        Self { identity, front, back, end: End::new(Side::Back), driver, given }
+        Self { identity, label, front, back, end: End::new(Side::Back), driver, given }
     }
 
     /// Where the front end's nodes are.
@@ -134,7 +165,7 @@ impl Device {
         store.make(&self.front);
         store.permit(&self.front, domain, own);
         let initialising = State::Initialising as u32;
-        let common = [("frontend", self.front.clone()), ("frontend-id", domain.to_string()), ("online", "1".into())];
+        let common = [("frontend", self.front.clone()), ("frontend-id", domain.to_string()), (ONLINE, "1".into())];
         write_all(store, &self.back, common.into_iter().chain(self.driver.offer(hardware)));
         store.write(&format!("{}/state", self.back), &initialising.to_string());
         let common = [("backend", self.back.clone()), ("backend-id", own.to_string())];
@@ -169,7 +200,7 @@ impl Device {
     }
 
     fn link(&mut self, store: &mut Store, hardware: &mut Hardware) {
-        let resumes = self.told(store) == State::Connected;
+        let resumes = self.end.leaves() || self.told(store) == State::Connected;
         if resumes && let Some(text) = store.read(&format!("{}/{KEPT}", self.back)) {
             self.driver.recall(&String::from_utf8_lossy(&text));
         }
@@ -209,7 +240,7 @@ impl Device {
 
     /// Does what there is to do. Returns whether there may be more at once, or something to tell in xenstore.
     pub(crate) fn serve(&mut self, store: &mut Store, hardware: &mut Hardware) -> bool {
-        if self.end.state() != State::Connected {
+        if !self.end.is_linked() {
             return false;
         }
         match self.driver.serve(hardware) {
@@ -235,6 +266,68 @@ impl Device {
     /// The guest is gone: nothing of the connection is left.
     pub(crate) fn forget(&mut self, hardware: &mut Hardware) {
         self.driver.disconnect(hardware);
-        self.end = End::new(Side::Back);
+        if self.end.leaves() {
+            self.end.failed();
+        } else {
+            self.end = End::new(Side::Back);
+        }
+    }
+
+    /// Takes up again that it was being taken away when a life of ours ended. Whether it was.
+    pub(crate) fn resume_leaving(&mut self, store: &mut Store) -> bool {
+        let leaves = store.read(&format!("{}/{ONLINE}", self.back)).is_some_and(|value| value == b"0");
+        if leaves {
+            self.end = End::leaving();
+        }
+        leaves
+    }
+
+    /// Takes it away: the front end is asked to let go, or, by `force`, it is not.
+    pub(crate) fn leave(&mut self, store: &mut Store, hardware: &mut Hardware, force: bool) {
+        self.end.leave();
+        store.write(&format!("{}/{ONLINE}", self.back), "0");
+        if force {
+            self.end.failed();
+            self.driver.disconnect(hardware);
+        }
+        self.tell(store);
+    }
+
+    /// It is being taken away.
+    pub(crate) const fn leaves(&self) -> bool {
+        self.end.leaves()
+    }
+
+    /// It was, and nobody uses it: the nodes can go.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.end.is_gone()
+    }
+
+    /// Removes the nodes of one that is gone.
+    pub(crate) fn withdraw(&self, store: &mut Store) {
+        store.remove(&self.front);
+        store.remove(&self.back);
+    }
+
+    /// Gives back what one that is gone has of the hardware. Whether that is done: the device below may have to end something
+    /// first.
+    pub(crate) fn give_back(&mut self, hardware: &mut Hardware) -> bool {
+        let idle = self.driver.is_idle();
+        if idle {
+            self.driver.give_back(hardware);
+        }
+        idle
+    }
+
+    /// How far its connection has come, for people.
+    pub(crate) const fn state(&self) -> &'static str {
+        match (self.end.leaves(), self.end.state()) {
+            (true, State::Closed) => "gone",
+            (true, _) => "asked to let go",
+            (false, State::Connected) => "connected",
+            (false, State::Closing) => "disconnected",
+            (false, State::Closed) => "closed by the guest",
+            (false, _) => "not connected",
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The loop: who wants something, and what comes of it.
 
-use alloc::boxed::Box;
+mod devices;
+mod operator;
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,8 +12,8 @@ use rt::{Machine, cpu, events, hypercall, interrupts, timer, virtio};
 use xen_abi::io_domain;
 
 use crate::console::Consoles;
-use crate::device::{Device, Identity, Nodes, disk, display, keyboard, nic, sound};
-use crate::hardware::{Hardware, partitions};
+use crate::device::{DISK, Device};
+use crate::hardware::Hardware;
 use crate::pace::Pace;
 use crate::plan::{self, Plan};
 use crate::store::{Served, Store};
@@ -36,7 +38,13 @@ pub(crate) struct Iod {
     store: Store,
     consoles: Consoles,
     hardware: Hardware,
+    /// The guests that are served, and their names.
+    guests: Vec<(u16, String)>,
     devices: Vec<Device>,
+    /// Most disks and network cards that all guests may have.
+    most: usize,
+    /// Devices that are being taken away, and since when.
+    leaving: Vec<devices::Leaving>,
     pace: Pace,
 }
 
@@ -55,13 +63,17 @@ impl Iod {
         virtio::init(plan.memory.map_or(0, |host| host.wrapping_sub(machine.ram_start() as u64)));
         let hardware = Hardware::new(found, plan.screen());
         events::connect().map_err(|error| format!("no events: {error:?}"))?;
-        let wanted = plan.guests.iter().map(|guest| guest.disks.len() + guest.nics.len()).sum();
+        let planned: usize = plan.guests.iter().map(|guest| guest.disks.len() + guest.nics.len()).sum();
+        let most = planned + devices::MORE;
         let mut iod = Self {
             own: plan.own,
-            store: Store::open(plan.own, kept(&plan, machine)?, plan.guests.len(), wanted),
+            store: Store::open(plan.own, kept(&plan, machine)?, plan.guests.len(), most),
             consoles: Consoles::default(),
             hardware,
+            guests: Vec::new(),
             devices: Vec::new(),
+            most,
+            leaving: Vec::new(),
             pace: Pace::default(),
         };
         for guest in &plan.guests {
@@ -83,26 +95,13 @@ impl Iod {
         let (console, store) = (io_domain::console_port(*domain), io_domain::store_port(*domain));
         self.consoles.add(*domain, name, page(io_domain::console_page(BASE, *domain))?, console);
         let anew = self.store.add(*domain, page(io_domain::store_page(BASE, *domain))?, store);
-        for wanted in &guest.disks {
-            let device = self.disk(*domain, wanted).map_err(|why| format!("{name}: {why}"))?;
-            self.devices.push(device);
-        }
-        for (wanted, number) in guest.nics.iter().zip(0..) {
-            let device = self.nic(*domain, number, wanted);
-            self.devices.push(device);
-        }
-        if guest.sound {
-            self.sound(*domain, name);
-        }
-        if let Some(size) = guest.display {
-            self.display(*domain, name, size);
-        }
-        if guest.keyboard {
-            self.keyboard(*domain);
-        }
+        self.guests.push((*domain, name.clone()));
+        self.equip(guest).map_err(|why| format!("{name}: {why}"))?;
         if anew {
             self.store.introduce(*domain, name);
-            self.publish(*domain);
+            self.begin_devices(*domain);
+        } else {
+            self.resume_leaving(*domain);
         }
         // What the guest has connected already, in a life of ours that is over, is connected again by the first event.
         self.store.watch_devices(*domain);
@@ -116,65 +115,6 @@ impl Iod {
         Ok(())
     }
 
-    fn disk(&mut self, domain: u16, wanted: &plan::Disk) -> Result<Device, String> {
-        let plan::Disk { name, device, number, partition, read_only } = wanted;
-        let physical = self.hardware.disks.find(device).ok_or_else(|| format!("no disk calls itself `{device}`"))?;
-        let disk = self.hardware.disks.get(physical).ok_or("no such disk")?;
-        let sectors = match partition {
-            None => 0..disk.sectors(),
-            Some(partition) => {
-                partitions::find(disk, *partition).map_err(|why| format!("{name}: disk `{device}`: {why}"))?
-            }
-        };
-        if !disk.give(sectors.clone(), *read_only) {
-            return Err(format!("{name}: of disk `{device}`, some is another's too, and one of them may write it"));
-        }
-        let driver = disk::Disk::new(domain, self.devices.len() as u32, (physical, disk), &sectors, *read_only);
-        let given = Vec::from([("virtual-device", format!("{number}")), ("device-type", "disk".into())]);
-        let identity = Identity { domain, kind: "vbd", number: *number };
-        Ok(Device::new(self.own, identity, given, Box::new(driver)))
-    }
-
-    fn nic(&mut self, domain: u16, number: u32, wanted: &plan::Nic) -> Device {
-        let port = self.hardware.bridge.add_guest(wanted.uplink);
-        let driver = nic::Nic::new(domain, port, wanted.rate);
-        let given =
-            Vec::from([("handle", format!("{number}")), ("mac", wanted.address.clone()), ("mtu", "1500".into())]);
-        Device::new(self.own, Identity { domain, kind: "vif", number }, given, Box::new(driver))
-    }
-
-    fn sound(&mut self, domain: u16, name: &str) {
-        let Some((output, limits)) = self.hardware.sound.take_output() else {
-            return rt::println!("{name}: no sound card has a stream left that plays: it runs without sound");
-        };
-        let driver = sound::Sound::new(domain, output, limits);
-        let given = driver.card().nodes();
-        self.devices.push(Device::new(self.own, Identity { domain, kind: "vsnd", number: 0 }, given, Box::new(driver)));
-    }
-
-    fn display(&mut self, domain: u16, name: &str, size: (u32, u32)) {
-        if !self.hardware.screen.is_there() {
-            return rt::println!("{name}: the machine has no display: it runs without");
-        }
-        let identity = Identity { domain, kind: "vfb", number: 0 };
-        let driver = Box::new(display::Display::new(domain, size));
-        self.devices.push(Device::new(self.own, identity, Nodes::new(), driver));
-    }
-
-    fn keyboard(&mut self, domain: u16) {
-        let driver = keyboard::Keyboard::new(domain, self.hardware.keyboards.add_guest(domain));
-        let identity = Identity { domain, kind: "vkbd", number: 0 };
-        self.devices.push(Device::new(self.own, identity, Nodes::new(), Box::new(driver)));
-    }
-
-    /// Makes the nodes of a guest's devices anew.
-    fn publish(&mut self, domain: u16) {
-        let Self { own, store, hardware, devices, .. } = self;
-        for device in devices.iter_mut().filter(|device| device.identity.domain == domain) {
-            device.publish(*own, store, hardware);
-        }
-    }
-
     /// Serves for ever.
     pub(crate) fn run(&mut self) -> ! {
         loop {
@@ -183,12 +123,8 @@ impl Iod {
                 consoles.event(port);
                 store.event(port);
             });
-            while let Some(byte) = rt::console::read() {
-                self.consoles.typed(byte);
-                // Who has the keyboard has the display.
-                self.consoles.focus().into_iter().for_each(|guest| self.hardware.screen.choose(guest));
-            }
-            let mut again = self.consoles.serve();
+            let mut again = self.read_keyboard();
+            again |= self.consoles.serve();
             if self.store.begin_round() {
                 self.serve_stores();
                 // That a device is connected is kept before anything is done for it: the next life has to resume it then.
@@ -200,6 +136,7 @@ impl Iod {
             self.hardware.screen.poll();
             self.hardware.keyboards.poll(self.consoles.focus());
             again |= self.serve_devices();
+            self.part();
             self.hardware.disks.notify();
             self.hardware.bridge.notify();
             self.hardware.sound.notify();
@@ -216,7 +153,7 @@ impl Iod {
         for device in self.devices.iter_mut().filter(|device| device.identity.domain == domain) {
             device.forget(&mut self.hardware);
         }
-        self.publish(domain);
+        self.begin_devices(domain);
     }
 
     /// Answers everybody's questions, and looks at what changed.
@@ -240,8 +177,9 @@ impl Iod {
         let mut any = false;
         while let Some((operation, done)) = self.hardware.disks.complete() {
             any = true;
-            let number = (operation.cookie >> 32) as usize;
-            if let Some(device) = self.devices.get_mut(number) {
+            let key = (operation.cookie >> 32) as u32;
+            let mut disks = self.devices.iter_mut().filter(|device| device.identity.kind == DISK);
+            if let Some(device) = disks.find(|device| device.identity.key() == key) {
                 device.complete(&mut self.hardware, operation, done);
             }
         }
@@ -255,8 +193,8 @@ impl Iod {
 
     /// Until somebody wants something.
     fn sleep(&mut self) {
-        let lines = self.consoles.show_begun().map(timer::to_ticks);
-        if let Some(when) = lines.into_iter().chain(self.hardware.bridge.end_of_patience()).min() {
+        let times = self.consoles.show_begun().into_iter().chain(self.end_of_patience()).map(timer::to_ticks);
+        if let Some(when) = times.chain(self.hardware.bridge.end_of_patience()).min() {
             timer::set(when);
         }
         cpu::mask_interrupts();

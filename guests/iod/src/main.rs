@@ -14,6 +14,7 @@ mod console;
 mod crashes;
 mod device;
 mod frame;
+mod given;
 mod grants;
 mod hardware;
 mod iod;

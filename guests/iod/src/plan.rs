@@ -8,6 +8,7 @@ use core::str;
 
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
+use hyp_pvio::description::{Disk, Nic};
 
 /// Most columns, and most lines, of a display.
 const MOST_PIXELS: u32 = 4096;
@@ -25,7 +26,7 @@ pub(crate) struct Guest {
     pub(crate) serves: bool,
     /// Its disks.
     pub(crate) disks: Vec<Disk>,
-    /// Its network cards.
+    /// Its network cards, in the order of their numbers.
     pub(crate) nics: Vec<Nic>,
     /// It has a sound card.
     pub(crate) sound: bool,
@@ -33,32 +34,6 @@ pub(crate) struct Guest {
     pub(crate) display: Option<(u32, u32)>,
     /// It has a keyboard.
     pub(crate) keyboard: bool,
-}
-
-/// `makuhari,nic`: "[mac=XX:XX:XX:XX:XX:XX][,rate=BYTES][,uplink=off]".
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Nic {
-    /// Its address, as text.
-    pub(crate) address: String,
-    /// Bytes that it may send in a second.
-    pub(crate) rate: Option<u64>,
-    /// It reaches the machine's own cards.
-    pub(crate) uplink: bool,
-}
-
-/// `makuhari,disk`: "xvda=NAME[:PARTITION][,ro]".
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Disk {
-    /// What the guest calls it.
-    pub(crate) name: String,
-    /// The number of that name.
-    pub(crate) number: u32,
-    /// The name that the device itself has.
-    pub(crate) device: String,
-    /// Which partition of it; none for all of it.
-    pub(crate) partition: Option<u32>,
-    /// It cannot be written.
-    pub(crate) read_only: bool,
 }
 
 /// All guests in the order of the tree, and what is ours.
@@ -109,15 +84,19 @@ impl Plan {
     }
 }
 
+/// The properties.
+const DISK: &str = "makuhari,disk";
+const NIC: &str = "makuhari,nic";
+
 fn guest(node: &FdtNode<'_>, domain: u16) -> Result<Guest, String> {
     let enhanced = bytes(node, "xen,enhanced").is_some_and(|value| {
         let word = value.strip_suffix(&[0]).unwrap_or(value);
         word.is_empty() || word == b"enabled"
     });
-    let disks = strings(node, "makuhari,disk")?;
-    let disks = disks.iter().map(|text| disk(text)).collect::<Result<_, _>>()?;
-    let nics = strings(node, "makuhari,nic")?;
-    let nics = nics.iter().zip(0..).map(|(text, number)| nic(text, domain, number)).collect::<Result<_, _>>()?;
+    let disks = strings(node, DISK)?.into_iter().map(|text| Disk::parse(text).map_err(|why| format!("{DISK} {why}")));
+    let disks = disks.collect::<Result<_, _>>()?;
+    let nics = strings(node, NIC)?.into_iter().map(|text| Nic::parse(text).map_err(|why| format!("{NIC} {why}")));
+    let nics = nics.collect::<Result<_, _>>()?;
     let sound = flag(node, "makuhari,sound")?;
     let display = strings(node, "makuhari,display")?.first().map(|text| display(text)).transpose()?;
     let keyboard = flag(node, "makuhari,keyboard")?;
@@ -139,71 +118,6 @@ fn display(text: &str) -> Result<(u32, u32), String> {
     let number = |text: &str| text.parse().ok().filter(|number| (1..=MOST_PIXELS).contains(number));
     let size = text.split_once('x').and_then(|(width, height)| Some((number(width)?, number(height)?)));
     size.ok_or_else(|| format!("makuhari,display {text:?}: want \"800x600\", at most {MOST_PIXELS} each"))
-}
-
-fn disk(text: &str) -> Result<Disk, String> {
-    let wrong = |why: &str| format!("makuhari,disk {text:?}: {why}; want \"xvda=NAME[:PARTITION][,ro]\"");
-    let mut words = text.split(',');
-    let (name, device) = words.next().and_then(|word| word.split_once('=')).ok_or_else(|| wrong("no `=`"))?;
-    let (device, partition) = match device.split_once(':') {
-        None => (device, None),
-        Some((device, number)) => {
-            let number = number.parse().ok().filter(|number| *number != 0);
-            (device, Some(number.ok_or_else(|| wrong("the partition is no number from 1 on"))?))
-        }
-    };
-    let mut read_only = false;
-    for word in words {
-        match word {
-            "ro" => read_only = true,
-            _ => return Err(wrong(&format!("unknown option `{word}`"))),
-        }
-    }
-    let number = device_number(name).ok_or_else(|| wrong("the name is not xvda to xvdp, with a number or without"))?;
-    if device.is_empty() {
-        return Err(wrong("no name of a device"));
-    }
-    Ok(Disk { name: name.into(), number, device: device.into(), partition, read_only })
-}
-
-fn nic(text: &str, domain: u16, number: u8) -> Result<Nic, String> {
-    let wrong =
-        |why: &str| format!("makuhari,nic {text:?}: {why}; want \"[mac=XX:XX:XX:XX:XX:XX][,rate=BYTES][,uplink=off]\"");
-    // Xen's own range of addresses, as its tools use it.
-    let address = format!("00:16:3e:00:{:02x}:{number:02x}", domain & 0xff);
-    let mut nic = Nic { address, rate: None, uplink: true };
-    for word in text.split(',').filter(|word| !word.is_empty()) {
-        match word.split_once('=') {
-            Some(("mac", address)) if is_address(address) => nic.address = address.into(),
-            Some(("mac", _)) => return Err(wrong("no address of one card")),
-            Some(("rate", rate)) => {
-                let rate = rate.parse().ok().filter(|rate| *rate > 0);
-                nic.rate = Some(rate.ok_or_else(|| wrong("the rate is no number of bytes a second"))?);
-            }
-            Some(("uplink", "on")) => nic.uplink = true,
-            Some(("uplink", "off")) => nic.uplink = false,
-            _ => return Err(wrong(&format!("unknown option `{word}`"))),
-        }
-    }
-    Ok(nic)
-}
-
-/// Six bytes in hexadecimal with colons between, not for a group.
-fn is_address(text: &str) -> bool {
-    let bytes: Vec<Option<u8>> =
-        text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok().filter(|_| byte.len() == 2)).collect();
-    bytes.len() == 6 && bytes.iter().all(Option::is_some) && bytes[0].is_some_and(|first| first & 1 == 0)
-}
-
-/// The number of a virtual disk of this name (Xen's `vbd-interface`): major 202, 16 minors for each disk.
-fn device_number(name: &str) -> Option<u32> {
-    let mut rest = name.strip_prefix("xvd")?.chars();
-    let letter = rest.next().filter(|letter| ('a'..='p').contains(letter))?;
-    let partition = match rest.as_str() {
-        "" => 0,
-        digits => digits.parse().ok().filter(|number| (1..16).contains(number))?,
-    };
-    Some(202 << 8 | (letter as u32 - 'a' as u32) << 4 | partition)
 }
 
 fn bytes<'a>(node: &FdtNode<'a>, name: &str) -> Option<&'a [u8]> {

@@ -1,6 +1,7 @@
 //! Xenstore, as we serve it and as we use it ourselves. What is in it outlives us, where there is memory that does.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use hyp_pvio::xenstore::{Access, Event, Found, Keeper, Look, Manager, Quota};
@@ -127,6 +128,11 @@ impl Store {
     /// The value of a node, if it is there.
     pub(crate) fn read(&mut self, path: &str) -> Option<Vec<u8>> {
         self.keeper.manager().read(path).ok()
+    }
+
+    /// The names of a node's children; none if it is not there.
+    pub(crate) fn directory(&mut self, path: &str) -> Vec<String> {
+        self.keeper.manager().directory(path).unwrap_or_default()
     }
 
     /// Sets a value, and makes the node if there is none. It cannot fail: the paths are ours, and we have no quota.

@@ -15,7 +15,9 @@
 extern crate alloc;
 
 pub mod block;
+pub mod command;
 pub mod console;
+pub mod description;
 pub mod directory;
 pub mod display;
 pub mod events;

@@ -7,6 +7,8 @@
 //! An end is told the peer's state ([`End::peer`]) and gives an [`Action`]. When its driver has done it, it says so, and
 //! then [`End::state`] is what belongs into the own node. Source: `public/io/xenbus.h`, and the order of `blkif.h`.
 
+use core::mem;
+
 use xen_abi::io::xenbus::{
     XENBUS_STATE_CLOSED, XENBUS_STATE_CLOSING, XENBUS_STATE_CONNECTED, XENBUS_STATE_INIT_WAIT,
     XENBUS_STATE_INITIALISED, XENBUS_STATE_INITIALISING, XENBUS_STATE_RECONFIGURED, XENBUS_STATE_RECONFIGURING,
@@ -110,12 +112,20 @@ pub struct End {
     side: Side,
     state: State,
     link: Link,
+    /// The device is being taken away.
+    leaves: bool,
 }
 
 impl End {
     /// An end of a new device, whose state is `Initialising`.
     pub const fn new(side: Side) -> Self {
-        Self { side, state: State::Initialising, link: Link::None }
+        Self { side, state: State::Initialising, link: Link::None, leaves: false }
+    }
+
+    /// The back end of a device that was being taken away when a life of its driver ended: a front end that has not let go
+    /// is connected once more, and served until it does.
+    pub const fn leaving() -> Self {
+        Self { side: Side::Back, state: State::Closing, link: Link::None, leaves: true }
     }
 
     /// What belongs into the own node.
@@ -123,8 +133,35 @@ impl End {
         self.state
     }
 
+    /// The driver has connected, and was not told to let go since: it serves.
+    pub fn is_linked(&self) -> bool {
+        self.link == Link::Made
+    }
+
+    /// The back end's device is being taken away.
+    pub const fn leaves(&self) -> bool {
+        self.leaves
+    }
+
+    /// It was being taken away, and the front end has let go: the nodes can be removed.
+    pub fn is_gone(&self) -> bool {
+        self.leaves && self.link == Link::None && self.state == State::Closed
+    }
+
+    /// The back end's device is taken away: its front end is asked to close, and served until it does. One that has not
+    /// connected has nothing to close.
+    pub fn leave(&mut self) {
+        if mem::replace(&mut self.leaves, true) {
+            return;
+        }
+        self.state = if self.link == Link::None { State::Closed } else { State::Closing };
+    }
+
     /// The peer's node was looked at.
     pub fn peer(&mut self, peer: State) -> Action {
+        if self.leaves {
+            return self.front_lets_go(peer);
+        }
         if peer.is_closed() && (self.link != Link::None || self.state == State::Initialised) {
             return self.unlink(if self.side == Side::Back && peer == State::Closing { peer } else { State::Closed });
         }
@@ -159,6 +196,25 @@ impl End {
         }
     }
 
+    /// A front end was asked to close. One that says that it is closing may be in use still, as Linux's disks were once.
+    fn front_lets_go(&mut self, peer: State) -> Action {
+        match (self.link, peer) {
+            (Link::None, State::Initialised | State::Connected | State::Closing | State::Reconfiguring)
+                if self.state == State::Closing =>
+            {
+                self.link = Link::Wanted;
+                Action::Link
+            }
+            (Link::None, _) => {
+                self.state = State::Closed;
+                Action::Nothing
+            }
+            // The second has begun anew, and finds nothing that it could connect to.
+            (_, State::Closed | State::Unknown | State::Initialising | State::InitWait) => self.unlink(State::Closed),
+            _ => Action::Nothing,
+        }
+    }
+
     fn back_changed(&mut self, peer: State) -> Action {
         match (self.state, peer) {
             (State::Initialising | State::Closed, State::InitWait) => {
@@ -188,6 +244,9 @@ impl End {
 
     /// The driver has done [`Action::Offer`].
     pub fn offered(&mut self) {
+        if self.leaves {
+            return;
+        }
         self.state = match (self.side, self.state) {
             (Side::Back, State::Initialising | State::Closed) => State::InitWait,
             (Side::Front, State::Initialising) => State::Initialised,
@@ -199,14 +258,14 @@ impl End {
     pub fn linked(&mut self) {
         if self.link == Link::Wanted {
             self.link = Link::Made;
-            self.state = State::Connected;
+            self.state = if self.leaves { State::Closing } else { State::Connected };
         }
     }
 
     /// The driver could not do [`Action::Link`], or cannot go on: an error that a peer is guilty of, or a device that is
     /// taken away. It lets go of everything.
     pub fn failed(&mut self) -> Action {
-        let state = if self.side == Side::Back { State::Closing } else { State::Closed };
+        let state = if self.side == Side::Back && !self.leaves { State::Closing } else { State::Closed };
         self.unlink(state)
     }
 

@@ -17,6 +17,12 @@ impl Driver {
         Self { end: End::new(side), linking: false, linked: false }
     }
 
+    /// The next life of a back end's driver, as its I/O domain ended.
+    fn next_life(&self) -> Self {
+        let end = if self.end.leaves() { End::leaving() } else { End::new(Side::Back) };
+        Self { end, linking: false, linked: false }
+    }
+
     /// Takes an action as a driver would; `slow` leaves a connection for [`Driver::finish`].
     fn take(&mut self, action: Action, slow: bool) {
         match action {
@@ -61,7 +67,11 @@ impl Driver {
 
     fn check(&self) {
         let in_use = matches!(self.end.state(), State::Connected | State::Reconfiguring | State::Reconfigured);
-        assert_eq!(in_use, self.linked, "the state is {:?}", self.end.state());
+        // One that is taken away is served until its front end has let go.
+        let parting = self.end.leaves() && self.end.state() == State::Closing;
+        assert_eq!(in_use || parting && !self.linking, self.linked, "the state is {:?}", self.end.state());
+        assert_eq!(self.end.is_linked(), self.linked);
+        assert!(!self.end.is_gone() || !self.linked && !self.linking, "it is gone, and in use");
     }
 }
 
@@ -96,10 +106,12 @@ proptest! {
                 1 => driver.finish(false),
                 2 => driver.end.reconfigure(),
                 3 => driver.end.reconfigured(),
+                4 if peer == State::Closed && side == Side::Back => driver.end.leave(),
                 _ => {
                     let action = driver.end.peer(peer);
                     driver.take(action, choice < 6);
-                    if matches!(peer, State::Closing | State::Closed | State::Unknown) {
+                    let asked = driver.end.leaves();
+                    if matches!(peer, State::Closed | State::Unknown) || peer == State::Closing && !asked {
                         prop_assert!(!driver.linked && !driver.linking, "it holds what its peer let go");
                     }
                 }
@@ -135,6 +147,66 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn what_is_taken_away_goes_once_its_front_end_lets_go_over_ends_of_either(
+        before in prop::collection::vec(0_usize..2, 0..12), order in prop::collection::vec((0_usize..2, 0_u8..8), 0..12),
+    ) {
+        let mut pair = [Driver::new(Side::Front), Driver::new(Side::Back)];
+        for at in before {
+            let action = pair[at].end.peer(pair[1 - at].end.state());
+            pair[at].take(action, false);
+        }
+        let connected = pair[0].linked && pair[1].linked;
+        pair[1].end.leave();
+        prop_assert_eq!(pair[1].end.is_gone(), !pair[1].linked);
+        prop_assert!(!connected || pair[1].end.state() == State::Closing, "the front end is not asked");
+        for (at, what) in order {
+            if what == 0 {
+                pair[1] = pair[1].next_life();
+            }
+            let action = pair[at].end.peer(pair[1 - at].end.state());
+            prop_assert!(action != Action::Offer || at == 0, "it is offered although it goes");
+            pair[at].take(action, false);
+            prop_assert!(!pair[0].linked || pair[1].end.state() != State::Connected);
+        }
+        settle(&mut pair, &[]);
+        prop_assert!(pair[1].end.is_gone(), "{:?}", pair[1].end);
+        prop_assert!(!pair[0].linked);
+    }
+}
+
+#[test]
+fn a_front_end_that_is_in_use_is_served_until_it_has_closed() {
+    let connected = || {
+        let mut back = Driver::new(Side::Back);
+        for peer in [State::Initialising, State::Initialised, State::Connected] {
+            let action = back.end.peer(peer);
+            back.take(action, false);
+        }
+        back.end.leave();
+        back
+    };
+    // Said by disks of older Linuxes while somebody has them open.
+    for resumed in [false, true] {
+        let mut back = connected();
+        if resumed {
+            back = back.next_life();
+        }
+        for peer in [State::Closing, State::Closing, State::Connected] {
+            let action = back.end.peer(peer);
+            back.take(action, false);
+            assert!(back.linked && !back.end.is_gone(), "resumed: {resumed}");
+            assert_eq!(back.end.state(), State::Closing);
+        }
+        assert_eq!(back.end.peer(State::Closed), Action::Unlink);
+        assert!(back.end.is_gone());
+        assert_eq!(back.end.peer(State::Initialising), Action::Nothing, "it comes back");
+    }
+    // By force.
+    let mut back = connected();
+    assert_eq!(back.end.failed(), Action::Unlink);
+    assert!(back.end.is_gone());
 }
 
 #[test]

@@ -48,26 +48,31 @@ pub(crate) struct Disk {
     physical: usize,
     /// The first sector of what of it is the guest's.
     first: u64,
+    /// What it was given of it: the sectors, and whether only to be read.
+    given: (Range<u64>, bool),
     offered: block::Disk,
     queues: Vec<Queue>,
     /// By the low half of a cookie. What a front end left behind that is gone has no job.
     jobs: Vec<Option<Job>>,
     /// Cookies begin with it, so that an operation finds its disk.
-    number: u32,
+    key: u32,
+    /// Operations that the device has, for connections that are over too.
+    under_way: usize,
     /// Counts connections, so that answers for one that is over are told apart.
     connection: u16,
 }
 
 impl Disk {
-    /// A disk for a guest: these sectors of one of the machine's, which has room for them. `number` is unique among the back
-    /// ends of disks.
+    /// A disk for a guest: these sectors of one of the machine's, which has given them. Cookies
+    /// begin with `key`, and no other disk's do.
     pub(crate) fn new(
         domain: u16,
-        number: u32,
+        key: u32,
         (physical, disk): (usize, &Physical),
         sectors: &Range<u64>,
         read_only: bool,
     ) -> Self {
+        let given = (sectors.clone(), read_only);
         let read_only = read_only || disk.is_read_only();
         let offered = block::Disk {
             sectors: sectors.end - sectors.start,
@@ -81,10 +86,12 @@ impl Disk {
             domain,
             physical,
             first: sectors.start,
+            given,
             offered,
             queues: Vec::new(),
             jobs: Vec::new(),
-            number,
+            key,
+            under_way: 0,
             connection: 0,
         }
     }
@@ -142,13 +149,16 @@ impl Disk {
         let copy = || data.is_some_and(|data| data.copy(&operation.segments, &mut buffer, Way::In));
         let ready = fits && (kind != device::Kind::Write || copy());
         let slot = self.slot();
-        let cookie = u64::from(self.number) << 32 | u64::from(self.connection) << 16 | slot as u64;
+        let cookie = u64::from(self.key) << 32 | u64::from(self.connection) << 16 | slot as u64;
         // The operation is inside of what is the guest's.
         let sector = self.first + operation.sector;
         let request = device::Operation { kind, sector, length, buffer: Some(buffer), cookie };
         let begun = if ready { physical.begin(request) } else { Err(request) };
         match begun {
-            Ok(()) => self.jobs[slot] = Some(Job { queue, tag, operation }),
+            Ok(()) => {
+                self.under_way += 1;
+                self.jobs[slot] = Some(Job { queue, tag, operation });
+            }
             Err(request) => {
                 request.buffer.into_iter().for_each(|buffer| physical.give_back(buffer));
                 if let Some(queue) = self.queues.get_mut(queue) {
@@ -204,6 +214,7 @@ impl Back for Disk {
 
     fn complete(&mut self, hardware: &mut Hardware, done: device::Operation, well: bool) {
         let device::Operation { cookie, mut buffer, .. } = done;
+        self.under_way = self.under_way.saturating_sub(1);
         let (connection, slot) = ((cookie >> 16) as u16, cookie as u16 as usize);
         let job = if connection == self.connection { self.jobs.get_mut(slot).and_then(Option::take) } else { None };
         if let Some(Job { queue, tag, operation }) = job
@@ -221,6 +232,15 @@ impl Back for Disk {
         if let (Some(buffer), Some(physical)) = (buffer, hardware.disks.get(self.physical)) {
             physical.give_back(buffer);
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.under_way == 0
+    }
+
+    fn give_back(&mut self, hardware: &mut Hardware) {
+        let (sectors, read_only) = &self.given;
+        hardware.disks.get(self.physical).into_iter().for_each(|disk| disk.take_back(sectors, *read_only));
     }
 
     fn serve(&mut self, hardware: &mut Hardware) -> Result<bool, String> {

@@ -143,6 +143,10 @@ impl Back for Nic {
         }
     }
 
+    fn give_back(&mut self, hardware: &mut Hardware) {
+        hardware.bridge.remove_guest(self.port);
+    }
+
     fn serve(&mut self, hardware: &mut Hardware) -> Result<bool, String> {
         let mut again = false;
         for number in 0..self.queues.len() {

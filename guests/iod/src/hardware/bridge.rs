@@ -106,6 +106,8 @@ impl Port {
 #[derive(Default)]
 pub(crate) struct Bridge {
     ports: Vec<Port>,
+    /// Ports of guests that nobody has any more.
+    unused: Vec<usize>,
     /// Behind which port an address is, and when it was heard of last.
     known: BTreeMap<Address, (usize, u64)>,
     /// Buffers that nobody uses.
@@ -134,8 +136,21 @@ impl Bridge {
 
     /// A port for a guest.
     pub(crate) fn add_guest(&mut self, uplink: bool) -> usize {
-        self.ports.push(Port::Guest { queue: VecDeque::new(), uplink, up: false });
+        let new = Port::Guest { queue: VecDeque::new(), uplink, up: false };
+        if let Some(number) = self.unused.pop()
+            && let Some(port) = self.ports.get_mut(number)
+        {
+            *port = new;
+            return number;
+        }
+        self.ports.push(new);
         self.ports.len() - 1
+    }
+
+    /// A guest's port is not needed any more.
+    pub(crate) fn remove_guest(&mut self, port: usize) {
+        self.set_up(port, false);
+        self.unused.push(port);
     }
 
     /// A guest connects or disconnects; what waits for it is gone.

@@ -1,15 +1,21 @@
 //! Disks: operations of all guests, under way at the same time.
 
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use rt::interrupts;
 use rt::virtio::block::{DEPTH, Disk, Kind, Operation, SECTOR};
 use rt::virtio::{Buffer, SomeTransport};
+use rt::{interrupts, timer};
 
 /// Most bytes of an operation.
 pub(crate) const LARGEST: usize = 128 << 10;
+
+/// Cookies of our own operations begin with it, which no guest's disk has.
+const OWN: u64 = (u32::MAX as u64) << 32;
+/// How long an answer to one is waited for, in ns: nobody is served meanwhile.
+const PATIENCE: u64 = 2_000_000_000;
 
 /// A disk of the machine.
 pub(crate) struct Physical {
@@ -21,6 +27,10 @@ pub(crate) struct Physical {
     free: Vec<Buffer>,
     /// What of it guests have, and whether they may only read it.
     given: Vec<(Range<u64>, bool)>,
+    /// Guests' operations that were over while we waited for one of our own.
+    over: VecDeque<(Operation, bool)>,
+    /// How many operations of our own there were.
+    asked: u32,
 }
 
 /// All of them.
@@ -52,7 +62,7 @@ impl Disks {
             if interrupts::take(physical.interrupt) {
                 physical.disk.acknowledge();
             }
-            physical.disk.complete()
+            physical.over.pop_front().or_else(|| physical.disk.complete())
         })
     }
 
@@ -64,14 +74,16 @@ impl Disks {
 
 impl Physical {
     fn new(transport: SomeTransport<'static>, interrupt: u32) -> Result<Self, String> {
-        let mut disk = Disk::new(transport).map_err(|error| alloc::format!("{error}"))?;
-        let name = identify(&mut disk)?;
-        let free = (0..DEPTH).map_while(|_| Buffer::new(LARGEST)).collect();
+        let disk = Disk::new(transport).map_err(|error| alloc::format!("{error}"))?;
+        let (name, free, given, over) = (String::new(), Vec::new(), Vec::new(), VecDeque::new());
+        let mut physical = Self { disk, interrupt, name, free, given, over, asked: 0 };
+        physical.name = physical.identify()?;
+        physical.free = (0..DEPTH).map_while(|_| Buffer::new(LARGEST)).collect();
         // Of the answer just now; the line has to fall before it can rise.
-        disk.acknowledge();
+        physical.disk.acknowledge();
         interrupts::enable(interrupt);
-        rt::println!("disk `{name}`: {} sectors", disk.sectors());
-        Ok(Self { disk, interrupt, name, free, given: Vec::new() })
+        rt::println!("disk `{}`: {} sectors", physical.name, physical.sectors());
+        Ok(physical)
     }
 
     /// How many sectors it has.
@@ -79,12 +91,12 @@ impl Physical {
         self.disk.sectors()
     }
 
-    /// A sector, at the start only: nothing else may be under way.
+    /// A sector.
     ///
     /// # Errors
     /// It cannot be read.
     pub(crate) fn read(&mut self, sector: u64) -> Result<Vec<u8>, String> {
-        let buffer = ask(&mut self.disk, Kind::Read, sector, SECTOR as usize)?;
+        let buffer = self.ask(Kind::Read, sector, SECTOR as usize)?;
         let buffer = buffer.ok_or_else(|| alloc::format!("its sector {sector} cannot be read"))?;
         Ok(buffer.bytes().get(..SECTOR as usize).unwrap_or_default().to_vec())
     }
@@ -97,6 +109,12 @@ impl Physical {
             self.given.push((sectors, read_only));
         }
         free
+    }
+
+    /// Takes back what was given with the same words.
+    pub(crate) fn take_back(&mut self, sectors: &Range<u64>, read_only: bool) {
+        let at = self.given.iter().position(|(other, theirs)| other == sectors && *theirs == read_only);
+        at.into_iter().for_each(|at| _ = self.given.swap_remove(at));
     }
 
     /// It cannot be written.
@@ -131,25 +149,38 @@ impl Physical {
     pub(crate) fn begin(&mut self, operation: Operation) -> Result<(), Operation> {
         self.disk.begin(operation)
     }
-}
 
-/// Asks a disk for its name, and waits for the answer.
-fn identify(disk: &mut Disk) -> Result<String, String> {
-    let buffer = ask(disk, Kind::Identify, 0, 20)?.ok_or("it does not tell its name")?;
-    let name = buffer.bytes().iter().take(20).take_while(|byte| **byte != 0);
-    Ok(name.map(|byte| char::from(*byte)).collect())
-}
+    /// Asks it for its name.
+    fn identify(&mut self) -> Result<String, String> {
+        let buffer = self.ask(Kind::Identify, 0, 20)?.ok_or("it does not tell its name")?;
+        let name = buffer.bytes().iter().take(20).take_while(|byte| **byte != 0);
+        Ok(name.map(|byte| char::from(*byte)).collect())
+    }
 
-/// Has a disk do one thing while it does nothing else, and waits until it is done: what it says, if it was done.
-fn ask(disk: &mut Disk, kind: Kind, sector: u64, length: usize) -> Result<Option<Buffer>, String> {
-    let buffer = Buffer::new(SECTOR as usize).ok_or("no memory for devices")?;
-    let operation = Operation { kind, sector, length, buffer: Some(buffer), cookie: 0 };
-    disk.begin(operation).map_err(|_| "it takes no request")?;
-    disk.notify();
-    loop {
-        match disk.complete() {
-            Some((operation, done)) => return Ok(operation.buffer.filter(|_| done)),
-            None => rt::cpu::relax(),
+    /// Has it do one thing for ourselves, and waits until it is done: what it says, if it was done. Guests' operations that are
+    /// over meanwhile are put aside.
+    fn ask(&mut self, kind: Kind, sector: u64, length: usize) -> Result<Option<Buffer>, String> {
+        let buffer = Buffer::new(SECTOR as usize).ok_or("no memory for devices")?;
+        // An answer that was not waited for may come to the next question.
+        self.asked = self.asked.wrapping_add(1);
+        let cookie = OWN | u64::from(self.asked);
+        let end = timer::now() + PATIENCE;
+        let mut wanted = Some(Operation { kind, sector, length, buffer: Some(buffer), cookie });
+        while timer::now() < end {
+            if let Some(operation) = wanted.take() {
+                match self.disk.begin(operation) {
+                    Ok(()) => self.disk.notify(),
+                    Err(operation) => wanted = Some(operation),
+                }
+            }
+            match self.disk.complete() {
+                Some((operation, done)) if operation.cookie == cookie => return Ok(operation.buffer.filter(|_| done)),
+                // It is nobody's any more.
+                Some((operation, _)) if operation.cookie >= OWN => drop(operation),
+                Some(other) => self.over.push_back(other),
+                None => rt::cpu::relax(),
+            }
         }
+        Err("it does not answer".into())
     }
 }
