@@ -1,4 +1,4 @@
-//! The peer's domain 0 as far as a guest's disk needs it: Debian's kernel and its back ends, xenstore, and the program that
+//! The peer's domain 0 as far as a guest's disk and network card need it: Debian's kernel and its back ends, xenstore, and the program that
 //! tells xenstore of a domain that Xen itself has made. All of it is from Debian's packages.
 
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ const BOARD: Board = Board::QemuVirt;
 /// What it does.
 const INIT: &str = include_str!("../../../guests/linux/domain0/init.sh");
 /// Names of busybox's that it needs.
-const APPLETS: &str = "cat insmod mount printf sh sleep tr";
+const APPLETS: &str = "cat insmod ip mount printf sh sleep tr usleep";
 const PROGRAMS: [(&str, &[&str], &[&str]); 2] = [
     ("xen-utils-4.17", &["usr/lib/xen-4.17/bin"], &["xenstored", "init-dom0less"]),
     ("xenstore-utils", &["usr/bin"], &["xenstore-write", "xenstore-chmod"]),

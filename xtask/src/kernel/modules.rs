@@ -20,14 +20,17 @@ pub(super) const PARTS: &[&str] = &[
     "lib/modules/*/kernel/drivers/input/evdev.ko",
     "lib/modules/*/kernel/drivers/net/net_failover.ko",
     "lib/modules/*/kernel/drivers/net/virtio_net.ko",
-    "lib/modules/*/kernel/drivers/net/xen-netfront.ko",
+    "lib/modules/*/kernel/drivers/net/xen*",
     "lib/modules/*/kernel/drivers/virtio/virtio*.ko",
     "lib/modules/*/kernel/drivers/xen",
     "lib/modules/*/kernel/fs/ext4",
     "lib/modules/*/kernel/fs/jbd2",
     "lib/modules/*/kernel/fs/mbcache.ko",
     "lib/modules/*/kernel/lib/crc16.ko",
+    "lib/modules/*/kernel/net/802/stp.ko",
+    "lib/modules/*/kernel/net/bridge/bridge.ko",
     "lib/modules/*/kernel/net/core/failover.ko",
+    "lib/modules/*/kernel/net/llc/llc.ko",
     "lib/modules/*/kernel/sound/core/snd*.ko",
     "lib/modules/*/kernel/sound/soundcore.ko",
     "lib/modules/*/kernel/sound/xen",
@@ -42,7 +45,7 @@ pub(super) enum Set {
     Xen,
     /// Virtio's drivers, for the same devices without a hypervisor.
     Virtio,
-    /// What the peer's domain 0 serves a disk with.
+    /// What the peer's domain 0 serves a disk and a network card with.
     Domain0,
 }
 
@@ -63,7 +66,9 @@ impl Set {
             Self::Ext4 => &["crc32c_generic", "ext4"],
             Self::Xen => &["xen_blkfront", "xen_netfront", "snd_xen_front", "evdev"],
             Self::Virtio => &["virtio_mmio", "virtio_blk", "virtio_net"],
-            Self::Domain0 => &["xen_privcmd", "xen_evtchn", "xen_gntdev", "xenfs", "xen_blkback"],
+            Self::Domain0 => {
+                &["xen_privcmd", "xen_evtchn", "xen_gntdev", "xenfs", "xen_blkback", "xen_netback", "bridge"]
+            }
         }
     }
 }
