@@ -132,6 +132,8 @@ pub(crate) struct Device {
     driver: Box<dyn Back>,
     /// Nodes of the front end that are there from the start.
     given: Vec<(String, String)>,
+    /// It is taken away, and its nodes are removed: nothing is written there any more.
+    withdrawn: bool,
 }
 
 impl Device {
@@ -147,7 +149,7 @@ impl Device {
         let Identity { domain, kind, number } = identity;
         let front = format!("/local/domain/{domain}/device/{kind}/{number}");
         let back = format!("/local/domain/{own}/backend/{kind}/{domain}/{number}");
-        Self { identity, label, front, back, end: End::new(Side::Back), driver, given }
+        Self { identity, label, front, back, end: End::new(Side::Back), driver, given, withdrawn: false }
     }
 
     /// Where the front end's nodes are.
@@ -177,6 +179,9 @@ impl Device {
 
     /// The front end's state may have changed.
     pub(crate) fn look(&mut self, store: &mut Store, hardware: &mut Hardware) {
+        if self.withdrawn {
+            return;
+        }
         // A driver that lets go is to look again: the front end may have begun anew already.
         for _ in 0..2 {
             let state = store.read(&format!("{}/state", self.front));
@@ -219,7 +224,9 @@ impl Device {
     fn fail(&mut self, store: &mut Store, hardware: &mut Hardware, why: &str) {
         let Identity { domain, kind, number } = self.identity;
         rt::println!("guest {domain}, {kind} {number}: {why}: disconnected");
-        store.write(&format!("{}/error", self.back), why);
+        if !self.withdrawn {
+            store.write(&format!("{}/error", self.back), why);
+        }
         self.end.failed();
         self.driver.disconnect(hardware);
         self.tell(store);
@@ -233,7 +240,7 @@ impl Device {
     /// Writes our state, if it is another than the one that is there.
     fn tell(&mut self, store: &mut Store) {
         let state = self.end.state();
-        if self.told(store) != state {
+        if !self.withdrawn && self.told(store) != state {
             store.write(&format!("{}/state", self.back), &(state as u32).to_string());
         }
     }
@@ -282,15 +289,17 @@ impl Device {
         leaves
     }
 
-    /// Takes it away: the front end is asked to let go, or, by `force`, it is not.
-    pub(crate) fn leave(&mut self, store: &mut Store, hardware: &mut Hardware, force: bool) {
+    /// Takes it away: the front end is asked to let go.
+    pub(crate) fn leave(&mut self, store: &mut Store) {
         self.end.leave();
         store.write(&format!("{}/{ONLINE}", self.back), "0");
-        if force {
-            self.end.failed();
-            self.driver.disconnect(hardware);
-        }
         self.tell(store);
+    }
+
+    /// Disconnects one that is being taken away.
+    pub(crate) fn cut(&mut self, hardware: &mut Hardware) {
+        self.end.failed();
+        self.driver.disconnect(hardware);
     }
 
     /// It is being taken away.
@@ -303,10 +312,12 @@ impl Device {
         self.end.is_gone()
     }
 
-    /// Removes the nodes of one that is gone.
-    pub(crate) fn withdraw(&self, store: &mut Store) {
-        store.remove(&self.front);
-        store.remove(&self.back);
+    /// Removes the nodes of one that is being taken away, if they are there.
+    pub(crate) fn withdraw(&mut self, store: &mut Store) {
+        if !core::mem::replace(&mut self.withdrawn, true) {
+            store.remove(&self.front);
+            store.remove(&self.back);
+        }
     }
 
     /// Gives back what one that is gone has of the hardware. Whether that is done: the device below may have to end something

@@ -26,14 +26,17 @@ pub(super) const MORE: usize = 8;
 
 /// How long a guest is waited for before it is said that it has not let go, in ns.
 const PATIENCE: u64 = 5_000_000_000;
+/// How long one is served on from which a device is taken by force, in ns: its driver, which finds the nodes gone, waits for
+/// answers to what it has asked.
+const LAST_ANSWERS: u64 = 1_000_000_000;
 
 /// A device that is being taken away.
 pub(super) struct Leaving {
     identity: Identity,
     /// When it is said that the guest does not let go, in ns; none when that was said.
     patience: Option<u64>,
-    /// Its nodes are removed.
-    withdrawn: bool,
+    /// It is taken by force, and disconnected at this time, in ns.
+    cut: Option<u64>,
 }
 
 impl Iod {
@@ -198,7 +201,7 @@ impl Iod {
             Named::Disk(number) => device.identity.kind == DISK && device.identity.number == *number,
             Named::Nic(address) => device.identity.kind == NIC && device.label.name == *address,
         };
-        let Self { store, hardware, devices, leaving, .. } = self;
+        let Self { own, store, devices, leaving, .. } = self;
         let mut of_guest = devices.iter_mut().filter(|device| device.identity.domain == domain);
         let device = of_guest.find(is_named).ok_or("the guest has no such device; see `list`")?;
         let name = device.label.name.clone();
@@ -206,9 +209,14 @@ impl Iod {
             return Err(format!("{name}: the guest was asked already, and has not let go; `force` takes it"));
         }
         if !device.leaves() {
+            device.leave(store);
             leaving.push(Leaving::new(&device.identity));
         }
-        device.leave(store, hardware, force);
+        if force && let Some(leaving) = leaving.iter_mut().find(|leaving| leaving.identity == device.identity) {
+            device.withdraw(store);
+            given::strike(store, *own, &leaving.identity);
+            leaving.cut.get_or_insert(timer::now() + LAST_ANSWERS);
+        }
         Ok(name)
     }
 
@@ -217,39 +225,43 @@ impl Iod {
         if self.leaving.is_empty() {
             return;
         }
-        let now = timer::now();
         for mut leaving in core::mem::take(&mut self.leaving) {
             let Some(at) = self.devices.iter().position(|device| device.identity == leaving.identity) else { continue };
-            let Self { own, store, hardware, devices, guests, .. } = self;
+            let Self { own, store, hardware, devices, .. } = self;
             let device = &mut devices[at];
-            let guest = guests.iter().find(|(domain, _)| *domain == leaving.identity.domain);
-            let guest = guest.map_or("", |(_, name)| name);
-            let name = &device.label.name;
-            if device.is_gone() && !leaving.withdrawn {
+            if leaving.is_over(|times| &mut times.cut) {
+                device.cut(hardware);
+            }
+            if device.is_gone() {
                 device.withdraw(store);
                 given::strike(store, *own, &leaving.identity);
-                leaving.withdrawn = true;
-            } else if leaving.patience.is_some_and(|end| end <= now) {
-                leaving.patience = None;
+                if device.give_back(hardware) {
+                    let Device { identity, label, .. } = devices.remove(at);
+                    rt::println!("{} has let go of {}", self.name(identity.domain), label.name);
+                    continue;
+                }
+            } else if leaving.is_over(|times| &mut times.patience) {
+                let (identity, name) = (&leaving.identity, &self.devices[at].label.name);
+                let guest = self.name(identity.domain);
                 rt::println!("{guest} has not let go of {name}, which may be in use; `force` takes it");
             }
-            if leaving.withdrawn && device.give_back(hardware) {
-                rt::println!("{guest} has let go of {}", device.label.name);
-                devices.remove(at);
-            } else {
-                self.leaving.push(leaving);
-            }
+            self.leaving.push(leaving);
         }
     }
 
-    /// When it is to be said that a guest does not let go, in ns.
+    /// When [`part`](Self::part) is to be called again at the latest, in ns.
     pub(super) fn end_of_patience(&self) -> Option<u64> {
-        self.leaving.iter().filter_map(|leaving| leaving.patience).min()
+        self.leaving.iter().flat_map(|leaving| [leaving.patience, leaving.cut]).flatten().min()
     }
 }
 
 impl Leaving {
     fn new(identity: &Identity) -> Self {
-        Self { identity: identity.clone(), patience: Some(timer::now() + PATIENCE), withdrawn: false }
+        Self { identity: identity.clone(), patience: Some(timer::now() + PATIENCE), cut: None }
+    }
+
+    /// Whether one of its times has come, for the first time.
+    fn is_over(&mut self, time: impl Fn(&mut Self) -> &mut Option<u64>) -> bool {
+        time(self).take_if(|end| *end <= timer::now()).is_some()
     }
 }

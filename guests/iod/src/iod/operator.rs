@@ -49,7 +49,7 @@ impl Iod {
             Command::Detach { guest, device, force } => {
                 let domain = self.guest(&guest)?;
                 let name = self.detach(domain, &device, force).map_err(|why| format!("detach {guest}: {why}"))?;
-                Ok(if force { format!("took {name}") } else { format!("asked {guest} to let go of {name}") })
+                Ok(if force { format!("taking {name}") } else { format!("asked {guest} to let go of {name}") })
             }
             Command::List => Ok(self.list()),
             Command::Crash => rt::power::crash(),
