@@ -15,9 +15,9 @@ use rt::{Machine, events, grants, hypercall};
 use xen_abi::io_domain::{CONSOLE_PORT, STORE_PORT};
 
 use crate::check::Checks;
-use crate::devices::Trouble;
-use crate::devices::store::Store;
 use crate::neighbour::DONE;
+use rt::front::Store;
+use rt::front::Trouble;
 
 /// Who we are and who else is there.
 struct Scene {

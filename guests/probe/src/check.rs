@@ -2,6 +2,7 @@
 
 use core::fmt::{Debug, Display};
 
+use rt::front::PATIENCE;
 use rt::{println, timer};
 
 /// Counts results as it prints them.
@@ -37,9 +38,6 @@ impl Checks {
         println!("@checks passed={} failed={}", self.passed, self.failed);
     }
 }
-
-/// How long another guest may take for anything, ns.
-pub(crate) const PATIENCE: u64 = 1_000_000_000;
 
 /// Waits for another guest; whether it did its part in time.
 pub(crate) fn comes(happened: impl Fn() -> bool) -> bool {

@@ -1,120 +1,29 @@
-//! What a bare guest needs to have devices of an I/O domain: its pages as the protocols want them, xenstore, disks, cards.
-//!
-//! The halves of the protocols are those of `hyp_pvio`, which nobody else runs in a guest: so the I/O domain is tested with
-//! them, and they are tested with I/O domains that lie.
+//! The devices of a guest that tests them: a disk and a card, with the front halves of the protocols of `hyp_pvio`, which nobody
+//! else runs in a guest but the player. So the I/O domain is tested with them, and they are tested with I/O domains that lie.
 
 pub(crate) mod card;
 pub(crate) mod disk;
-pub(crate) mod store;
 
-use alloc::string::String;
-use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use alloc::format;
 
-use hyp_pvio::xenstore;
-use rt::grants::{self, PAGE};
-use rt::window::Window;
-use rt::{cpu, events, hypercall, pages, timer};
-use xen_abi::errno::Errno;
+use hyp_pvio::xenbus::State;
+use rt::front::{Ends, Store, Trouble};
 
-use crate::check::PATIENCE;
+use crate::check::Checks;
 
-/// How long we sleep at most between two looks, ns: not all that we wait for is announced.
-const NAP: u64 = 200_000;
-
-/// Why something did not come about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// The server refused it.
-    Refused(Errno),
-    /// The server broke the protocol of xenstore.
-    Store(xenstore::Fault),
-    /// A back end broke the protocol of its device.
-    Device(String),
-    /// Nothing happened for [`PATIENCE`].
-    Silence,
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(error) => write!(out, "{error:?}"),
-            Self::Store(fault) => write!(out, "{fault}"),
-            Self::Device(what) => write!(out, "{what}"),
-            Self::Silence => write!(out, "silence"),
-        }
-    }
-}
-
-/// Looks again and again until there is something.
+/// The back end says that this was wrong, and waits for a front end that begins anew.
 ///
 /// # Errors
-/// There was nothing in time, or looking itself failed.
-pub(crate) fn wait<T>(mut look: impl FnMut() -> Result<Option<T>, Trouble>) -> Result<T, Trouble> {
-    let end = timer::now() + PATIENCE;
-    loop {
-        if let Some(found) = look()? {
-            return Ok(found);
-        }
-        if timer::now() > end {
-            return Err(Trouble::Silence);
-        }
-        nap();
-    }
-}
-
-/// Sleeps until somebody notifies us, or [`NAP`] is over.
-fn nap() {
-    timer::set(timer::to_ticks(timer::now() + NAP));
-    cpu::mask_interrupts();
-    if !events::any_raised() {
-        cpu::wait_for_interrupt();
-    }
-    cpu::unmask_interrupts();
-    events::take_raised(|_| ());
-}
-
-/// A port of ours that a domain may bind, whose events come.
-///
-/// # Errors
-/// There are no more.
-pub(crate) fn open_port(to: u16) -> Result<u32, Trouble> {
-    let port = hypercall::alloc_unbound(to).map_err(Trouble::Refused)?;
-    hypercall::unmask(port).map_err(Trouble::Refused)?;
-    Ok(port)
-}
-
-/// The next entry of the grant table that nobody had; the first ones are Xen's own.
-static ENTRY: AtomicU32 = AtomicU32::new(8);
-
-/// A page of ours that another domain may use.
-#[derive(Clone, Copy)]
-pub(crate) struct Lent {
-    /// The page.
-    pub(crate) memory: Window,
-    /// Its entry.
-    pub(crate) grant: u32,
-}
-
-impl Lent {
-    /// A new page for a domain. There are 500 of them in a life.
-    pub(crate) fn new(to: u16, read_only: bool) -> Self {
-        let (memory, grant) = (pages::allocate(1), ENTRY.fetch_add(1, Relaxed));
-        grants::grant(grant, to, memory.frame(0), read_only);
-        Self { memory, grant }
-    }
-
-    /// Sets all its words, by their numbers.
-    pub(crate) fn fill(&self, word: impl Fn(u64) -> u64) {
-        let mut bytes = [0; PAGE];
-        bytes.chunks_exact_mut(8).zip(0..).for_each(|(place, at)| place.copy_from_slice(&word(at).to_le_bytes()));
-        self.memory.write(0, &bytes);
-    }
-
-    /// The first word that is not as it should be.
-    pub(crate) fn differs(&self, word: impl Fn(u64) -> u64) -> Option<u64> {
-        let mut bytes = [0; PAGE];
-        self.memory.read(0, &mut bytes);
-        bytes.chunks_exact(8).zip(0..).find(|(found, at)| **found != word(*at).to_le_bytes()).map(|(_, at)| at)
-    }
+/// As of [`Ends::close`], or it goes on.
+pub(crate) fn is_over(
+    ends: &Ends,
+    checks: &mut Checks,
+    store: &mut Store,
+    port: u32,
+    (name, error): (&str, &str),
+) -> Result<(), Trouble> {
+    store.wait_for(&ends.back, State::Closing)?;
+    let told = store.read(&format!("{}/error", ends.back))?;
+    checks.that(name, told.contains(error), format_args!("{told}"));
+    ends.close(store, port)
 }

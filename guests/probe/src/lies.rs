@@ -22,8 +22,8 @@ use crate::attack::wire::Wire;
 use crate::check::Checks;
 use crate::devices::card::Card;
 use crate::devices::disk::{Disk, XVDA};
-use crate::devices::store::Store;
-use crate::devices::{Trouble, wait};
+use rt::front::Store;
+use rt::front::{Trouble, wait};
 
 pub(crate) use liar::run as lie;
 

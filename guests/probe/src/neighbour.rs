@@ -12,10 +12,10 @@ use xen_abi::errno::Errno;
 use xen_abi::io_domain::STORE_PORT;
 
 use crate::check::Checks;
-use crate::devices::Trouble;
 use crate::devices::card::Card;
 use crate::devices::disk::{Disk, SECTORS, XVDA};
-use crate::devices::store::Store;
+use rt::front::Store;
+use rt::front::Trouble;
 use rt::random::Random;
 
 /// The longest that an operation may take while others attack, ns.

@@ -28,6 +28,8 @@ mod arm;
 pub mod console;
 pub mod events;
 pub mod foreign;
+#[cfg(feature = "pvio")]
+pub mod front;
 pub mod grants;
 mod heap;
 pub mod hypercall;

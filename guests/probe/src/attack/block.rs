@@ -19,8 +19,9 @@ use zerocopy::{FromZeros, IntoBytes};
 use super::xenbus::again;
 use crate::check::Checks;
 use crate::devices::disk::XVDA;
-use crate::devices::store::{Ends, Store};
-use crate::devices::{Lent, Trouble, open_port, wait};
+use crate::devices::is_over;
+use rt::front::{Ends, Store};
+use rt::front::{Lent, Trouble, open_port, wait};
 use rt::random::Random;
 
 /// An entry of the grant table that gives nothing.
@@ -78,7 +79,7 @@ impl Raw {
 
     /// The back end says what was wrong, and waits for a front end that begins anew.
     fn is_over(&self, checks: &mut Checks, store: &mut Store, name: &str, error: &str) -> Result<(), Trouble> {
-        self.ends.is_over(checks, store, self.port, (name, error))
+        is_over(&self.ends, checks, store, self.port, (name, error))
     }
 
     fn close(&self, store: &mut Store) -> Result<(), Trouble> {

@@ -8,8 +8,8 @@ use xen_abi::io_domain::{CONSOLE_PORT, console_page};
 
 use super::wire::Wire;
 use crate::check::Checks;
-use crate::devices::store::Store;
-use crate::devices::{Trouble, wait};
+use rt::front::Store;
+use rt::front::{Trouble, wait};
 
 /// All of it.
 ///

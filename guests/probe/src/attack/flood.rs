@@ -6,9 +6,9 @@ use xen_abi::io_domain::{CONSOLE_PORT, STORE_PORT};
 
 use super::console;
 use crate::check::Checks;
-use crate::devices::Trouble;
 use crate::devices::disk::{Disk, XVDA};
-use crate::devices::store::Store;
+use rt::front::Store;
+use rt::front::Trouble;
 
 /// How long, ns.
 const TIME: u64 = 100_000_000;

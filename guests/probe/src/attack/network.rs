@@ -19,8 +19,9 @@ use zerocopy::IntoBytes;
 
 use crate::check::Checks;
 use crate::devices::card::{Card, LENGTH, frame};
-use crate::devices::store::{Ends, Store};
-use crate::devices::{Lent, Trouble, open_port, wait};
+use crate::devices::is_over;
+use rt::front::{Ends, Store};
+use rt::front::{Lent, Trouble, open_port, wait};
 
 /// An entry of the grant table that gives nothing.
 const NOTHING: u32 = 500;
@@ -78,7 +79,7 @@ impl Raw {
     }
 
     fn is_over(&self, checks: &mut Checks, store: &mut Store, name: &str, error: &str) -> Result<(), Trouble> {
-        self.ends.is_over(checks, store, self.port, (name, error))?;
+        is_over(&self.ends, checks, store, self.port, (name, error))?;
         again(checks, store, name)
     }
 

@@ -13,7 +13,7 @@ use xen_abi::io::xs_wire::{
 use xen_abi::io_domain::STORE_PORT;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::devices::{Trouble, wait};
+use rt::front::{Trouble, wait};
 
 /// The page.
 #[derive(Clone, Copy)]

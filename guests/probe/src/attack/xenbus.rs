@@ -7,8 +7,8 @@ use rt::hypercall;
 
 use crate::check::Checks;
 use crate::devices::disk::{Disk, XVDA};
-use crate::devices::store::{Ends, Store};
-use crate::devices::{Lent, Trouble, open_port};
+use rt::front::{Ends, Store};
+use rt::front::{Lent, Trouble, open_port};
 use rt::random::Random;
 
 /// Steps at random.

@@ -17,8 +17,8 @@ use xen_abi::io::xs_wire::{
 use super::Scene;
 use super::wire::Wire;
 use crate::check::Checks;
-use crate::devices::Trouble;
-use crate::devices::store::Store;
+use rt::front::Store;
+use rt::front::Trouble;
 use rt::random::Random;
 
 /// A name, a type, a payload, and the error that it gets.

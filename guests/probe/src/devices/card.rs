@@ -9,8 +9,7 @@ use hyp_pvio::xenbus::State;
 use rt::hypercall;
 use rt::window::Window;
 
-use super::store::{Ends, Store};
-use super::{Lent, Trouble, open_port};
+use rt::front::{Ends, Lent, Store, Trouble, open_port};
 
 /// The kind of our frames: one of those for experiments (IEEE 802).
 const KIND: [u8; 2] = [0x88, 0xb5];
@@ -93,7 +92,7 @@ impl Card {
         if self.transmit.push() {
             self.notify();
         }
-        match super::wait(|| self.transmit.take().map_err(broken))? {
+        match rt::front::wait(|| self.transmit.take().map_err(broken))? {
             (_, hyp_pvio::network::Outcome::Done) => Ok(()),
             (_, other) => Err(broken(other)),
         }

@@ -9,8 +9,7 @@ use hyp_pvio::xenbus::State;
 use rt::hypercall;
 use rt::window::Window;
 
-use super::store::{Ends, Store};
-use super::{Lent, Trouble, open_port, wait};
+use rt::front::{Ends, Lent, Store, Trouble, open_port, wait};
 
 /// The number of `xvda`.
 pub(crate) const XVDA: u32 = 202 << 8;

@@ -15,8 +15,8 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::{Lie, TRIALS};
 use crate::check::Checks;
-use crate::devices::Trouble;
 use crate::devices::disk::XVDA;
+use rt::front::Trouble;
 
 const SELF: u16 = 1;
 const GUEST: u16 = 2;

@@ -103,6 +103,12 @@ pub fn system_time() -> u64 {
     clock().at(counter())
 }
 
+/// By how much the counter, in ns, is behind that system time, modulo 2^64.
+pub fn offset() -> u64 {
+    let counter = counter();
+    clock().at(counter).wrapping_sub(to_ns(counter))
+}
+
 /// The port of our timer's events, which is bound when it is first asked for.
 fn event() -> u32 {
     let bound = PORT.load(Relaxed);

@@ -6,19 +6,18 @@ use alloc::vec::Vec;
 
 use hyp_pvio::xenbus::State;
 use hyp_pvio::xenstore::{Answer, Client, Page, client_page};
-use rt::window::Window;
-use rt::{Machine, hypercall, memory};
 use xen_abi::errno::Errno;
 use xen_abi::io::xs_wire::{XENSTORE_CONNECTED, XENSTORE_CONNECTION, XS_READ, XS_RM, XS_SET_PERMS, XS_WRITE};
 use xen_abi::io_domain::{STORE_PORT, store_page};
 
 use super::{Trouble, wait};
-use crate::check::Checks;
+use crate::window::Window;
+use crate::{Machine, hypercall, memory};
 
 /// Our connection to the server.
-pub(crate) struct Store {
+pub struct Store {
     /// The page.
-    pub(crate) memory: Window,
+    pub memory: Window,
     page: Page<Window>,
     client: Client,
 }
@@ -28,7 +27,7 @@ impl Store {
     ///
     /// # Errors
     /// It is not there.
-    pub(crate) fn open(machine: &'static Machine) -> Result<Self, Trouble> {
+    pub fn open(machine: &'static Machine) -> Result<Self, Trouble> {
         let page = Window::outside_of_ram(machine, store_page(memory::SHARED_BASE, 0) as usize, 4096);
         let memory = page.ok_or_else(|| Trouble::Device("no page".into()))?;
         let connected = || (memory.load(XENSTORE_CONNECTION) == XENSTORE_CONNECTED).then_some(());
@@ -37,7 +36,7 @@ impl Store {
     }
 
     /// Goes on with the page as it is now.
-    pub(crate) fn anew(memory: Window) -> Self {
+    pub fn anew(memory: Window) -> Self {
         Self { memory, page: client_page(memory), client: Client::default() }
     }
 
@@ -45,7 +44,7 @@ impl Store {
     ///
     /// # Errors
     /// The server refuses, breaks the protocol or says nothing.
-    pub(crate) fn ask(&mut self, kind: u32, transaction: u32, payload: &[u8]) -> Result<Vec<u8>, Trouble> {
+    pub fn ask(&mut self, kind: u32, transaction: u32, payload: &[u8]) -> Result<Vec<u8>, Trouble> {
         let number = self.client.ask(kind, transaction, payload).map_err(Trouble::Refused)?;
         let answer = wait(|| {
             let mut notify = false;
@@ -66,7 +65,7 @@ impl Store {
     ///
     /// # Errors
     /// As of [`ask`](Self::ask).
-    pub(crate) fn read(&mut self, path: &str) -> Result<String, Trouble> {
+    pub fn read(&mut self, path: &str) -> Result<String, Trouble> {
         let value = self.ask(XS_READ, 0, format!("{path}\0").as_bytes())?;
         Ok(String::from_utf8_lossy(&value).into_owned())
     }
@@ -75,7 +74,7 @@ impl Store {
     ///
     /// # Errors
     /// As of [`ask`](Self::ask), or it is none.
-    pub(crate) fn number<T: core::str::FromStr>(&mut self, path: &str) -> Result<T, Trouble> {
+    pub fn number<T: core::str::FromStr>(&mut self, path: &str) -> Result<T, Trouble> {
         let text = self.read(path)?;
         text.parse().map_err(|_| Trouble::Device(format!("{path} is {text:?}")))
     }
@@ -84,7 +83,7 @@ impl Store {
     ///
     /// # Errors
     /// As of [`ask`](Self::ask).
-    pub(crate) fn write(&mut self, path: &str, value: impl AsRef<[u8]>) -> Result<(), Trouble> {
+    pub fn write(&mut self, path: &str, value: impl AsRef<[u8]>) -> Result<(), Trouble> {
         let payload = [path.as_bytes(), &[0], value.as_ref()].concat();
         self.ask(XS_WRITE, 0, &payload).map(drop)
     }
@@ -93,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     /// As of [`ask`](Self::ask).
-    pub(crate) fn remove(&mut self, path: &str) -> Result<(), Trouble> {
+    pub fn remove(&mut self, path: &str) -> Result<(), Trouble> {
         self.ask(XS_RM, 0, format!("{path}\0").as_bytes()).map(drop)
     }
 
@@ -101,7 +100,7 @@ impl Store {
     ///
     /// # Errors
     /// As of [`ask`](Self::ask).
-    pub(crate) fn show(&mut self, path: &str, own: u16, to: u16) -> Result<(), Trouble> {
+    pub fn show(&mut self, path: &str, own: u16, to: u16) -> Result<(), Trouble> {
         self.ask(XS_SET_PERMS, 0, format!("{path}\0n{own}\0r{to}\0").as_bytes()).map(drop)
     }
 
@@ -109,7 +108,7 @@ impl Store {
     ///
     /// # Errors
     /// As of [`ask`](Self::ask), but that there is no node.
-    pub(crate) fn state(&mut self, directory: &str) -> Result<State, Trouble> {
+    pub fn state(&mut self, directory: &str) -> Result<State, Trouble> {
         match self.read(&format!("{directory}/state")) {
             Ok(text) => Ok(State::parse(text.as_bytes())),
             Err(Trouble::Refused(Errno::ENOENT)) => Ok(State::Unknown),
@@ -121,20 +120,20 @@ impl Store {
     ///
     /// # Errors
     /// As of [`ask`](Self::ask), or it has not in time.
-    pub(crate) fn wait_for(&mut self, directory: &str, state: State) -> Result<(), Trouble> {
+    pub fn wait_for(&mut self, directory: &str, state: State) -> Result<(), Trouble> {
         wait(|| Ok((self.state(directory)? == state).then_some(())))
     }
 }
 
 /// Both ends of a device of ours: where their nodes are.
 #[derive(Clone, Debug)]
-pub(crate) struct Ends {
+pub struct Ends {
     /// Our end.
-    pub(crate) front: String,
+    pub front: String,
     /// The other one.
-    pub(crate) back: String,
+    pub back: String,
     /// Whose that is.
-    pub(crate) domain: u16,
+    pub domain: u16,
 }
 
 impl Ends {
@@ -142,7 +141,7 @@ impl Ends {
     ///
     /// # Errors
     /// It is not there.
-    pub(crate) fn find(store: &mut Store, kind: &str, number: u32) -> Result<Self, Trouble> {
+    pub fn find(store: &mut Store, kind: &str, number: u32) -> Result<Self, Trouble> {
         let front = format!("device/{kind}/{number}");
         let back = store.read(&format!("{front}/backend"))?;
         let domain = store.number(&format!("{front}/backend-id"))?;
@@ -153,7 +152,7 @@ impl Ends {
     ///
     /// # Errors
     /// As of [`Store::ask`].
-    pub(crate) fn tell(&self, store: &mut Store, state: State) -> Result<(), Trouble> {
+    pub fn tell(&self, store: &mut Store, state: State) -> Result<(), Trouble> {
         store.write(&format!("{}/state", self.front), [state.digit()])
     }
 
@@ -161,7 +160,7 @@ impl Ends {
     ///
     /// # Errors
     /// As of [`Store::ask`].
-    pub(crate) fn set(&self, store: &mut Store, name: &str, value: impl AsRef<[u8]>) -> Result<(), Trouble> {
+    pub fn set(&self, store: &mut Store, name: &str, value: impl AsRef<[u8]>) -> Result<(), Trouble> {
         store.write(&format!("{}/{name}", self.front), value)
     }
 
@@ -169,7 +168,7 @@ impl Ends {
     ///
     /// # Errors
     /// As of [`Store::wait_for`].
-    pub(crate) fn begin_anew(&self, store: &mut Store) -> Result<(), Trouble> {
+    pub fn begin_anew(&self, store: &mut Store) -> Result<(), Trouble> {
         self.tell(store, State::Closed)?;
         store.wait_for(&self.back, State::Closed)?;
         self.tell(store, State::Initialising)?;
@@ -180,26 +179,9 @@ impl Ends {
     ///
     /// # Errors
     /// As of [`begin_anew`](Self::begin_anew).
-    pub(crate) fn close(&self, store: &mut Store, port: u32) -> Result<(), Trouble> {
+    pub fn close(&self, store: &mut Store, port: u32) -> Result<(), Trouble> {
         self.begin_anew(store)?;
         // It is ours.
         hypercall::close(port).map_err(Trouble::Refused)
-    }
-
-    /// The back end says that this was wrong, and waits for a front end that begins anew.
-    ///
-    /// # Errors
-    /// As of [`close`](Self::close), or it goes on.
-    pub(crate) fn is_over(
-        &self,
-        checks: &mut Checks,
-        store: &mut Store,
-        port: u32,
-        (name, error): (&str, &str),
-    ) -> Result<(), Trouble> {
-        store.wait_for(&self.back, State::Closing)?;
-        let told = store.read(&format!("{}/error", self.back))?;
-        checks.that(name, told.contains(error), format_args!("{told}"));
-        self.close(store, port)
     }
 }
