@@ -108,6 +108,10 @@ pub(crate) enum Event {
     Linux { state: String, counter: Option<u64> },
     Verify { writes: u64, reads: u64, acknowledged_lost: u64, corrupt: u64, errors: u64 },
     Io { name: String, requests: u64, bytes: u64, ns: u64 },
+    Clock { offset_ns: u64 },
+    LeftOut { pictures: u64 },
+    Shown { updates: u64, ns: u64 },
+    Forgotten { updates: u64 },
 }
 
 /// An event as it was said: kind and fields, for the scenarios' expectations, and its meaning.
@@ -135,8 +139,25 @@ impl fmt::Display for Problem {
 
 const HYPERVISOR_KINDS: [&str; 10] =
     ["boot", "first_guest", "domain", "fault", "vcpu", "usage", "elapsed", "stretch", "trace", "end"];
-const GUEST_KINDS: [&str; 13] =
-    ["frame", "audio", "wake", "summary", "check", "checks", "hog", "ran", "micro", "done", "linux", "verify", "io"];
+const GUEST_KINDS: [&str; 17] = [
+    "frame",
+    "audio",
+    "wake",
+    "summary",
+    "check",
+    "checks",
+    "hog",
+    "ran",
+    "micro",
+    "done",
+    "linux",
+    "verify",
+    "io",
+    "clock",
+    "left_out",
+    "shown",
+    "forgotten",
+];
 
 /// What our scripts in a stock guest say of it: that its first program runs, that it waits for a disk or has it, has an address,
 /// is ready, asks for a name, has a shell for who gave it, is done with a command, or that something failed.
@@ -300,8 +321,21 @@ fn of_guest(kind: &str, fields: &mut Fields) -> Result<Event, String> {
             bytes: fields.number("bytes")?,
             ns: fields.number("ns")?,
         },
+        "clock" => Event::Clock { offset_ns: fields.number("offset_ns")? },
+        "left_out" => Event::LeftOut { pictures: fields.number("pictures")? },
+        "shown" | "forgotten" => of_display(kind, fields)?,
         other => return Err(format!("no meaning for `@{other}`")),
     })
+}
+
+/// What the I/O domain says of a guest's display. Which guest's is of no interest: there is one player.
+fn of_display(kind: &str, fields: &mut Fields) -> Result<Event, String> {
+    fields.ignore(&["domain"]);
+    let updates = fields.number("updates")?;
+    match kind {
+        "shown" => Ok(Event::Shown { updates, ns: fields.number("ns")? }),
+        _ => Ok(Event::Forgotten { updates }),
+    }
 }
 
 /// A trace record: 16 hex digits, `time_ns << 8 | vcpu`, 0xff for idle.

@@ -2,6 +2,7 @@
 //! file, and the reasons why a run is not a good one.
 
 pub(crate) mod chart;
+mod devices;
 mod figures;
 mod page;
 pub(crate) mod promises;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+pub(crate) use devices::AtDevices;
 pub(crate) use figures::{Figures, quantiles};
 pub(crate) use page::{document, escape, quantiles as quantile_tiles, script, section, who_ran};
 pub(crate) use table::{aligned, grouped, table};
@@ -39,6 +41,9 @@ pub(crate) struct Summary {
     pub(crate) audio_late: u64,
     /// Pictures that differ from ffmpeg's.
     pub(crate) crc_mismatches: u64,
+    /// What reached the devices; none where the player has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) devices: Option<AtDevices>,
     /// Latency of the player's wake-ups, ns; none if nothing was measured.
     pub(crate) wakeup_ns: Option<Quantiles>,
     /// The guests in the scenario's order.

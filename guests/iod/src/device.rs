@@ -51,6 +51,10 @@ pub(crate) trait Back {
     fn give_back(&mut self, _hardware: &mut Hardware) {}
     /// An operation of the device below is over, and whether it was done.
     fn complete(&mut self, _hardware: &mut Hardware, _operation: Operation, _done: bool) {}
+    /// Tells tools some of what it noted of the connection, an event a line. Returns whether that was the last of it.
+    fn report(&mut self) -> bool {
+        true
+    }
     /// Does what there is to do. Returns whether there may be more at once.
     ///
     /// # Errors
@@ -66,6 +70,11 @@ pub(crate) const NIC: &str = "vif";
 const ONLINE: &str = "online";
 /// The node of the back end in which it keeps what its next life has to know.
 const KEPT: &str = "kept";
+
+/// The node of the front end by which one that is ours asks for a report, by any number, and that of the back end which says that
+/// number when all is told.
+const ASKED: &str = "report";
+const TOLD: &str = "reported";
 
 /// Writes nodes below a directory.
 fn write_all(store: &mut Store, directory: &str, nodes: impl IntoIterator<Item = (impl AsRef<str>, String)>) {
@@ -134,6 +143,8 @@ pub(crate) struct Device {
     given: Vec<(String, String)>,
     /// It is taken away, and its nodes are removed: nothing is written there any more.
     withdrawn: bool,
+    /// The report that is to be told.
+    report: Option<u32>,
 }
 
 impl Device {
@@ -149,7 +160,8 @@ impl Device {
         let Identity { domain, kind, number } = identity;
         let front = format!("/local/domain/{domain}/device/{kind}/{number}");
         let back = format!("/local/domain/{own}/backend/{kind}/{domain}/{number}");
-        Self { identity, label, front, back, end: End::new(Side::Back), driver, given, withdrawn: false }
+        let end = End::new(Side::Back);
+        Self { identity, label, front, back, end, driver, given, withdrawn: false, report: None }
     }
 
     /// Where the front end's nodes are.
@@ -204,6 +216,22 @@ impl Device {
         }
     }
 
+    /// The front end may want a report.
+    pub(crate) fn look_for_question(&mut self, store: &mut Store) {
+        let value = store.read(&format!("{}/{ASKED}", self.front));
+        self.report = value.and_then(|text| core::str::from_utf8(&text).ok()?.parse().ok());
+    }
+
+    /// Tells some of it, if one is wanted. Returns whether there is more.
+    fn tell_report(&mut self, store: &mut Store) -> bool {
+        let Some(number) = self.report else { return false };
+        if self.driver.report() {
+            self.report = None;
+            store.write(&format!("{}/{TOLD}", self.back), &number.to_string());
+        }
+        true
+    }
+
     fn link(&mut self, store: &mut Store, hardware: &mut Hardware) {
         let resumes = self.end.leaves() || self.told(store) == State::Connected;
         if resumes && let Some(text) = store.read(&format!("{}/{KEPT}", self.back)) {
@@ -250,6 +278,12 @@ impl Device {
         if !self.end.is_linked() {
             return false;
         }
+        let tells = self.tell_report(store);
+        let again = self.serve_driver(store, hardware);
+        again || tells
+    }
+
+    fn serve_driver(&mut self, store: &mut Store, hardware: &mut Hardware) -> bool {
         match self.driver.serve(hardware) {
             Ok(again) => match self.driver.keep() {
                 Some(text) => {

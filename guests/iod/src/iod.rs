@@ -169,6 +169,8 @@ impl Iod {
             for device in devices.iter_mut().filter(|device| device.front() == front) {
                 device.look(store, hardware);
             }
+            let asking = devices.iter_mut().find(|device| event.path.strip_prefix(device.front()) == Some("/report"));
+            asking.into_iter().for_each(|device| device.look_for_question(store));
         }
     }
 

@@ -22,6 +22,7 @@ mod pace;
 mod plan;
 mod shared;
 mod store;
+mod times;
 
 rt::entry!(main);
 

@@ -8,6 +8,8 @@
 //! is printed while it plays but a line a second, since a console costs time; the records follow at the end.
 //!
 //! With `frames=` among its boot arguments it ends after so many frames, for machines that are slow to emulate.
+//! With `devices=yes` it shows its pictures on a display and plays its sound on a card, of those that an I/O domain gives it: see
+//! [`devices`].
 //! With `work=` among its boot arguments it counts instead of decoding: see [`counted`].
 #![no_std]
 #![no_main]
@@ -18,11 +20,14 @@ mod archive;
 mod audio;
 mod counted;
 mod crc;
+mod devices;
+mod picture;
 mod records;
 mod video;
 
 use rt::{Machine, println, timer};
 
+use crate::devices::Devices;
 use crate::records::{Records, Task};
 
 rt::entry!(main);
@@ -51,19 +56,42 @@ fn main(machine: &'static Machine) {
     };
     println!("player: {} frames a second, audio of {} Hz in periods of 10 ms", video.rate(), sound.sample_rate());
     let most = machine.argument("frames").and_then(|number| number.parse().ok()).unwrap_or(u64::MAX);
-    play(&mut video, &mut sound, most).print();
+    let mut devices = (machine.argument("devices") == Some("yes")).then(|| open(machine, &video));
+    let records = play(&mut video, &mut sound, &mut devices, most);
+    if let Some(Err(trouble)) = devices.as_mut().map(Devices::report) {
+        println!("player: the I/O domain does not say what its devices did: {trouble}");
+    }
+    records.print();
     if video.errors() != 0 {
         println!("player: the decoder refused {} units of video.h264", video.errors());
     }
 }
 
+/// The devices that it is to have.
+fn open(machine: &'static Machine, video: &video::Video) -> Devices {
+    let Some(size) = video.size() else {
+        println!("player: devices=yes, but the pictures are not of 8 bits with a colour for four pixels (4:2:0)");
+        rt::power::crash();
+    };
+    Devices::open(machine, size).unwrap_or_else(|trouble| {
+        println!("player: devices=yes, but it cannot have them of an I/O domain: {trouble}");
+        rt::power::crash();
+    })
+}
+
 /// Play to the end of the video, or so many frames of it.
-fn play(video: &mut video::Video, sound: &mut audio::Audio, most: u64) -> Records {
+fn play(video: &mut video::Video, sound: &mut audio::Audio, devices: &mut Option<Devices>, most: u64) -> Records {
     let mut records = Records::new(timer::now() + LEAD_IN, video.rate());
     while let Some(task) = records.next(video.is_finished() || records.frames() >= most) {
         records.sleep_to_release(task);
         let crc = match task {
-            Task::Video => video.next_frame(),
+            Task::Video => {
+                let frame = video.next_frame();
+                if let (Some(devices), Some(frame)) = (devices.as_mut(), &frame) {
+                    devices.show(frame);
+                }
+                video::crc(frame.as_ref())
+            }
             Task::Audio => sound.next_period(),
         };
         records.done(task, crc);

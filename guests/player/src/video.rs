@@ -7,7 +7,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use rust_h264::decoder::{Frame, OrderedDecoder};
+use rust_h264::decoder::{ChromaFormat, Frame, OrderedDecoder};
 use rust_h264::nal::{NalUnit, NalUnitType, parse_annex_b, parse_sps_info};
 
 use crate::crc::Crc;
@@ -68,10 +68,18 @@ impl Video {
         self.errors
     }
 
-    /// Show a frame, decode one for later; the CRC of the shown frame's planes.
-    pub(crate) fn next_frame(&mut self) -> u32 {
+    /// The frame to be shown now; decodes one for later.
+    pub(crate) fn next_frame(&mut self) -> Option<Frame> {
         self.decode_picture();
-        self.shown_next.pop_front().map_or(0, |frame| Crc::new().add(&frame.y).add(&frame.u).add(&frame.v).value())
+        self.shown_next.pop_front()
+    }
+
+    /// Pixels across and down of the pictures, if they are such as [`crate::picture`] converts: 8 bits, four pixels to a
+    /// colour.
+    pub(crate) fn size(&self) -> Option<(u32, u32)> {
+        let first = self.shown_next.front()?;
+        let usual = first.bit_depth == 8 && first.chroma_format == ChromaFormat::Yuv420;
+        usual.then_some((first.width, first.height))
     }
 
     /// Feed the decoder one coded picture and what goes before it.
@@ -90,4 +98,9 @@ impl Video {
             self.shown_next.extend(self.decoder.flush());
         }
     }
+}
+
+/// The CRC of a frame's planes; 0 of none.
+pub(crate) fn crc(frame: Option<&Frame>) -> u32 {
+    frame.map_or(0, |frame| Crc::new().add(&frame.y).add(&frame.u).add(&frame.v).value())
 }

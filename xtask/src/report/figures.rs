@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
+use super::devices::Told;
 use super::{GuestShare, Quantiles, Summary};
 use crate::events::{Audio, Event, Frame, Switch, Usage};
 use crate::run::session::{Ended, Session};
@@ -43,6 +44,7 @@ struct Sorted {
     elapsed: Option<u64>,
     summary: Option<[u64; 5]>,
     checks_failed: u64,
+    devices: Told,
     end: bool,
     failures: Vec<String>,
 }
@@ -73,6 +75,7 @@ impl Figures {
 
 impl Sorted {
     fn take(&mut self, event: Event) {
+        self.devices.take(&event);
         match event {
             Event::Boot { cpus, image_bytes, ram_bytes, .. } => self.boot = Some((cpus, image_bytes, ram_bytes)),
             Event::FirstGuest { ns } => self.first_guest = self.first_guest.or(Some(ns)),
@@ -100,7 +103,11 @@ impl Sorted {
             | Event::Done
             | Event::Linux { .. }
             | Event::Verify { .. }
-            | Event::Io { .. } => {}
+            | Event::Io { .. }
+            | Event::Clock { .. }
+            | Event::LeftOut { .. }
+            | Event::Shown { .. }
+            | Event::Forgotten { .. } => {}
         }
     }
 
@@ -165,6 +172,9 @@ impl Sorted {
         failures.extend(
             counts.iter().filter(|(count, _)| *count > 0 && !losses).map(|(count, what)| format!("{count} {what}")),
         );
+        if !losses {
+            failures.extend(self.devices.failures(&self.frames));
+        }
         if mismatches > 0 {
             failures.push(format!("{mismatches} pictures differ from ffmpeg's decode"));
         }
@@ -184,6 +194,7 @@ impl Sorted {
             audio_total: self.audio.len() as u64,
             audio_late: self.audio_late(),
             crc_mismatches,
+            devices: self.devices.figures(&self.frames),
             wakeup_ns: quantiles(&self.wakes),
             guests,
             image_bytes,

@@ -39,6 +39,12 @@ fn player(figures: &Figures, paint: Paint) -> String {
     let audio = ["sound".to_owned(), grouped(summary.audio_total), grouped(summary.audio_late)];
     let audio = [audio.to_vec(), vec!["-".into(), "-".into()]].concat();
     let mut text = aligned(&[head, video, audio], paint);
+    if let Some(devices) = summary.devices {
+        let head = ["at the device", "shown", "late", "latest after release"].map(str::to_owned).to_vec();
+        let [shown, late, latest] =
+            [devices.pictures_shown, devices.pictures_late, devices.picture_ns_max].map(grouped);
+        text.push_str(&aligned(&[head, vec!["display".into(), shown, late, latest + " ns"]], paint));
+    }
     if let Some(wake) = summary.wakeup_ns {
         let head = ["wake-up", "p50", "p99", "p99.9", "max"].map(str::to_owned).to_vec();
         let row = ["ns".to_owned(), grouped(wake.p50), grouped(wake.p99), grouped(wake.p999), grouped(wake.max)];

@@ -1,4 +1,7 @@
 //! A guest's frame buffer: what changed of its picture is copied to the machine's display.
+//!
+//! When the display has shown an update is noted, for a guest that wants to know afterwards how late its pictures were where they
+//! are seen. The notes are of this life of ours and of this connection.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -13,6 +16,7 @@ use super::{Back, Get, Nodes, bind};
 use crate::frame::Frame;
 use crate::grants::{Copies, Page, Way};
 use crate::hardware::Hardware;
+use crate::times::Times;
 
 /// Lines that are copied in one go; others have their turn in between.
 const LINES: u32 = 64;
@@ -27,6 +31,11 @@ struct Link {
     changed: Option<Area>,
     /// The display showed it when we looked last.
     shown: bool,
+    /// How many updates were taken.
+    updates: u64,
+    /// That many of them will have been shown when the display is idle again.
+    flushing: Option<u64>,
+    times: Times,
 }
 
 /// The back end of a frame buffer.
@@ -77,7 +86,16 @@ impl Back for Display {
             frames.list(&bytes);
         }
         let port = bind(self.domain, port)?;
-        self.link = Some(Link { back, frames: frames.known().to_vec(), port, changed: None, shown: false });
+        self.link = Some(Link {
+            back,
+            frames: frames.known().to_vec(),
+            port,
+            changed: None,
+            shown: false,
+            updates: 0,
+            flushing: None,
+            times: Times::default(),
+        });
         hardware.screen.connect(self.domain);
         Ok(Nodes::new())
     }
@@ -90,9 +108,18 @@ impl Back for Display {
         }
     }
 
+    fn report(&mut self) -> bool {
+        self.link.as_mut().is_none_or(|link| link.times.tell(self.domain))
+    }
+
     fn serve(&mut self, hardware: &mut Hardware) -> Result<bool, String> {
         let Some(link) = &mut self.link else { return Ok(false) };
         link.take().map_err(|fault| fault.to_string())?;
+        if hardware.screen.is_idle()
+            && let Some(updates) = link.flushing.take()
+        {
+            link.times.note(updates);
+        }
         let shows = hardware.screen.shows(self.domain);
         if shows && !core::mem::replace(&mut link.shown, shows) {
             link.changed = Some(whole(link.back.screen()));
@@ -105,6 +132,7 @@ impl Back for Display {
         let part = Area { height: changed.height.min(LINES), ..changed };
         let (y, height) = (changed.y + part.height, changed.height - part.height);
         link.changed = (height > 0).then_some(Area { y, height, ..changed });
+        link.flushing = (height == 0).then_some(link.updates);
         if !link.draw(self.domain, picture, columns, part) {
             return Err("its picture is not in its memory".into());
         }
@@ -135,7 +163,10 @@ impl Link {
         while let Some(change) = self.back.take()? {
             any = true;
             match change {
-                Change::Area(area) => self.changed = Some(self.changed.map_or(area, |before| join(before, area))),
+                Change::Area(area) => {
+                    self.updates += 1;
+                    self.changed = Some(self.changed.map_or(area, |before| join(before, area)));
+                }
                 // Linux says its size once more; another one was not offered.
                 Change::Screen(screen) if screen == before => self.changed = Some(whole(&screen)),
                 Change::Screen(screen) => return Err(display::Fault::Screen(screen)),

@@ -73,6 +73,11 @@ impl Screen {
         self.shown == Some(guest)
     }
 
+    /// Is all that was to be shown there?
+    pub(crate) fn is_idle(&self) -> bool {
+        self.display.as_ref().is_some_and(|(display, _)| display.is_idle())
+    }
+
     /// The picture and its columns, for who is shown and when the display has nothing else to do; its interrupt comes then.
     pub(crate) fn picture(&mut self, guest: u16) -> Option<(&mut Buffer, usize)> {
         let (display, _) =

@@ -184,4 +184,17 @@ impl Ends {
         // It is ours.
         hypercall::close(port).map_err(Trouble::Refused)
     }
+
+    /// Has the back end, which is our own I/O domain, tell tools what it noted of the device, and waits until it has.
+    ///
+    /// # Errors
+    /// As of [`Store::ask`], or it does not.
+    pub fn report(&self, store: &mut Store) -> Result<(), Trouble> {
+        self.set(store, "report", "1")?;
+        wait(|| match store.read(&format!("{}/reported", self.back)) {
+            Ok(_) => Ok(Some(())),
+            Err(Trouble::Refused(Errno::ENOENT)) => Ok(None),
+            Err(trouble) => Err(trouble),
+        })
+    }
 }
