@@ -2,7 +2,7 @@
 //! that is not as the scenario says is a failure as an expectation is one.
 
 mod picture;
-mod sound;
+pub(crate) mod sound;
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -11,22 +11,25 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
+use crate::events::{Audio, Event, Said};
 use crate::run::session::Session;
-use crate::scenario::{After, Content, Played, Scenario, Volume};
+use crate::scenario::{After, Content, Decoded, Played, Scenario, Volume};
 use crate::{disk, http, process};
 
 /// What is wrong.
 pub(crate) fn failures(session: &Session, scenario: &Scenario) -> Vec<String> {
-    let look = |after: &After| match after {
-        After::Fsck(volume) => fsck(session, volume).with_context(|| format!("fsck of disk `{}`", volume.disk)),
-        After::File(file) => {
-            content(session, file).with_context(|| format!("file {} of disk `{}`", file.path, file.disk))
-        }
-        After::Sound(played) => sound(session, scenario, played).with_context(|| format!("sound {}", played.path)),
-        After::Picture(seen) => {
-            picture::look(&session.files.picture(&seen.name), seen).with_context(|| format!("picture `{}`", seen.name))
-        }
-    };
+    let look =
+        |after: &After| match after {
+            After::Fsck(volume) => fsck(session, volume).with_context(|| format!("fsck of disk `{}`", volume.disk)),
+            After::File(file) => {
+                content(session, file).with_context(|| format!("file {} of disk `{}`", file.path, file.disk))
+            }
+            After::Sound(played) => sound(session, scenario, played).with_context(|| format!("sound {}", played.path)),
+            After::Decoded(Decoded { by }) => sound::decoded(&session.files.sound(), &checksums(session, by))
+                .with_context(|| format!("sound of {by}")),
+            After::Picture(seen) => picture::look(&session.files.picture(&seen.name), seen)
+                .with_context(|| format!("picture `{}`", seen.name)),
+        };
     let wrong = scenario.after.iter().filter_map(|after| look(after).err());
     wrong.map(|error| format!("afterwards: {error:#}")).collect()
 }
@@ -72,6 +75,17 @@ fn sound(session: &Session, scenario: &Scenario, played: &Played) -> Result<()> 
         None => scenario.resolve(Path::new(&played.path)),
     };
     sound::compare(&session.files.sound(), &path, played.missing_frames)
+}
+
+/// The checksums of all sound periods that a player decoded.
+fn checksums(session: &Session, player: &str) -> Vec<u32> {
+    let by = |said: &&Said| said.source.to_string() == player;
+    let crc = |said: &Said| match said.event {
+        Event::Ahead { crc } => Some(crc),
+        Event::Audio(Audio { crc, .. }) => Some(crc),
+        _ => None,
+    };
+    session.said.iter().filter(by).filter_map(crc).collect()
 }
 
 /// Copies a file out of a disk's file system.

@@ -77,6 +77,36 @@ pub(crate) fn ensure_made() -> Result<Clip> {
     })
 }
 
+/// A picture as it is seen: red, green and blue of each pixel.
+#[derive(Clone, Debug)]
+pub(crate) struct Pixels {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Pixels {
+    /// The colour at a place, if there is one.
+    pub(crate) fn at(&self, x: u32, y: u32) -> Option<[u8; 3]> {
+        let at = (y * self.width + x) as usize * 3;
+        self.bytes.get(at..at + 3).filter(|_| x < self.width)?.try_into().ok()
+    }
+}
+
+/// The clip's picture of this number, from 0, as ffmpeg decodes and converts it, with nothing between two colours that are stored.
+///
+/// # Errors
+/// There is none, or ffmpeg fails.
+pub(crate) fn picture(number: u32) -> Result<Pixels> {
+    let mut command = ffmpeg();
+    command.arg("-i").arg(paths::media().join("video.h264"));
+    command.args(["-vf", &format!("select=eq(n\\,{number})"), "-frames:v", "1"]);
+    command.args(["-sws_flags", "neighbor+accurate_rnd+full_chroma_int", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]);
+    let (Parameters { width, height, .. }, bytes) = (CLIP, process::quiet(&mut command)?.stdout);
+    ensure!(bytes.len() == (width * height) as usize * 3, "the clip has no picture {number}");
+    Ok(Pixels { width, height, bytes })
+}
+
 fn make(dir: &Path, archive_paths: [&Path; 2], crcs_path: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     process::quiet(&mut video(dir, &CLIP))?;

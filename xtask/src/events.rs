@@ -109,9 +109,11 @@ pub(crate) enum Event {
     Verify { writes: u64, reads: u64, acknowledged_lost: u64, corrupt: u64, errors: u64 },
     Io { name: String, requests: u64, bytes: u64, ns: u64 },
     Clock { offset_ns: u64 },
-    LeftOut { pictures: u64 },
+    LeftOut { pictures: u64, periods: u64 },
     Shown { updates: u64, ns: u64 },
     Forgotten { updates: u64 },
+    Ahead { crc: u32 },
+    Played { bytes: u64, period: u64, gaps: u64 },
 }
 
 /// An event as it was said: kind and fields, for the scenarios' expectations, and its meaning.
@@ -139,7 +141,7 @@ impl fmt::Display for Problem {
 
 const HYPERVISOR_KINDS: [&str; 10] =
     ["boot", "first_guest", "domain", "fault", "vcpu", "usage", "elapsed", "stretch", "trace", "end"];
-const GUEST_KINDS: [&str; 17] = [
+const GUEST_KINDS: [&str; 19] = [
     "frame",
     "audio",
     "wake",
@@ -157,6 +159,8 @@ const GUEST_KINDS: [&str; 17] = [
     "left_out",
     "shown",
     "forgotten",
+    "ahead",
+    "played",
 ];
 
 /// What our scripts in a stock guest say of it: that its first program runs, that it waits for a disk or has it, has an address,
@@ -322,20 +326,26 @@ fn of_guest(kind: &str, fields: &mut Fields) -> Result<Event, String> {
             ns: fields.number("ns")?,
         },
         "clock" => Event::Clock { offset_ns: fields.number("offset_ns")? },
-        "left_out" => Event::LeftOut { pictures: fields.number("pictures")? },
-        "shown" | "forgotten" => of_display(kind, fields)?,
+        "left_out" => {
+            let mut number =
+                |name| fields.optional(name).map_or(Ok(0), |text| text.parse().map_err(|_| format!("bad {name}")));
+            Event::LeftOut { pictures: number("pictures")?, periods: number("periods")? }
+        }
+        "ahead" => Event::Ahead { crc: fields.hex32("crc")? },
+        "shown" | "forgotten" | "played" => of_device(kind, fields)?,
         other => return Err(format!("no meaning for `@{other}`")),
     })
 }
 
-/// What the I/O domain says of a guest's display. Which guest's is of no interest: there is one player.
-fn of_display(kind: &str, fields: &mut Fields) -> Result<Event, String> {
+/// What the I/O domain says of a guest's device. Which guest's is of no interest: there is one player.
+fn of_device(kind: &str, fields: &mut Fields) -> Result<Event, String> {
     fields.ignore(&["domain"]);
-    let updates = fields.number("updates")?;
-    match kind {
-        "shown" => Ok(Event::Shown { updates, ns: fields.number("ns")? }),
-        _ => Ok(Event::Forgotten { updates }),
-    }
+    let mut number = |name| fields.number(name);
+    Ok(match kind {
+        "shown" => Event::Shown { updates: number("updates")?, ns: number("ns")? },
+        "played" => Event::Played { bytes: number("bytes")?, period: number("period")?, gaps: number("gaps")? },
+        _ => Event::Forgotten { updates: number("updates")? },
+    })
 }
 
 /// A trace record: 16 hex digits, `time_ns << 8 | vcpu`, 0xff for idle.

@@ -4,6 +4,7 @@
 mod emulator;
 mod hold;
 mod operator;
+mod record;
 mod screen;
 pub(crate) mod session;
 mod typist;
@@ -23,7 +24,8 @@ use session::Machine;
 /// Options of `cargo xtask run`.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Writes target/reports/run.json and target/reports/run.html, and the full log to target/run/NAME.log.
+Writes target/reports/run.json and target/reports/run.html, and the full log to target/run/NAME.log; with --record also
+target/reports/NAME.wav and NAME-WHEN.png, what came out of the machine's sound card and display.
 Status 0 means a good run: it ended by itself, all frames were decoded as ffmpeg decodes them, and none was late.
 NO_COLOR=1 turns colours off; QEMU=/path/to/qemu-system-aarch64 takes another emulator, QEMU_X86 another for x86.")]
 pub(crate) struct Args {
@@ -39,6 +41,10 @@ pub(crate) struct Args {
     /// Play in real time; figures then depend on this machine and are not to be quoted
     #[arg(long)]
     wall: bool,
+    /// Leave what comes out of the machine's sound card and display in target/reports; of `media`, which has neither, the same
+    /// with devices (`record`)
+    #[arg(long)]
+    record: bool,
     /// Print only the contents of run.json to standard output
     #[arg(long)]
     json: bool,
@@ -57,11 +63,15 @@ pub(crate) struct Args {
 /// Bad input, a build that fails, or a run that is not a good one.
 pub(crate) fn main(args: Args) -> Result<()> {
     qemu::watch_interrupts();
-    let mut scenario = scenario::single(&args.board.scenarios(), &args.scenario)?;
+    let name = if args.record { record::variant(args.board, &args.scenario) } else { &args.scenario };
+    let mut scenario = scenario::single(&args.board.scenarios(), name)?;
     let board = scenario.machine.board;
     if let Some(vendor) = args.vendor {
         ensure!(board == Board::X86, "--vendor is about x86; {} is a scenario of {}", scenario.name(), board.name());
         scenario.machine.set_cpu(vendor.cpu());
+    }
+    if args.record {
+        record::prepare(&mut scenario)?;
     }
     let _server = http::serve(&mut scenario)?;
     setup::ensure(&setup::for_runs(board))?;
@@ -91,11 +101,15 @@ pub(crate) fn main(args: Args) -> Result<()> {
     }
     figures.failures.extend(after::failures(&session, &scenario));
     let [json, page] = report::write(&figures, &scenario, &session.command, &paths::reports())?;
+    let recorded = if args.record { record::leave(&session, &scenario, &paths::reports())? } else { Vec::new() };
     if args.json {
         print!("{}", report::json(&figures)?);
     } else {
         println!("\n{}", report::table(&figures, paint));
         println!("report: {} and {}; log: {}", paths::shown(&json), paths::shown(&page), paths::shown(&session.log));
+        if !recorded.is_empty() {
+            println!("recorded: {}", recorded.iter().map(|path| paths::shown(path)).collect::<Vec<_>>().join(" "));
+        }
     }
     if figures.failures.is_empty() {
         return Ok(());

@@ -20,7 +20,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-pub(crate) use after::{After, Content, Played, Seen, Volume};
+pub(crate) use after::{After, Content, Decoded, Played, Seen, Volume};
 pub(crate) use cpu::{Cpu, Vendor};
 pub(crate) use devices::{Disk, Image, Network, Nic, Resolution};
 pub(crate) use expectations::{End, Expect, Order, Setting, Tamper};

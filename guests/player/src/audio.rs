@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use nanomp3::{Channels, SliceReader};
 
 use crate::crc::Crc;
+use crate::devices::Form;
 
 /// Periods a second.
 pub(crate) const RATE: u64 = 100;
@@ -31,6 +32,18 @@ impl Audio {
     /// Samples a second.
     pub(crate) fn sample_rate(&self) -> u32 {
         self.reader.sample_rate()
+    }
+
+    /// What the period's samples are.
+    pub(crate) fn form(&self) -> Form {
+        let rate = self.sample_rate();
+        let channels = if self.reader.channels() == Some(Channels::Mono) { 1 } else { 2 };
+        Form { rate, channels, frames: self.period.len() as u32 / u32::from(channels) }
+    }
+
+    /// The samples of the period that was decoded last, interleaved.
+    pub(crate) fn samples(&self) -> &[i16] {
+        &self.period
     }
 
     /// Decode the next period, silence behind the end; the CRC of its interleaved little-endian samples.

@@ -5,6 +5,8 @@
 //! a screen, it is left out, and counts as dropped. Else a player that wants more than it gets would be ever later, and
 //! nothing else would show.
 
+use alloc::vec::Vec;
+
 use rt::{Machine, cpu, println, runstate, timer};
 
 use crate::records::{Records, Task};
@@ -47,7 +49,7 @@ impl Work {
             println!("player: no run state: {error:?}");
         }
         let start = timer::now() + self.lead;
-        let mut records = Records::new(start, RATE);
+        let mut records = Records::new(start, RATE, Vec::new());
         timer::wait_until(start - BEFORE);
         runstate::print_running();
         while let Some(task) = records.next(records.frames() >= RATE * self.seconds) {

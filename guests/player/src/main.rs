@@ -25,6 +25,8 @@ mod picture;
 mod records;
 mod video;
 
+use alloc::vec::Vec;
+
 use rt::{Machine, println, timer};
 
 use crate::devices::Devices;
@@ -56,7 +58,7 @@ fn main(machine: &'static Machine) {
     };
     println!("player: {} frames a second, audio of {} Hz in periods of 10 ms", video.rate(), sound.sample_rate());
     let most = machine.argument("frames").and_then(|number| number.parse().ok()).unwrap_or(u64::MAX);
-    let mut devices = (machine.argument("devices") == Some("yes")).then(|| open(machine, &video));
+    let mut devices = (machine.argument("devices") == Some("yes")).then(|| open(machine, &video, &sound));
     let records = play(&mut video, &mut sound, &mut devices, most);
     if let Some(Err(trouble)) = devices.as_mut().map(Devices::report) {
         println!("player: the I/O domain does not say what its devices did: {trouble}");
@@ -68,12 +70,12 @@ fn main(machine: &'static Machine) {
 }
 
 /// The devices that it is to have.
-fn open(machine: &'static Machine, video: &video::Video) -> Devices {
+fn open(machine: &'static Machine, video: &video::Video, sound: &audio::Audio) -> Devices {
     let Some(size) = video.size() else {
         println!("player: devices=yes, but the pictures are not of 8 bits with a colour for four pixels (4:2:0)");
         rt::power::crash();
     };
-    Devices::open(machine, size).unwrap_or_else(|trouble| {
+    Devices::open(machine, size, sound.form()).unwrap_or_else(|trouble| {
         println!("player: devices=yes, but it cannot have them of an I/O domain: {trouble}");
         rt::power::crash();
     })
@@ -81,7 +83,15 @@ fn open(machine: &'static Machine, video: &video::Video) -> Devices {
 
 /// Play to the end of the video, or so many frames of it.
 fn play(video: &mut video::Video, sound: &mut audio::Audio, devices: &mut Option<Devices>, most: u64) -> Records {
-    let mut records = Records::new(timer::now() + LEAD_IN, video.rate());
+    let mut ahead = Vec::new();
+    if let Some(devices) = devices.as_mut() {
+        for _ in 0..devices.ahead() {
+            ahead.push(sound.next_period());
+            devices.play(sound.samples());
+        }
+        devices.start();
+    }
+    let mut records = Records::new(timer::now() + LEAD_IN, video.rate(), ahead);
     while let Some(task) = records.next(video.is_finished() || records.frames() >= most) {
         records.sleep_to_release(task);
         let crc = match task {
@@ -92,7 +102,13 @@ fn play(video: &mut video::Video, sound: &mut audio::Audio, devices: &mut Option
                 }
                 video::crc(frame.as_ref())
             }
-            Task::Audio => sound.next_period(),
+            Task::Audio => {
+                let crc = sound.next_period();
+                if let Some(devices) = devices.as_mut() {
+                    devices.play(sound.samples());
+                }
+                crc
+            }
         };
         records.done(task, crc);
         if task == Task::Video {

@@ -1,7 +1,7 @@
 //! Pictures as displays want them: 32 bits a pixel, of brightness and colour differences (ITU-R BT.601, 16 to 235), by integers.
 //!
 //! Four pixels share their colour differences, and each gets them as they are: what lies between is not made up. 8 bits of
-//! fraction are less than half a step of any colour away from the standard's real numbers.
+//! fraction are less than a step of any colour away from the standard's real numbers.
 
 /// Bytes of a pixel: blue, green, red, and one that is not shown.
 pub(crate) const PIXEL: usize = 4;

@@ -65,14 +65,17 @@ pub(crate) struct Records {
     audio: Jobs,
     wakes: Vec<u64>,
     asleep: u64,
+    /// CRCs of the sound periods that were decoded before the start, for a card.
+    ahead: Vec<u32>,
 }
 
 impl Records {
-    /// `start`: first release, nanoseconds on the virtual counter. `rate`: frames a second.
-    pub(crate) fn new(start: u64, rate: u64) -> Self {
+    /// `start`: first release, nanoseconds on the virtual counter. `rate`: frames a second. `ahead`: CRCs of the
+    /// sound periods that are decoded already.
+    pub(crate) fn new(start: u64, rate: u64, ahead: Vec<u32>) -> Self {
         // Room for 20 s before a vector has to move.
         let wakes = Vec::with_capacity((rate + audio::RATE) as usize * 20);
-        Self { start, video: Jobs::new(rate, 20), audio: Jobs::new(audio::RATE, 20), wakes, asleep: 0 }
+        Self { start, video: Jobs::new(rate, 20), audio: Jobs::new(audio::RATE, 20), wakes, asleep: 0, ahead }
     }
 
     /// The task whose next job is released first; at the same time audio, whose period is the shorter one. Audio ends
@@ -147,6 +150,7 @@ impl Records {
             print!("@frame n={number} due_ns={due} ready_ns={ready} ");
             println!("late={} dropped={} crc={:08x}", u8::from(late), u8::from(dropped), done.crc);
         }
+        self.ahead.iter().for_each(|crc| println!("@ahead crc={crc:08x}"));
         for (number, done) in self.audio.done.iter().enumerate() {
             let (due, ready) = self.times(&self.audio, number, done);
             let late = u8::from(self.audio.is_late(number));

@@ -100,7 +100,12 @@ pub struct Lent {
 impl Lent {
     /// A new page for a domain. There are 500 of them in a life.
     pub fn new(to: u16, read_only: bool) -> Self {
-        let (memory, grant) = (pages::allocate(1), ENTRY.fetch_add(1, Relaxed));
+        Self::give(to, pages::allocate(1), read_only)
+    }
+
+    /// The first page of this memory, which is of [`pages::allocate`], for a domain.
+    pub fn give(to: u16, memory: Window, read_only: bool) -> Self {
+        let grant = ENTRY.fetch_add(1, Relaxed);
         grants::grant(grant, to, memory.frame(0), read_only);
         Self { memory, grant }
     }

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
+use crate::clip::{self, Pixels};
 use crate::process;
 use crate::scenario::Seen;
 
@@ -25,7 +26,29 @@ pub(super) fn look(path: &Path, wanted: &Seen) -> Result<()> {
     ffmpeg.args(["-v", "error", "-i"]).arg(path).args(["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]);
     let pixels = process::quiet(&mut ffmpeg)?.stdout;
     ensure!(pixels.len() == width as usize * height as usize * PIXEL, "{} is cut short", path.display());
-    judge(&pixels, [width, height], wanted)
+    match wanted.clip {
+        None => judge(&pixels, [width, height], wanted),
+        Some(number) => resembles(&pixels, [width, height], &clip::picture(number)?),
+    }
+}
+
+/// Most that a colour may differ from ffmpeg's, of 255: both round, at other places.
+const TOLERANCE: u8 = 1;
+
+/// Says whether the middle of the picture is one of the clip's, and black is around that.
+fn resembles(pixels: &[u8], [width, height]: [u32; 2], clip: &Pixels) -> Result<()> {
+    let (Some(left), Some(above)) = (width.checked_sub(clip.width), height.checked_sub(clip.height)) else {
+        bail!("it has {width} by {height} pixels, the clip {} by {}", clip.width, clip.height)
+    };
+    let (left, above) = (left / 2, above / 2);
+    for (at, seen) in (0..).zip(pixels.chunks(PIXEL)) {
+        let (x, y) = (at % width, at / width);
+        let wanted = x.checked_sub(left).zip(y.checked_sub(above)).and_then(|(x, y)| clip.at(x, y));
+        let wanted = wanted.unwrap_or([0; PIXEL]);
+        let differs = seen.iter().zip(wanted).any(|(one, other)| one.abs_diff(other) > TOLERANCE);
+        ensure!(!differs, "at {x}, {y} is the colour {seen:02x?}, not {wanted:02x?}");
+    }
+    Ok(())
 }
 
 fn judge(pixels: &[u8], [width, height]: [u32; 2], wanted: &Seen) -> Result<()> {
@@ -48,11 +71,12 @@ fn judge(pixels: &[u8], [width, height]: [u32; 2], wanted: &Seen) -> Result<()> 
 
 #[cfg(test)]
 mod tests {
-    use super::judge;
+    use super::{judge, resembles};
+    use crate::clip::Pixels;
     use crate::scenario::Seen;
 
     fn judged(at: Option<[u32; 2]>, colour: Option<&str>) -> String {
-        let seen = Seen { name: "screen".into(), at, colour: colour.map(Into::into) };
+        let seen = Seen { name: "screen".into(), at, colour: colour.map(Into::into), clip: None };
         let pixels = [[0, 0, 0], [0xff, 0, 0x10]].concat();
         judge(&pixels, [2, 1], &seen).err().map_or_else(String::new, |error| error.to_string())
     }
@@ -65,7 +89,20 @@ mod tests {
         assert_eq!(judged(Some([0, 0]), Some("ff0010")), "at 0, 0 is the colour [00, 00, 00], not [ff, 00, 10]");
         assert_eq!(judged(Some([2, 0]), Some("ff0010")), "it has 2 by 1 pixels, and none at 2, 0");
         assert_eq!(judged(None, Some("00ff00")), "the colour [00, ff, 00] is nowhere in it");
-        let seen = Seen { name: "screen".into(), at: None, colour: None };
+        let seen = Seen { name: "screen".into(), at: None, colour: None, clip: None };
         assert!(judge(&[1, 2, 3, 1, 2, 3], [2, 1], &seen).unwrap_err().to_string().contains("the same colour"));
+    }
+
+    #[test]
+    fn a_picture_of_the_clip_is_in_the_middle() {
+        let clip = Pixels { width: 1, height: 1, bytes: vec![10, 20, 30] };
+        let shown = |middle: [u8; 3], edge: u8| {
+            let pixels = [[edge; 3], middle, [0; 3]].concat();
+            resembles(&pixels, [3, 1], &clip).err().map_or_else(String::new, |error| error.to_string())
+        };
+        assert_eq!(shown([11, 19, 30], 0), "");
+        assert_eq!(shown([12, 20, 30], 0), "at 1, 0 is the colour [0c, 14, 1e], not [0a, 14, 1e]");
+        assert_eq!(shown([10, 20, 30], 9), "at 0, 0 is the colour [09, 09, 09], not [00, 00, 00]");
+        assert!(resembles(&[], [0, 1], &clip).unwrap_err().to_string().contains("the clip 1 by 1"));
     }
 }

@@ -8,6 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// Bytes of a frame: two channels of 16 bits.
 const FRAME: usize = 4;
+/// Bytes of 10 ms.
+const PERIOD: usize = 480 * FRAME;
 /// What the emulator writes: PCM, 2 channels, 48,000 frames a second of 4 bytes, samples of 16 bits.
 const FORM: [u8; 16] = [1, 0, 2, 0, 0x80, 0xbb, 0, 0, 0, 0xee, 2, 0, 4, 0, 16, 0];
 
@@ -32,6 +34,50 @@ pub(super) fn compare(played: &Path, source: &Path, missing: u64) -> Result<()> 
     ensure!(played <= source, "{} frames were played after its {source}", played - source);
     ensure!(source - played <= missing, "{} of its {source} frames were not played", source - played);
     Ok(())
+}
+
+/// Says whether `played` is the periods with these checksums (CRC-32), one behind the other, but for silence around them. Those at the
+/// begin and at the end that are silent cannot be told from that.
+///
+/// # Errors
+/// Which is not there.
+pub(super) fn decoded(played: &Path, checksums: &[u32]) -> Result<()> {
+    let file = fs::read(played).with_context(|| format!("cannot read {}", played.display()))?;
+    let frames = frames(&file).with_context(|| played.display().to_string())?;
+    let silence = checksum(&[0; PERIOD]);
+    let is_loud = |crc: &u32| *crc != silence;
+    let first =
+        checksums.iter().position(is_loud).context("all that was decoded is silent, which would show nothing")?;
+    let last = checksums.iter().rposition(is_loud).unwrap_or(first);
+    let loud = &checksums[first..=last];
+    let at = |begin: usize, number: usize| frames.get(begin + number * PERIOD..)?.get(..PERIOD).map(checksum);
+    let begin = (0..frames.len()).step_by(FRAME).find(|begin| at(*begin, 0) == Some(loud[0]));
+    let begin = begin.with_context(|| format!("period {first}, the first that is not silent, was not played"))?;
+    let wrong = loud.iter().enumerate().find(|(number, crc)| at(begin, *number) != Some(**crc));
+    if let Some((number, _)) = wrong {
+        bail!("period {} of {} is not what was played behind the one before", first + number, checksums.len());
+    }
+    let is_silent = |part: Option<&[u8]>| part.unwrap_or_default().iter().all(|byte| *byte == 0);
+    ensure!(is_silent(frames.get(..begin)), "something else was played before");
+    ensure!(is_silent(frames.get(begin + loud.len() * PERIOD..)), "something else was played afterwards");
+    Ok(())
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+/// A file of the emulator's with a header that is finished, so that any program plays it.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn finished(file: &[u8]) -> Result<Vec<u8>> {
+    let frames = frames(file)?;
+    let size = u32::try_from(frames.len()).context("it has 4 GiB of sound or more")?;
+    let head = [b"RIFF".as_slice(), &(size + 36).to_le_bytes(), b"WAVEfmt ", &16_u32.to_le_bytes(), &FORM, b"data"];
+    Ok([head.concat().as_slice(), &size.to_le_bytes(), frames].concat())
 }
 
 /// The frames of a file.
@@ -113,6 +159,36 @@ mod tests {
         assert_eq!(compared(&[1, 2, 3], &[1, 2], 0), "1 frames were played after its 2");
         assert_eq!(compared(&[0, 0], &[1], 9), "nothing but silence was played");
         assert_eq!(compared(&[1], &[0], 9), "the file is silent, which would show nothing");
+    }
+
+    /// What is wrong with these frames of sound, of which three periods with another sample each were decoded.
+    fn judged(played: &[u32]) -> String {
+        let periods = [0, 7, 8].map(|sample: u32| [sample; 480].map(u32::to_le_bytes).concat());
+        let path = std::env::temp_dir().join(format!("decoded-{}-{}.wav", std::process::id(), played.len()));
+        std::fs::write(&path, wav(played, false)).unwrap();
+        let result = super::decoded(&path, &periods.map(|period| super::checksum(&period)));
+        std::fs::remove_file(path).unwrap();
+        result.err().map_or_else(String::new, |error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn decoded_periods_are_found_behind_each_other() {
+        let played = |parts: &[(u32, usize)]| -> Vec<u32> {
+            parts.iter().flat_map(|&(sample, count)| std::iter::repeat_n(sample, count)).collect()
+        };
+        assert_eq!(judged(&played(&[(0, 77), (7, 480), (8, 480), (0, 5)])), "");
+        assert!(judged(&played(&[(7, 480), (0, 1), (8, 480)])).starts_with("period 2 of 3 is not what"));
+        assert!(judged(&played(&[(7, 480), (8, 479)])).starts_with("period 2 of 3 is not what"));
+        assert_eq!(judged(&played(&[(7, 480), (8, 481)])), "something else was played afterwards");
+        assert_eq!(judged(&played(&[(9, 1), (7, 480), (8, 480)])), "something else was played before");
+        assert!(judged(&played(&[(8, 480)])).starts_with("period 1, the first that is not silent"));
+    }
+
+    #[test]
+    fn a_finished_file_has_its_size() {
+        let whole = super::finished(&wav(&[1, 2], false)).unwrap();
+        assert_eq!(super::frames(&whole).unwrap(), [1, 0, 0, 0, 2, 0, 0, 0]);
+        assert_eq!((&whole[4..8], &whole[40..44]), (&[44, 0, 0, 0][..], &[8, 0, 0, 0][..]));
     }
 
     #[test]

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use crate::board::Board;
 
+/// How often it is asked whether a machine that has said its last line is off, and how long in between.
+const OFF: (u32, Duration) = (1000, Duration::from_millis(10));
+
 const READ_CLOCK: &str = "xp /1wx 0x9010000";
 
 /// Where an emulator is asked, and which machine it emulates.
@@ -67,6 +70,18 @@ impl Monitor {
     pub(crate) fn photograph(&mut self, path: &Path) -> Option<()> {
         let arguments = serde_json::json!({ "filename": path, "format": "png" });
         self.ask(&serde_json::json!({ "execute": "screendump", "arguments": arguments })).map(|_| ())
+    }
+
+    /// Waits until the machine has been switched off, and lets go of an emulator that waits for that. None if it is not off in time.
+    pub(crate) fn quit_when_off(&mut self) -> Option<()> {
+        for _ in 0..OFF.0 {
+            let answer = self.ask(&serde_json::json!({ "execute": "query-status" }))?;
+            if answer.get("status")?.as_str()? == "shutdown" {
+                return self.ask(&serde_json::json!({ "execute": "quit" })).map(|_| ());
+            }
+            std::thread::sleep(OFF.1);
+        }
+        None
     }
 
     fn ask(&mut self, question: &serde_json::Value) -> Option<serde_json::Value> {

@@ -66,6 +66,7 @@ impl Figures {
         if let Some(player) = scenario.guests.iter().find(|guest| guest.program == Some(Program::Player)) {
             let wanted = frames_of(player).unwrap_or(reference.len());
             failures.extend(sorted.judge_player(wanted, crc_mismatches, scenario.expects_losses()));
+            failures.extend(sorted.devices.failures(player, &sorted.frames, sorted.audio.len()));
         }
         let summary = sorted.summary(scenario, crc_mismatches);
         let Sorted { frames, wakes, trace, vcpus, elapsed, .. } = sorted;
@@ -107,7 +108,9 @@ impl Sorted {
             | Event::Clock { .. }
             | Event::LeftOut { .. }
             | Event::Shown { .. }
-            | Event::Forgotten { .. } => {}
+            | Event::Forgotten { .. }
+            | Event::Ahead { .. }
+            | Event::Played { .. } => {}
         }
     }
 
@@ -172,9 +175,6 @@ impl Sorted {
         failures.extend(
             counts.iter().filter(|(count, _)| *count > 0 && !losses).map(|(count, what)| format!("{count} {what}")),
         );
-        if !losses {
-            failures.extend(self.devices.failures(&self.frames));
-        }
         if mismatches > 0 {
             failures.push(format!("{mismatches} pictures differ from ffmpeg's decode"));
         }

@@ -1,6 +1,6 @@
 //! The table at the end of a run: what a person wants to know in one look.
 
-use super::Figures;
+use super::{AtDevices, Figures};
 use crate::console::Paint;
 
 /// The table, ready to print.
@@ -39,18 +39,27 @@ fn player(figures: &Figures, paint: Paint) -> String {
     let audio = ["sound".to_owned(), grouped(summary.audio_total), grouped(summary.audio_late)];
     let audio = [audio.to_vec(), vec!["-".into(), "-".into()]].concat();
     let mut text = aligned(&[head, video, audio], paint);
-    if let Some(devices) = summary.devices {
-        let head = ["at the device", "shown", "late", "latest after release"].map(str::to_owned).to_vec();
-        let [shown, late, latest] =
-            [devices.pictures_shown, devices.pictures_late, devices.picture_ns_max].map(grouped);
-        text.push_str(&aligned(&[head, vec!["display".into(), shown, late, latest + " ns"]], paint));
-    }
+    text.push_str(&summary.devices.map_or_else(String::new, |devices| at_devices(devices, paint)));
     if let Some(wake) = summary.wakeup_ns {
         let head = ["wake-up", "p50", "p99", "p99.9", "max"].map(str::to_owned).to_vec();
         let row = ["ns".to_owned(), grouped(wake.p50), grouped(wake.p99), grouped(wake.p999), grouped(wake.max)];
         text.push_str(&aligned(&[head, row.to_vec()], paint));
     }
     text
+}
+
+fn at_devices(devices: AtDevices, paint: Paint) -> String {
+    let head = ["at the devices", "shown", "late", "latest after its release", "gaps"].map(str::to_owned).to_vec();
+    let mut rows = vec![head];
+    if devices.pictures_shown > 0 {
+        let [shown, late, latest] =
+            [devices.pictures_shown, devices.pictures_late, devices.picture_ns_max].map(grouped);
+        rows.push(vec!["display".into(), shown, late, latest + " ns", "-".into()]);
+    }
+    if let (Some(played), Some(gaps)) = (devices.sound_played, devices.sound_gaps) {
+        rows.push(vec!["sound card".into(), grouped(played), "-".into(), "-".into(), grouped(gaps)]);
+    }
+    aligned(&rows, paint)
 }
 
 fn machine(figures: &Figures) -> String {

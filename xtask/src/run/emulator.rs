@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use super::operator;
 use crate::board::Board;
 use crate::bochs::Bochs;
 use crate::compose::{self, Sources};
@@ -47,6 +48,9 @@ impl<'s> Emulator<'s> {
             Board::QemuVirt => qemu::boot(image, &composed, machine.memory_mib << 20, &folder.join("stub.bin"))?,
             Board::X86 => qemu::multiboot(image, &composed),
         });
+        if operator::stays_when_off(scenario) {
+            arguments.extend(["-action", "shutdown=pause"].map(OsString::from));
+        }
         Ok(Self::Qemu(qemu, arguments))
     }
 

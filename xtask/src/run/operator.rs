@@ -1,11 +1,16 @@
 //! Who presses the machine's keys and photographs its display: the scenario, by the emulator's monitor, each time when what it
 //! waits for was said. The monitor's answers take the emulator's time, so that a thread of its own waits for them.
+//!
+//! What is seen in a picture is what the machine shows when the monitor gets to it, some time after the line. A machine whose display
+//! is photographed stays there when it is switched off, with what it showed last, until all pictures are taken: so one of that is the
+//! same in each run.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use crate::console::Line;
 use crate::devices::Files;
+use crate::events::Source;
 use crate::qemu::{Child, Monitor};
 use crate::scenario::{Cue, Keys, Picture, Scenario};
 
@@ -17,6 +22,8 @@ pub(super) struct Operator<'s> {
     keys: std::iter::Peekable<std::slice::Iter<'s, Keys>>,
     pictures: std::iter::Peekable<std::slice::Iter<'s, Picture>>,
     files: &'s Files,
+    /// The emulator stays when the machine is off.
+    stays: bool,
     orders: Option<Sender<Order>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -24,6 +31,11 @@ pub(super) struct Operator<'s> {
 /// Is there anything to do for one?
 pub(super) fn is_needed(scenario: &Scenario) -> bool {
     !scenario.keys.is_empty() || !scenario.pictures.is_empty()
+}
+
+/// Does its emulator wait for somebody when the machine is off?
+pub(super) fn stays_when_off(scenario: &Scenario) -> bool {
+    !scenario.pictures.is_empty()
 }
 
 impl<'s> Operator<'s> {
@@ -37,7 +49,7 @@ impl<'s> Operator<'s> {
         let (orders, received) = channel();
         let monitor = child.operators_monitor();
         let thread = monitor.map(|place| std::thread::spawn(move || obey(received, || Monitor::connect(&place))));
-        Self { keys, pictures, files, orders: Some(orders), thread }
+        Self { keys, pictures, files, stays: stays_when_off(scenario), orders: Some(orders), thread }
     }
 
     /// A line was said.
@@ -50,6 +62,9 @@ impl<'s> Operator<'s> {
         if let Some(picture) = self.pictures.next_if(|next| next.answers(source, &line.text)) {
             let path = self.files.picture(&picture.name);
             self.order(Box::new(move |monitor| monitor.photograph(&path)));
+        }
+        if self.stays && *source == Source::Hypervisor && line.text == "@end" {
+            self.order(Box::new(Monitor::quit_when_off));
         }
     }
 

@@ -16,7 +16,9 @@ pub(crate) enum After {
     File(Content),
     /// What was played is what is in a file.
     Sound(Played),
-    /// A picture has a colour at a place.
+    /// What was played is what the player has decoded.
+    Decoded(Decoded),
+    /// A picture has a colour at a place, or is one of the clip's.
     Picture(Seen),
 }
 
@@ -65,6 +67,14 @@ pub(crate) struct Played {
     pub(crate) missing_frames: u64,
 }
 
+/// Sound that must have been played: all periods of which a player has told the checksums.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Decoded {
+    /// The player.
+    pub(crate) by: String,
+}
+
 /// What must be seen in a picture.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,6 +85,8 @@ pub(crate) struct Seen {
     pub(crate) at: Option<[u32; 2]>,
     /// The colour: red, green and blue as hexadecimal digits, `ff0000`; if absent, any two that differ.
     pub(crate) colour: Option<String>,
+    /// The number of the clip's picture that it shows in its middle, from 0, as ffmpeg decodes it.
+    pub(crate) clip: Option<u32>,
 }
 
 impl Content {
@@ -115,6 +127,10 @@ impl Scenario {
                 ensure!(!sound.path.contains('"'), "sound: `{}` is no path", sound.path);
                 sound.disk.as_ref().map_or(Ok(()), |disk| self.check_volume(disk, sound.partition))
             }
+            After::Decoded(Decoded { by }) => {
+                ensure!(self.guests.iter().any(|guest| guest.sound), "decoded: no guest has sound (`sound = true`)");
+                self.check_speaker(by)
+            }
             After::Picture(seen) => {
                 let names = || self.pictures.iter().map(|picture| picture.name.as_str());
                 let hint = || closest(&seen.name, names());
@@ -122,6 +138,7 @@ impl Scenario {
                 let wrong = seen.colour.as_ref().filter(|colour| colour.len() != 6 || seen.rgb().is_none());
                 ensure!(wrong.is_none(), "picture: colour `{}` is no such as ff0000", wrong.map_or("", |text| text));
                 ensure!(seen.at.is_none() || seen.colour.is_some(), "picture: `at` without a colour");
+                ensure!(seen.clip.is_none() || seen.colour.is_none(), "picture: a colour, and a picture of the clip");
                 Ok(())
             }
         }

@@ -21,19 +21,29 @@ use crate::times::Times;
 /// Lines that are copied in one go; others have their turn in between.
 const LINES: u32 = 64;
 
+/// A part of the picture that is being drawn, and is shown when all of it is.
+struct Drawing {
+    part: Area,
+    /// How many of its lines are there.
+    lines: u32,
+    /// How many updates it is of.
+    updates: u64,
+}
+
 /// A connected front end.
 struct Link {
     back: display::Back<Frame>,
     /// The frames of the picture's memory.
     frames: Vec<u64>,
     port: u32,
-    /// What is to be drawn.
+    /// What is to be drawn next.
     changed: Option<Area>,
+    drawing: Option<Drawing>,
     /// The display showed it when we looked last.
     shown: bool,
     /// How many updates were taken.
     updates: u64,
-    /// That many of them will have been shown when the display is idle again.
+    /// That many of them will have been shown when the display is idle again, and the picture has not changed since.
     flushing: Option<u64>,
     times: Times,
 }
@@ -91,6 +101,7 @@ impl Back for Display {
             frames: frames.known().to_vec(),
             port,
             changed: None,
+            drawing: None,
             shown: false,
             updates: 0,
             flushing: None,
@@ -121,23 +132,32 @@ impl Back for Display {
             link.times.note(updates);
         }
         let shows = hardware.screen.shows(self.domain);
-        if shows && !core::mem::replace(&mut link.shown, shows) {
+        if shows && !link.shown {
             link.changed = Some(whole(link.back.screen()));
+        }
+        if !shows {
+            (link.drawing, link.flushing) = (None, None);
         }
         link.shown = shows;
         // Nothing else waits for it: when the display is ready again, its interrupt comes.
-        let (Some(changed), Some((picture, columns))) = (link.changed, hardware.screen.picture(self.domain)) else {
-            return Ok(false);
-        };
-        let part = Area { height: changed.height.min(LINES), ..changed };
-        let (y, height) = (changed.y + part.height, changed.height - part.height);
-        link.changed = (height > 0).then_some(Area { y, height, ..changed });
-        link.flushing = (height == 0).then_some(link.updates);
-        if !link.draw(self.domain, picture, columns, part) {
+        let Some((picture, columns)) = hardware.screen.picture(self.domain) else { return Ok(false) };
+        let begun = link.drawing.take().or_else(|| {
+            let part = link.changed.take()?;
+            Some(Drawing { part, lines: 0, updates: link.updates })
+        });
+        let Some(Drawing { part, lines, updates }) = begun else { return Ok(false) };
+        let height = (part.height - lines).min(LINES);
+        if !link.draw(self.domain, picture, columns, Area { y: part.y + lines, height, ..part }) {
             return Err("its picture is not in its memory".into());
         }
-        let Area { x, y, width, height } = part;
-        hardware.screen.show(Rectangle { x, y, width, height });
+        let lines = lines + height;
+        if lines < part.height {
+            link.drawing = Some(Drawing { part, lines, updates });
+        } else {
+            let Area { x, y, width, height } = part;
+            hardware.screen.show(Rectangle { x, y, width, height });
+            link.flushing = (updates == link.updates).then_some(updates);
+        }
         Ok(true)
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! What a guest does to its stream is written down and kept before it is answered, so that the next life plays on where this
 //! one ended: at the position that was told last.
+//!
+//! How much was played, and how often the card had to wait for more, is counted for a guest that wants to know: in this life of ours,
+//! since it opened the stream.
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -37,6 +40,28 @@ struct Open {
     ahead: u32,
     /// The position that the guest knows.
     told: Option<u64>,
+    gaps: Gaps,
+}
+
+/// How often the card had nothing to play between two samples of the guest: what was heard of it had a gap there. That it has
+/// nothing before the first sample or after the last is no gap.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gaps {
+    begun: bool,
+    /// Since the last sample.
+    open: u64,
+    count: u64,
+}
+
+impl Gaps {
+    /// The card is given something, of the guest's or silence, and has so many pieces.
+    fn give(&mut self, is_guests: bool, ahead: u32, running: bool) {
+        self.open += u64::from(self.begun && ahead == 0 && running);
+        if is_guests {
+            self.count += core::mem::take(&mut self.open);
+            self.begun = true;
+        }
+    }
 }
 
 /// A connected front end.
@@ -91,7 +116,7 @@ impl Sound {
         let Some(play) = Play::from_text(text, &self.limits, told) else { return Ok(None) };
         let buffer = read_directory(self.domain, play.opened())
             .map_err(|why| format!("its list of pages cannot be read: {why:?}"))?;
-        Ok(Some(Open { play, buffer, ahead: 0, told }))
+        Ok(Some(Open { play, buffer, ahead: 0, told, gaps: Gaps::default() }))
     }
 }
 
@@ -155,7 +180,7 @@ impl Link {
                     self.steps.extend([Command::Stop, Command::Release]);
                 }
                 self.steps.extend([Command::Set(parameters(&opened)), Command::Prepare]);
-                self.open = Some(Open { play: Play::new(opened), buffer, ahead: 0, told: None });
+                self.open = Some(Open { play: Play::new(opened), buffer, ahead: 0, told: None, gaps: Gaps::default() });
                 return Ok(true);
             }
             sndif::Command::Close => {
@@ -209,6 +234,7 @@ impl Link {
             if !hardware.sound.play(output, buffer, bytes, cookie) {
                 return Ok(());
             }
+            open.gaps.give(part.is_some(), open.ahead, open.play.is_running());
             open.ahead += 1;
             match part {
                 Some(_) => open.play.give(bytes),
@@ -306,6 +332,14 @@ impl Back for Sound {
         let link = self.link.as_mut()?;
         core::mem::take(&mut link.changed)
             .then(|| link.open.as_ref().map_or_else(String::new, |open| open.play.to_text()))
+    }
+
+    fn report(&mut self) -> bool {
+        if let Some(Open { play, gaps, .. }) = self.link.as_ref().and_then(|link| link.open.as_ref()) {
+            let (domain, period, bytes, gaps) = (self.domain, play.opened().period, play.heard(), gaps.count);
+            rt::println!("@played domain={domain} bytes={bytes} period={period} gaps={gaps}");
+        }
+        true
     }
 
     fn serve(&mut self, hardware: &mut Hardware) -> Result<bool, String> {

@@ -1,9 +1,10 @@
 //! A display: one picture, of which changed parts are shown.
 //!
-//! The crate's own driver waits for each answer, and shows all of the picture each time; this one has a command under way
-//! and a line of others behind it. Source: Virtual I/O Device specification 1.3, 5.7.
+//! The crate's own driver waits for each answer, and shows all of the picture each time; this one has two commands under way, as
+//! a change of the picture is two, and a line of others behind them. The device does them in their order. Source: Virtual I/O Device specification 1.3, 5.7.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use virtio_drivers::transport::{SomeTransport, Transport};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
@@ -59,14 +60,17 @@ struct Words {
 /// Bytes of an answer that we look at: its header.
 const ANSWER: usize = 24;
 
+/// Most commands under way.
+const UNDER_WAY: usize = 2;
+
 /// A display.
 pub struct Display {
     transport: SomeTransport<'static>,
     control: Exchange,
     picture: Buffer,
     size: (u32, u32),
-    /// For the one message under way.
-    free: Option<Buffer>,
+    /// For messages that are not under way.
+    free: Vec<Buffer>,
     waiting: VecDeque<Command>,
     refused: Option<(u32, u32)>,
 }
@@ -83,7 +87,8 @@ impl Display {
         let bytes =
             width.checked_mul(height).and_then(|pixels| pixels.checked_mul(PIXEL as u32)).ok_or(Error::Memory)?;
         let picture = Buffer::new(bytes as usize).ok_or(Error::Memory)?;
-        let free = Some(Buffer::new(ANSWER + size_of::<Words>()).ok_or(Error::Memory)?);
+        let message = || Buffer::new(ANSWER + size_of::<Words>()).ok_or(Error::Memory);
+        let free = (0..UNDER_WAY).map(|_| message()).collect::<Result<_, _>>()?;
         let whole = Rectangle { x: 0, y: 0, width, height };
         let waiting = VecDeque::from([
             Command::Create { width, height },
@@ -107,7 +112,7 @@ impl Display {
 
     /// Whether all that was to be shown is.
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.free.is_some()
+        self.waiting.is_empty() && self.free.len() == UNDER_WAY
     }
 
     /// Shows a part of the picture, as it is when the device gets to it; what is not inside is left out.
@@ -120,7 +125,7 @@ impl Display {
         }
     }
 
-    /// Takes answers, and gives the device the next command. What it refused since this was last called: the types of
+    /// Takes answers, and gives the device the next commands. What it refused since this was last called: the types of
     /// the command and of the answer.
     pub fn poll(&mut self) -> Option<(u32, u32)> {
         while let Some(Message { buffer, cookie, .. }) = self.control.take() {
@@ -128,25 +133,29 @@ impl Display {
             if kind != OK {
                 self.refused = Some((cookie as u32, kind));
             }
-            self.free = Some(buffer);
+            self.free.push(buffer);
         }
-        if self.free.is_some()
-            && let Some(command) = self.waiting.pop_front()
-        {
-            self.begin(command);
+        while let Some(buffer) = self.free.pop() {
+            match self.waiting.pop_front() {
+                Some(command) => self.begin(command, buffer),
+                None => {
+                    self.free.push(buffer);
+                    break;
+                }
+            }
         }
+        self.control.notify(&mut self.transport);
         self.refused.take()
     }
 
-    fn begin(&mut self, command: Command) {
-        let Some(mut buffer) = self.free.take() else { return };
+    fn begin(&mut self, command: Command, mut buffer: Buffer) {
         let words = self.words(command);
         let place = buffer.bytes_mut().get_mut(ANSWER..).unwrap_or_default();
         // It is as long as that.
         let _ = words.write_to_prefix(place);
         let question = (ANSWER, size_of::<Words>());
-        self.free = self.control.add(Message { buffer, answer: ANSWER, question, cookie: words.kind.into() }).err();
-        self.control.notify(&mut self.transport);
+        // There is room for so few, and it ends where it should.
+        let _ = self.control.add(Message { buffer, answer: ANSWER, question, cookie: words.kind.into() });
     }
 
     fn words(&self, command: Command) -> Words {

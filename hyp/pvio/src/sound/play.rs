@@ -24,6 +24,8 @@ pub struct Play {
     running: bool,
     /// Bytes that were played since it was opened.
     position: u64,
+    /// Bytes of what was to be played that were, in this life of the back end.
+    heard: u64,
     /// Bytes of silence that the device has, before all that waits.
     silence: u32,
     /// What is to be played then. The buffer's begin follows its end.
@@ -39,7 +41,17 @@ impl Play {
     /// A stream that was opened just now.
     pub const fn new(opened: Opened) -> Self {
         let waiting = VecDeque::new();
-        Self { opened, running: false, position: 0, silence: 0, waiting, given: 0, last: None, resumed: false }
+        Self {
+            opened,
+            running: false,
+            position: 0,
+            heard: 0,
+            silence: 0,
+            waiting,
+            given: 0,
+            last: None,
+            resumed: false,
+        }
     }
 
     /// What was opened.
@@ -55,6 +67,11 @@ impl Play {
     /// Bytes that were played since it was opened, silence with them.
     pub const fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Bytes of what was written that were played since it was opened or resumed, without silence.
+    pub const fn heard(&self) -> u64 {
+        self.heard
     }
 
     /// Lets it run, or pauses it.
@@ -139,6 +156,7 @@ impl Play {
             let some = left.min(part.length);
             (part.offset, part.length) = ((part.offset + some) % self.opened.buffer, part.length - some);
             left -= some;
+            self.heard = self.heard.saturating_add(u64::from(some));
             if part.length == 0 {
                 self.waiting.pop_front();
             }
@@ -179,7 +197,7 @@ impl Play {
         let played = told.unwrap_or(0).saturating_sub(play.position);
         play.played(u32::try_from(played.min(u64::from(play.silence) + play.waits())).ok()?);
         play.position = play.position.max(told.unwrap_or(0));
-        (play.silence, play.given, play.resumed) = (0, 0, true);
+        (play.silence, play.given, play.heard, play.resumed) = (0, 0, 0, true);
         Some(play)
     }
 }
