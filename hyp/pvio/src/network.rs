@@ -15,6 +15,7 @@
 mod back;
 pub mod checksum;
 mod cut;
+mod flow;
 mod front;
 mod headers;
 mod join;
@@ -25,6 +26,7 @@ use core::fmt;
 
 pub use back::{Place, Places, ReceiveBack, TransmitBack};
 pub use cut::Cut;
+pub use flow::flow;
 pub use front::{ReceiveFront, Received, TransmitFront};
 pub use join::Join;
 pub use negotiate::{Connection, Offer, Ports, Queue};

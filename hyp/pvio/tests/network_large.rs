@@ -1,7 +1,7 @@
 //! Large packets: what is cut is what was there, what is joined is what came, and nothing else is joined.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
-use hyp_pvio::network::{Cut, Join, Segmentation, checksum};
+use hyp_pvio::network::{Cut, Join, Segmentation, checksum, flow};
 use proptest::prelude::*;
 
 /// The sum of RFC 1071, word by word.
@@ -181,4 +181,27 @@ fn only_what_belongs_together_is_joined() {
     assert!(join(&short).is_none(), "a short one ends it");
     let full: Vec<_> = (0..66).map(|number| packet(false, 0, ACK, 1000 * number, &[5; 1000])).collect();
     assert!(join(&full[..65]).is_some() && join(&full).is_none(), "64 KiB at most");
+}
+
+#[test]
+fn frames_of_a_connection_have_one_flow_and_connections_are_spread() {
+    for ipv6 in [false, true] {
+        let tcp = if ipv6 { 54 } else { 34 };
+        let of_port = |port: u16, sequence: u32, data: &[u8]| {
+            let mut frame = packet(ipv6, 3, ACK, sequence, data);
+            frame[tcp..tcp + 2].copy_from_slice(&port.to_be_bytes());
+            flow(&frame)
+        };
+        let mut queues = [0; 4];
+        for port in 40_000..40_400 {
+            assert_eq!(of_port(port, 1, b"one"), of_port(port, 77_777, b"another"));
+            queues[of_port(port, 1, b"one") as usize % 4] += 1;
+        }
+        assert!(queues.iter().all(|count| (60..140).contains(count)), "{queues:?}");
+        let whole = packet(ipv6, 3, ACK, 1, b"");
+        assert!(
+            (0..whole.len()).all(|length| flow(&whole[..length]) == 0),
+            "a part of the headers is of no connection"
+        );
+    }
 }

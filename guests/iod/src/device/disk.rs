@@ -20,7 +20,7 @@ use data::Data;
 pub(crate) use data::Mappings;
 
 /// What every disk offers.
-const OFFER: Offer = Offer { queues: 1, ring_page_order: 2, persistent: true };
+const OFFER: Offer = Offer { queues: 4, ring_page_order: 2, persistent: true };
 /// Most segments of a request: as much as a buffer holds.
 const SEGMENTS: u16 = (LARGEST / 4096) as u16;
 /// Requests that are taken from a guest in one go.

@@ -11,12 +11,13 @@ use rt::hypercall;
 
 use super::{Back, Get, Nodes, bind, bind_both};
 use crate::hardware::Hardware;
+use crate::hardware::bridge::Outlet;
 use crate::shared::Granted;
 use incoming::Incoming;
 use outgoing::Outgoing;
 
 /// What every card offers.
-const OFFER: Offer = Offer { queues: 1 };
+const OFFER: Offer = Offer { queues: 4 };
 /// Frames that are taken from a guest in one go, but for those of the last packet.
 const BUDGET: usize = 64;
 /// Bytes of the largest packet.
@@ -128,12 +129,12 @@ impl Back for Nic {
             };
             self.queues.push(Queue { transmit, receive, ports });
         }
-        hardware.bridge.set_up(self.port, true);
+        hardware.bridge.connect(self.port, self.queues.len());
         Ok(Nodes::new())
     }
 
     fn disconnect(&mut self, hardware: &mut Hardware) {
-        hardware.bridge.set_up(self.port, false);
+        hardware.bridge.connect(self.port, 0);
         for queue in self.queues.drain(..) {
             // They were bound by us, and are closed once.
             let _ = hypercall::close(queue.ports.0);
@@ -154,7 +155,8 @@ impl Back for Nic {
             let held_up = hardware.bridge.is_congested(self.port);
             again |= !held_up && self.send(hardware, number)?;
             let Some(queue) = self.queues.get_mut(number) else { continue };
-            self.incoming.give(self.domain, self.port, &mut queue.receive, &mut hardware.bridge)?;
+            let outlet = Outlet { port: self.port, queue: number };
+            self.incoming.give(self.domain, outlet, &mut queue.receive, &mut hardware.bridge)?;
             let (transmit, receive) = (queue.transmit.push(), queue.receive.push());
             if transmit {
                 let _ = hypercall::send(queue.ports.0);
@@ -165,7 +167,7 @@ impl Back for Nic {
             if !held_up {
                 again |= queue.transmit.wait().map_err(|error| error.to_string())?;
             }
-            if hardware.bridge.waits(self.port) {
+            if hardware.bridge.waits(outlet) {
                 again |= queue.receive.wait().map_err(|error| error.to_string())?;
             }
         }

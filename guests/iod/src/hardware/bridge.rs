@@ -7,12 +7,12 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use hyp_pvio::network::{Checksum, checksum};
+use hyp_pvio::network::{Checksum, checksum, flow};
 use rt::virtio::network::{BUFFER, Card, DEPTH, START};
 use rt::virtio::{Buffer, SomeTransport};
 use rt::{interrupts, timer};
 
-/// Frames that wait for a port at most.
+/// Frames that wait for a queue of a port at most.
 const QUEUE: usize = 128;
 /// Frames that are taken from a card in one go.
 const ROUND: usize = 64;
@@ -69,16 +69,23 @@ impl Frame {
     }
 }
 
+/// Where frames wait for a guest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outlet {
+    /// Its port.
+    pub(crate) port: usize,
+    /// Which of its queues.
+    pub(crate) queue: usize,
+}
+
 /// Where frames go to.
 enum Port {
     /// A guest takes them out of the queue.
     Guest {
-        /// What waits for it.
-        queue: VecDeque<Frame>,
+        /// What waits for each of its queues, of which there are none while it is not connected.
+        queues: Vec<VecDeque<Frame>>,
         /// It reaches cards.
         uplink: bool,
-        /// It is there.
-        up: bool,
     },
     /// A card of the machine.
     Card {
@@ -136,7 +143,7 @@ impl Bridge {
 
     /// A port for a guest.
     pub(crate) fn add_guest(&mut self, uplink: bool) -> usize {
-        let new = Port::Guest { queue: VecDeque::new(), uplink, up: false };
+        let new = Port::Guest { queues: Vec::new(), uplink };
         if let Some(number) = self.unused.pop()
             && let Some(port) = self.ports.get_mut(number)
         {
@@ -149,15 +156,15 @@ impl Bridge {
 
     /// A guest's port is not needed any more.
     pub(crate) fn remove_guest(&mut self, port: usize) {
-        self.set_up(port, false);
+        self.connect(port, 0);
         self.unused.push(port);
     }
 
-    /// A guest connects or disconnects; what waits for it is gone.
-    pub(crate) fn set_up(&mut self, port: usize, is_up: bool) {
-        if let Some(Port::Guest { queue, up, .. }) = self.ports.get_mut(port) {
-            *up = is_up;
-            self.free.extend(queue.drain(..).map(|frame| frame.buffer));
+    /// A guest connects with so many queues, or disconnects with none; what waits for it is gone.
+    pub(crate) fn connect(&mut self, port: usize, count: usize) {
+        if let Some(Port::Guest { queues, .. }) = self.ports.get_mut(port) {
+            self.free.extend(queues.drain(..).flatten().map(|frame| frame.buffer));
+            queues.resize_with(count, VecDeque::new);
             self.known.retain(|_, (other, _)| *other != port);
         }
     }
@@ -172,20 +179,29 @@ impl Bridge {
         self.free.push(buffer);
     }
 
-    /// The next frame for a guest.
-    pub(crate) fn next(&mut self, port: usize) -> Option<Frame> {
-        match self.ports.get_mut(port)? {
-            Port::Guest { queue, .. } => queue.pop_front(),
+    /// What waits for a guest's queue.
+    fn waiting(&self, Outlet { port, queue }: Outlet) -> Option<&VecDeque<Frame>> {
+        match self.ports.get(port)? {
+            Port::Guest { queues, .. } => queues.get(queue),
             Port::Card { .. } => None,
         }
     }
 
-    /// The one that waits behind `number` others.
-    pub(crate) fn peek(&self, port: usize, number: usize) -> Option<&Frame> {
-        match self.ports.get(port)? {
-            Port::Guest { queue, .. } => queue.get(number),
+    fn waiting_mut(&mut self, Outlet { port, queue }: Outlet) -> Option<&mut VecDeque<Frame>> {
+        match self.ports.get_mut(port)? {
+            Port::Guest { queues, .. } => queues.get_mut(queue),
             Port::Card { .. } => None,
         }
+    }
+
+    /// The next frame for a guest.
+    pub(crate) fn next(&mut self, outlet: Outlet) -> Option<Frame> {
+        self.waiting_mut(outlet)?.pop_front()
+    }
+
+    /// The one that waits behind `number` others.
+    pub(crate) fn peek(&self, outlet: Outlet, number: usize) -> Option<&Frame> {
+        self.waiting(outlet)?.get(number)
     }
 
     /// A card that this port reaches has so much to send that more might be lost, and it goes on sending.
@@ -201,15 +217,15 @@ impl Bridge {
     }
 
     /// It had no room for it yet.
-    pub(crate) fn put_back(&mut self, port: usize, frame: Frame) {
-        if let Some(Port::Guest { queue, .. }) = self.ports.get_mut(port) {
+    pub(crate) fn put_back(&mut self, outlet: Outlet, frame: Frame) {
+        if let Some(queue) = self.waiting_mut(outlet) {
             queue.push_front(frame);
         }
     }
 
     /// Does something wait for this guest?
-    pub(crate) fn waits(&self, port: usize) -> bool {
-        matches!(self.ports.get(port), Some(Port::Guest { queue, .. }) if !queue.is_empty())
+    pub(crate) fn waits(&self, outlet: Outlet) -> bool {
+        self.waiting(outlet).is_some_and(|queue| !queue.is_empty())
     }
 
     /// Takes a frame that came in by a port, and gives it to whom it is for.
@@ -260,9 +276,12 @@ impl Bridge {
     fn send(&mut self, port: usize, from: usize, mut frame: Frame) {
         let may = self.may(from, port);
         let left = match self.ports.get_mut(port) {
-            Some(Port::Guest { queue, up: true, .. }) if may && queue.len() < QUEUE => {
-                queue.push_back(frame);
-                return;
+            Some(Port::Guest { queues, .. }) if may => {
+                let number = if queues.len() > 1 { flow(frame.bytes()) as usize % queues.len() } else { 0 };
+                match queues.get_mut(number).filter(|queue| queue.len() < QUEUE) {
+                    Some(queue) => return queue.push_back(frame),
+                    None => frame.buffer,
+                }
             }
             Some(Port::Card { card, .. }) if may => {
                 frame.make_checksum();

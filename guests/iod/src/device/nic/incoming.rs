@@ -9,7 +9,7 @@ use hyp_pvio::network::{Checksum, Connection, Join, Outcome, Piece, Places, Rece
 use rt::virtio::network::START;
 
 use crate::grants::{Batch, Way};
-use crate::hardware::bridge::{Bridge, Frame};
+use crate::hardware::bridge::{Bridge, Frame, Outlet};
 use crate::shared::Granted;
 
 /// All packets of one go.
@@ -33,20 +33,20 @@ impl Incoming {
         self.large = [connection.large_ipv4, connection.large_ipv6].map(|large| large && self.blank);
     }
 
-    /// Gives a guest what waits for it at a port, as far as it has room.
+    /// Gives a guest what waits for one of its queues, as far as it has room.
     ///
     /// # Errors
     /// Its ring cannot be used any more.
     pub(super) fn give(
         &mut self,
         domain: u16,
-        port: usize,
+        outlet: Outlet,
         receive: &mut ReceiveBack<Granted>,
         bridge: &mut Bridge,
     ) -> Result<(), alloc::string::String> {
         let mut broken = None;
-        while let Some(first) = bridge.next(port) {
-            match self.reserve(domain, port, first, receive, bridge) {
+        while let Some(first) = bridge.next(outlet) {
+            match self.reserve(domain, outlet, first, receive, bridge) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
@@ -70,12 +70,12 @@ impl Incoming {
     fn reserve(
         &mut self,
         domain: u16,
-        port: usize,
+        outlet: Outlet,
         mut first: Frame,
         receive: &mut ReceiveBack<Granted>,
         bridge: &mut Bridge,
     ) -> Result<bool, hyp_pvio::ring::RingError> {
-        let (join, more) = self.join(&first, port, bridge);
+        let (join, more) = self.join(&first, outlet, bridge);
         let mut room = None;
         if let Some(join) = join {
             let headers = first.bytes().get(..Join::HEAD.min(first.length)).unwrap_or_default().to_vec();
@@ -94,12 +94,12 @@ impl Incoming {
             room = reserve(receive, first.length, first.checksum, None)?;
         }
         let Some(places) = room else {
-            bridge.put_back(port, first);
+            bridge.put_back(outlet, first);
             return Ok(false);
         };
         let start = self.frames.len();
         self.frames.push(first);
-        self.frames.extend((0..joined).map_while(|_| bridge.next(port)));
+        self.frames.extend((0..joined).map_while(|_| bridge.next(outlet)));
         let data = core::iter::once(0..usize::MAX).chain(more);
         let copies = self.copy(domain, start, data, places);
         self.packets.push(copies.unwrap_or_default());
@@ -107,16 +107,16 @@ impl Incoming {
     }
 
     /// The frames behind the first one that go with it, if there are any: which of their bytes.
-    fn join(&self, first: &Frame, port: usize, bridge: &Bridge) -> (Option<Join>, Vec<Range<usize>>) {
+    fn join(&self, first: &Frame, outlet: Outlet, bridge: &Bridge) -> (Option<Join>, Vec<Range<usize>>) {
         let mut more = Vec::new();
-        if self.large == [false; 2] || first.checksum != Checksum::There || bridge.peek(port, 0).is_none() {
+        if self.large == [false; 2] || first.checksum != Checksum::There || bridge.peek(outlet, 0).is_none() {
             return (None, more);
         }
         let Some(mut join) = Join::begin(first.bytes()) else { return (None, more) };
         if !self.large[usize::from(join.is_ipv6())] {
             return (None, more);
         }
-        while let Some(next) = bridge.peek(port, more.len())
+        while let Some(next) = bridge.peek(outlet, more.len())
             && next.checksum == Checksum::There
             && let Some(data) = join.add(first.bytes(), next.bytes())
         {
