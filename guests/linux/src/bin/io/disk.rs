@@ -1,6 +1,6 @@
 //! Requests to a block device. One at a time is a program that waits for each; several are one thread's in a ring of Linux's
-//! (io_uring), as data bases and `fio` with an `iodepth` have them. As many threads that wait would do too, but then half of
-//! what is counted is how Linux switches between them.
+//! (io_uring), as data bases and `fio` with an `iodepth` have them. As many threads that wait would do too, but then a third
+//! of what is counted is how Linux switches between them.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
