@@ -1,7 +1,6 @@
 //! How disks and network cards of guests are described: in the loader's tree, by who attaches one to a running guest, and in
 //! xenstore, where the I/O domain keeps what it serves. One form for all three, so that what one says the others can read.
 
-use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
@@ -124,7 +123,7 @@ pub fn address(text: &str) -> Option<String> {
     let is_byte = |text: &str| text.len() == 2 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
     let first = text.get(..2).and_then(|byte| u8::from_str_radix(byte, 16).ok())?;
     let fits = first & 1 == 0 && text.split(':').count() == 6 && text.split(':').all(is_byte);
-    fits.then(|| text.to_owned().to_ascii_lowercase())
+    fits.then(|| text.to_ascii_lowercase())
 }
 
 /// The number of a virtual disk of this name (Xen's `vbd-interface`): major 202, 16 minors for each disk.

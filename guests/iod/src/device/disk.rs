@@ -46,9 +46,7 @@ pub(crate) struct Disk {
     domain: u16,
     /// Which disk of the machine.
     physical: usize,
-    /// The first sector of what of it is the guest's.
-    first: u64,
-    /// What it was given of it: the sectors, and whether only to be read.
+    /// What of it is the guest's: the sectors, and whether only to be read.
     given: (Range<u64>, bool),
     offered: block::Disk,
     queues: Vec<Queue>,
@@ -85,7 +83,6 @@ impl Disk {
         Self {
             domain,
             physical,
-            first: sectors.start,
             given,
             offered,
             queues: Vec::new(),
@@ -151,7 +148,7 @@ impl Disk {
         let slot = self.slot();
         let cookie = u64::from(self.key) << 32 | u64::from(self.connection) << 16 | slot as u64;
         // The operation is inside of what is the guest's.
-        let sector = self.first + operation.sector;
+        let sector = self.given.0.start + operation.sector;
         let request = device::Operation { kind, sector, length, buffer: Some(buffer), cookie };
         let begun = if ready { physical.begin(request) } else { Err(request) };
         match begun {
