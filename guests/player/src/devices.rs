@@ -65,8 +65,8 @@ impl Devices {
         }
     }
 
-    /// Waits until all that it was given has been played. Tells tools what was left out, by how much our counter is behind the machine's, and has the I/O domain tell what it
-    /// noted.
+    /// Waits until all that it was given has been played. Tells tools what was left out, and by how much our counter is behind the
+    /// machine's, and has the I/O domain tell what it noted.
     ///
     /// # Errors
     /// It does not.

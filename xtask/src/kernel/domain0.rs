@@ -1,5 +1,5 @@
-//! The peer's domain 0 as far as a guest's disk and network card need it: Debian's kernel and its back ends, xenstore, and the program that
-//! tells xenstore of a domain that Xen itself has made. All of it is from Debian's packages.
+//! The peer's domain 0 as far as a guest's disk and network card need it: Debian's kernel and its back ends, xenstore, and the
+//! program that tells xenstore of a domain that Xen itself has made. All of it is from Debian's packages.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,8 @@
 //! A display: one picture, of which changed parts are shown.
 //!
 //! The crate's own driver waits for each answer, and shows all of the picture each time; this one has two commands under way, as
-//! a change of the picture is two, and a line of others behind them. The device does them in their order. Source: Virtual I/O Device specification 1.3, 5.7.
+//! a change of the picture is two, and a line of others behind them. The device does them in their order. Source: Virtual I/O
+//! Device specification 1.3, 5.7.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
